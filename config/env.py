@@ -1,0 +1,104 @@
+"""The environment, read once and typed. The names are documented in `docs/configuration.md`."""
+
+import os
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+
+class BadEnvironment(SystemExit):
+    """A setting that cannot work: one line that says what to do, and the process ends."""
+
+
+def _integer(name: str, default: int, minimum: int = 0) -> int:
+    text = os.environ.get(name, "")
+    if not text:
+        return default
+    try:
+        value = int(text)
+    except ValueError:
+        raise BadEnvironment(f"{name} must be a whole number, not {text!r}.") from None
+    if value < minimum:
+        raise BadEnvironment(f"{name} must be at least {minimum}, not {value}.")
+    return value
+
+
+def _flag(name: str, default: bool = False) -> bool:
+    text = os.environ.get(name, "").strip().lower()
+    if text in {"", "0", "false", "no", "off"}:
+        return default if text == "" else False
+    if text in {"1", "true", "yes", "on"}:
+        return True
+    raise BadEnvironment(f"{name} must be true or false, not {text!r}.")
+
+
+def _list(name: str, default: str = "") -> list[str]:
+    return [item.strip() for item in os.environ.get(name, default).split(",") if item.strip()]
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Every variable the server reads. Sizes are bytes, durations seconds."""
+
+    data_dir: Path = field(
+        default_factory=lambda: Path(os.environ.get("DATA_DIR") or BASE_DIR / ".data").absolute()
+    )
+    host: str = field(default_factory=lambda: os.environ.get("HOST") or "127.0.0.1")
+    port: int = field(default_factory=lambda: _integer("PORT", 8000, 1))
+    database_url: str = field(default_factory=lambda: os.environ.get("DATABASE_URL", ""))
+    database_direct_url: str = field(default_factory=lambda: os.environ.get("DATABASE_DIRECT_URL", ""))
+    redis_url: str = field(default_factory=lambda: os.environ.get("REDIS_URL", ""))
+    redis_key_prefix: str = field(
+        default_factory=lambda: os.environ.get("REDIS_KEY_PREFIX") or "agent-server"
+    )
+    debug: bool = field(default_factory=lambda: _flag("DEBUG"))
+    bootstrap_key: str = field(default_factory=lambda: os.environ.get("AGENT_SERVER_BOOTSTRAP_KEY", ""))
+    admin_password: str = field(default_factory=lambda: os.environ.get("AGENT_SERVER_ADMIN_PASSWORD", ""))
+    workers: int = field(default_factory=lambda: _integer("AGENT_SERVER_WORKERS", 2))
+    jobs_per_worker: int = field(default_factory=lambda: _integer("N_JOBS_PER_WORKER", 10))
+    url_allowlist: list[str] = field(default_factory=lambda: _list("AGENT_SERVER_URL_ALLOWLIST"))
+    secret_env_prefixes: list[str] = field(
+        default_factory=lambda: _list(
+            "AGENT_SERVER_SECRET_ENV_PREFIXES", "OPENAI_,ANTHROPIC_,MCP_,AGENT_SECRET_"
+        )
+    )
+    secret_hosts: list[str] = field(default_factory=lambda: _list("AGENT_SERVER_SECRET_HOSTS"))
+    agent_modules: list[str] = field(default_factory=lambda: _list("AGENT_SERVER_AGENTS"))
+    max_body_bytes: int = field(
+        default_factory=lambda: _integer("HTTP_MAX_REQUEST_BODY_BYTES", 10_485_760, 1)
+    )
+    grace_period_s: int = field(default_factory=lambda: _integer("BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS", 180))
+    job_max_retries: int = field(default_factory=lambda: _integer("BG_JOB_MAX_RETRIES", 3, 1))
+    job_timeout_s: int = field(default_factory=lambda: _integer("BG_JOB_TIMEOUT_SECS", 3600, 1))
+    resumable_stream_ttl_s: int = field(
+        default_factory=lambda: _integer("RESUMABLE_STREAM_TTL_SECONDS", 120, 1)
+    )
+    log_json: bool = field(default_factory=lambda: _flag("LOG_JSON"))
+    log_level: str = field(default_factory=lambda: os.environ.get("LOG_LEVEL", "INFO").upper())
+
+    def secret_key(self) -> str:
+        """`SECRET_KEY`, or the one made once in the data folder.
+
+        Raises `BadEnvironment` where the folder cannot be written.
+        """
+        if key := os.environ.get("SECRET_KEY"):
+            return key
+        path = self.data_dir / "secret_key"
+        try:
+            self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+                    file.write(secrets.token_urlsafe(48))
+            except FileExistsError:
+                pass
+            return path.read_text()
+        except OSError as fault:
+            raise BadEnvironment(
+                f"Cannot write {self.data_dir} ({fault.strerror}). Set DATA_DIR to a folder of your own, "
+                "or SECRET_KEY, DATABASE_URL and REDIS_URL."
+            ) from None
+
+
+ENV = Environment()

@@ -1,0 +1,161 @@
+"""One write, two callers: an operation is a generator of SQL, driven by Django's connection or by the async pool.
+
+@operation(atomic=True)
+def rename(session_id: UUID, title: str) -> Operation[Row]:
+    rows = yield Query("UPDATE sessions SET title = %(t)s WHERE id = %(id)s RETURNING *", {...})
+    return rows[0]
+
+rename(id, "x").run()          # DRF, admin, Celery: a thread with Django's connection
+await rename(id, "x").arun()   # the hot routes and the runner: an event loop with the async pool
+"""
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any, Generic, ParamSpec, TypeVar
+
+import orjson
+import psycopg
+from django.conf import settings
+from django.db import connection, transaction
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb, set_json_dumps, set_json_loads
+from psycopg_pool import AsyncConnectionPool
+
+T = TypeVar("T")
+P = ParamSpec("P")
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One statement with named parameters."""
+
+    sql: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+Operation = Generator[Query, list[Row], T]
+AsyncPool = AsyncConnectionPool[psycopg.AsyncConnection[Row]]
+_JSON_TYPES = {114, 3802}
+
+
+def jsonb(value: Any) -> Jsonb:
+    """`value` as a jsonb parameter."""
+    return Jsonb(value, dumps=orjson.dumps)
+
+
+@dataclass(frozen=True, slots=True)
+class Bound(Generic[T]):
+    """An operation with its arguments, not yet carried out."""
+
+    start: Callable[[], Operation[T]]
+    atomic: bool
+
+    def run(self) -> T:
+        """Carry it out on Django's connection; inside a transaction of the caller it joins that."""
+        if self.atomic:
+            with transaction.atomic():
+                return _drive(self.start())
+        return _drive(self.start())
+
+    async def arun(self) -> T:
+        """Carry it out on a connection of the async pool; one that asks nothing takes no connection."""
+        steps = self.start()
+        try:
+            first = next(steps)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+        async with pool().connection() as conn:
+            if self.atomic:
+                async with conn.transaction():
+                    return await _adrive(steps, first, conn)
+            return await _adrive(steps, first, conn)
+
+
+def operation(*, atomic: bool = False) -> Callable[[Callable[P, Operation[T]]], Callable[P, Bound[T]]]:
+    """Make a generator of queries callable from both worlds.
+
+    `atomic`: all its statements in one transaction; without it each statement is one of its own, which for a single
+    statement saves two round trips.
+    """
+
+    def decorate(function: Callable[P, Operation[T]]) -> Callable[P, Bound[T]]:
+        @wraps(function)
+        def bind(*args: P.args, **kwargs: P.kwargs) -> Bound[T]:
+            return Bound(lambda: function(*args, **kwargs), atomic)
+
+        return bind
+
+    return decorate
+
+
+def _drive(steps: Operation[T]) -> T:
+    rows: list[Row] | None = None
+    with connection.cursor() as cursor:
+        while True:
+            try:
+                query = next(steps) if rows is None else steps.send(rows)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            cursor.execute(query.sql, query.params)
+            columns = cursor.description or []
+            names = [column.name for column in columns]
+            # Django leaves JSON as text for its own fields to decode.
+            json_columns = [i for i, column in enumerate(columns) if column.type_code in _JSON_TYPES]
+            rows = []
+            for values in cursor.fetchall() if columns else []:
+                decoded = list(values)
+                for i in json_columns:
+                    if isinstance(decoded[i], str):
+                        decoded[i] = orjson.loads(decoded[i])
+                rows.append(dict(zip(names, decoded, strict=True)))
+
+
+async def _adrive(steps: Operation[T], query: Query, conn: psycopg.AsyncConnection[Row]) -> T:
+    while True:
+        cursor = await conn.execute(query.sql, query.params)
+        rows = await cursor.fetchall() if cursor.description else []
+        try:
+            query = steps.send(rows)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+
+_pool: AsyncPool | None = None
+
+
+async def configure(conn: psycopg.AsyncConnection[Row]) -> None:
+    """Fast JSON on a new connection."""
+    set_json_dumps(orjson.dumps, conn)
+    set_json_loads(orjson.loads, conn)
+
+
+async def open_pool(*, size: int) -> AsyncPool:
+    """Open this process's pool; `pool()` finds it from then on. It reconnects by itself after an outage."""
+    global _pool
+    _pool = AsyncConnectionPool(
+        settings.DATABASE_URL,
+        kwargs={"autocommit": True, "row_factory": dict_row, "prepare_threshold": 2},
+        configure=configure,
+        min_size=1,
+        max_size=size,
+        timeout=10,
+        open=False,
+    )
+    await _pool.open()
+    return _pool
+
+
+async def close_pool() -> None:
+    global _pool
+    if _pool is not None:
+        await _pool.close()
+        _pool = None
+
+
+def pool() -> AsyncPool:
+    """The pool of this process's event loop."""
+    if _pool is None:
+        raise RuntimeError("The async pool is not open: this code runs outside the web and worker loops.")
+    return _pool

@@ -1,0 +1,157 @@
+"""What can go wrong, once: a service raises one of these, and one place maps it to HTTP, websocket or gRPC."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """A fault at one place of a body (`["llm", "temperature"]`) or a query (`["query", "limit"]`)."""
+
+    loc: tuple[str | int, ...]
+    message: str
+
+    def document(self) -> dict[str, Any]:
+        return {"loc": list(self.loc), "message": self.message}
+
+
+class AppError(Exception):
+    """The request could not be carried out."""
+
+    code = "internal"
+    status = 500
+
+    def __init__(
+        self, detail: str = "", *, errors: Sequence[FieldError] = (), retry_after: float | None = None
+    ):
+        self.detail = detail or (type(self).__doc__ or "").split("\n")[0]
+        self.errors = list(errors)
+        self.retry_after = retry_after
+        super().__init__(self.detail)
+
+    def document(self, request_id: str) -> dict[str, Any]:
+        """The one error body of the native API."""
+        return {
+            "detail": self.detail,
+            "code": self.code,
+            "request_id": request_id,
+            "errors": [error.document() for error in self.errors],
+        }
+
+
+class BadRequest(AppError):
+    """The request could not be read."""
+
+    code, status = "bad_request", 400
+
+
+class Unauthenticated(AppError):
+    """A valid API key or login is needed."""
+
+    code, status = "unauthenticated", 401
+
+
+class Forbidden(AppError):
+    """Your key or role does not allow this."""
+
+    code, status = "forbidden", 403
+
+
+class NotFound(AppError):
+    """Not found."""
+
+    code, status = "not_found", 404
+
+
+class MethodNotAllowed(AppError):
+    """This method is not allowed here."""
+
+    code, status = "method_not_allowed", 405
+
+
+class Conflict(AppError):
+    """The resource is not in a state that allows this."""
+
+    code, status = "conflict", 409
+
+
+class AlreadyExists(Conflict):
+    """It exists already."""
+
+    code = "already_exists"
+
+
+class VersionConflict(Conflict):
+    """Somebody else changed it in the meantime."""
+
+    code = "version_conflict"
+
+
+class AssistantNotActive(Conflict):
+    """The assistant is not active."""
+
+    code = "assistant_not_active"
+
+
+class SessionClosed(Conflict):
+    """The session is closed or expired."""
+
+    code = "session_closed"
+
+
+class SessionBusy(Conflict):
+    """The session has a run that has not ended."""
+
+    code = "session_busy"
+
+
+class RunFinished(Conflict):
+    """The run has ended."""
+
+    code = "run_finished"
+
+
+class IdempotencyMismatch(Conflict):
+    """This Idempotency-Key was used with another body."""
+
+    code = "idempotency_mismatch"
+
+
+class TooLarge(AppError):
+    """The request is too large."""
+
+    code, status = "too_large", 413
+
+
+class UnsupportedMediaType(AppError):
+    """The body must be application/json without a Content-Encoding."""
+
+    code, status = "unsupported_media_type", 415
+
+
+class Invalid(AppError):
+    """The request is well-formed but not valid."""
+
+    code, status = "invalid", 422
+
+    @classmethod
+    def at(cls, *loc: str | int, message: str) -> "Invalid":
+        """One fault at one place."""
+        return cls(message, errors=[FieldError(loc, message)])
+
+
+class RateLimited(AppError):
+    """Too many requests."""
+
+    code, status = "rate_limited", 429
+
+
+class Internal(AppError):
+    """The server failed; the request id finds the reason in its log."""
+
+
+class Unavailable(AppError):
+    """The server cannot reach its database; try again."""
+
+    code, status = "unavailable", 503

@@ -1,0 +1,34 @@
+"""Field helpers that every app's models share."""
+
+import json
+from typing import Any
+
+import orjson
+from django.db import models
+
+from core.clock import ClockTimestamp
+from core.ids import new_id
+
+
+def id_field() -> models.UUIDField[Any, Any]:
+    """A UUIDv7 primary key."""
+    return models.UUIDField(primary_key=True, default=new_id, editable=False)
+
+
+def created_field(**options: Any) -> models.DateTimeField[Any, Any]:
+    """A moment that PostgreSQL fills in when the row is inserted."""
+    return models.DateTimeField(db_default=ClockTimestamp(), editable=False, **options)
+
+
+def one_of(column: str, choices: type[models.TextChoices]) -> models.CheckConstraint:
+    """The column holds one of the choices, in the database too."""
+    return models.CheckConstraint(
+        condition=models.Q(**{f"{column}__in": choices.values}), name=f"%(class)s_{column}_known"
+    )
+
+
+class JSONDecoder(json.JSONDecoder):
+    """For users' JSON: PostgreSQL writes 1e300 as 301 digits, which are read as the float that they were."""
+
+    def decode(self, s: str, *args: Any) -> Any:
+        return orjson.loads(s)

@@ -1,0 +1,19 @@
+"""Text that models and tools return is cleaned, not refused."""
+
+from typing import Any
+
+_BAD = {0: "\ufffd"} | {code: "\ufffd" for code in range(0xD800, 0xE000)}
+
+
+def clean(value: Any) -> Any:
+    """`value` with NUL and lone surrogates, which PostgreSQL cannot store, as U+FFFD, at every depth."""
+    if isinstance(value, str):
+        # isascii is a flag lookup, and most text has neither.
+        if value.isascii():
+            return value.replace("\x00", "\ufffd") if "\x00" in value else value
+        return value.translate(_BAD)
+    if isinstance(value, dict):
+        return {clean(key): clean(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [clean(item) for item in value]
+    return value
