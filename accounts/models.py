@@ -1,0 +1,116 @@
+"""Workspaces and who may enter them."""
+
+from django.contrib.auth.models import AbstractUser
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+
+from core.models import created_field, id_field, one_of
+
+
+class Role(models.TextChoices):
+    """What a person may do in a workspace; `accounts.permissions` gives each role its scopes."""
+
+    MEMBER = "member"
+    EDITOR = "editor"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+
+class Workspace(models.Model):
+    """A tenant: a wall that no query looks over."""
+
+    id = id_field()
+    name = models.CharField(max_length=200)
+    slug = models.SlugField(max_length=64, unique=True)
+    created_at = created_field()
+
+    class Meta:
+        db_table = "workspaces"
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class User(AbstractUser):
+    """A person who signs in to the admin and the console."""
+
+    id = id_field()
+
+    class Meta(AbstractUser.Meta):  # type: ignore[name-defined,misc]
+        db_table = "users"
+
+
+class Membership(models.Model):
+    """A person's role in a workspace."""
+
+    id = id_field()
+    workspace = models.ForeignKey(Workspace, models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(User, models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=16, choices=Role.choices, default=Role.MEMBER)
+    created_at = created_field()
+
+    class Meta:
+        db_table = "memberships"
+        constraints = [
+            models.UniqueConstraint(fields=["workspace", "user"], name="membership_once"),
+            one_of("role", Role),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} is {self.role} of {self.workspace}"
+
+
+class ApiKey(models.Model):
+    """A credential of a workspace. The key itself is shown once; only its SHA-256 is kept."""
+
+    id = id_field()
+    workspace = models.ForeignKey(Workspace, models.CASCADE, related_name="api_keys")
+    name = models.CharField(max_length=200)
+    prefix = models.CharField(max_length=12, help_text="The key's first characters, to recognise it by.")
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    scopes = ArrayField(models.CharField(max_length=32), default=list)
+    user_id = models.CharField(
+        max_length=255,
+        null=True,
+        blank=True,
+        help_text="Bind the key to one end user: it sees only their sessions.",
+    )
+    created_at = created_field()
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        db_table = "api_keys"
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+
+class TicketPurpose(models.TextChoices):
+    SIGN_IN = "sign_in"
+    WEBSOCKET = "websocket"
+
+
+class Ticket(models.Model):
+    """A credential that works once and soon expires: the sign-in link of `serve`, a browser's websocket."""
+
+    id = id_field()
+    purpose = models.CharField(max_length=16, choices=TicketPurpose.choices)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    workspace = models.ForeignKey(Workspace, models.CASCADE, null=True)
+    user = models.ForeignKey(User, models.CASCADE, null=True)
+    path = models.CharField(max_length=500)
+    identity = models.JSONField(default=dict, help_text="Whom a websocket ticket stands for.")
+    created_at = created_field()
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "tickets"
+        constraints = [one_of("purpose", TicketPurpose)]
+
+    def __str__(self) -> str:
+        return f"{self.purpose} ticket for {self.path}"

@@ -1,0 +1,249 @@
+"""What an agent is, and what it sees of the server: the whole of what an agent's author must know.
+
+An agent is a function from a state to its next step. The server calls `step` again and again, stores what
+each step changed, and so can stop after any step and go on from there in another process. A step is the unit
+that is retried: it may be carried out more than once, but it is recorded once.
+"""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+Json = Any
+Content = str | list[dict[str, Any]]
+
+
+@dataclass(slots=True, frozen=True)
+class ToolCall:
+    """A model's wish to have a tool called."""
+
+    id: str
+    name: str
+    args: dict[str, Any]
+
+    def document(self) -> dict[str, Any]:
+        return {"id": self.id, "name": self.name, "args": self.args}
+
+
+@dataclass(slots=True)
+class Message:
+    """One message of the conversation. `content` is text or a list of parts; `id` is a UUIDv7 in text."""
+
+    id: str
+    role: Literal["user", "assistant", "tool", "system"]
+    content: Content
+    tool_calls: list[ToolCall] = field(default_factory=list)
+    tool_call_id: str | None = None
+    name: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """The text of the content, parts joined."""
+        if isinstance(self.content, str):
+            return self.content
+        return "".join(str(part.get("text", "")) for part in self.content if part.get("type") == "text")
+
+
+@dataclass(slots=True)
+class Usage:
+    """Tokens of model calls."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float | None = None
+
+    def add(self, other: "Usage") -> None:
+        self.input_tokens += other.input_tokens
+        self.output_tokens += other.output_tokens
+        if other.cost_usd is not None:
+            self.cost_usd = (self.cost_usd or 0) + other.cost_usd
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "total_tokens": self.input_tokens + self.output_tokens,
+            "cost_usd": self.cost_usd,
+        }
+
+
+@dataclass(slots=True)
+class State:
+    """What the agent knows: the session's messages and values after the last committed step.
+
+    `run_start` is the index of the run's first own message in `messages`; `input` is the run's input as
+    posted; `model_calls` counts the run's finished model calls, `session_model_calls` those of the whole
+    session. `values` are the session's state keys; a step changes them by what it returns, never in place.
+    """
+
+    messages: list[Message]
+    values: dict[str, Json]
+    input: Json
+    run_start: int = 0
+    model_calls: int = 0
+    session_model_calls: int = 0
+
+
+@dataclass(slots=True)
+class ModelRecord:
+    """What one model call was, for the run's steps."""
+
+    provider: str
+    model: str
+    usage: Usage
+    finish_reason: str | None = None
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "provider": self.provider,
+            "model": self.model,
+            "usage": self.usage.document(),
+            "finish_reason": self.finish_reason,
+        }
+
+
+@dataclass(slots=True)
+class ToolRecord:
+    """What one tool call was, for the run's steps."""
+
+    call: ToolCall
+    status: Literal["ok", "error", "rejected", "cancelled"]
+    result: Json = None
+    error: str | None = None
+    duration_ms: float = 0.0
+    cached: bool = False
+
+    def document(self) -> dict[str, Any]:
+        return {
+            **self.call.document(),
+            "status": self.status,
+            "result": self.result,
+            "error": self.error,
+            "duration_ms": round(self.duration_ms, 3),
+            "cached": self.cached,
+            "artifact_id": None,
+        }
+
+
+@dataclass(slots=True)
+class Step:
+    """What one step did. All of it is stored in one transaction, or none of it.
+
+    `done` ends the run with success; its output is the last assistant message unless `structured` adds to it.
+    `next` names what will follow, for readers of the checkpoint. `changes` sets state keys, `removed` deletes
+    them.
+    """
+
+    kind: Literal["model", "tools", "custom"]
+    messages: list[Message] = field(default_factory=list)
+    done: bool = False
+    next: Sequence[str] = ()
+    changes: dict[str, Json] = field(default_factory=dict)
+    removed: Sequence[str] = ()
+    structured: Json = None
+    model: ModelRecord | None = None
+    tool_calls: list[ToolRecord] = field(default_factory=list)
+
+
+class StepIO(Protocol):
+    """What a step may tell the outside while it is carried out. All of it is heard at once and kept with the
+    step."""
+
+    run_id: str
+    session_id: str
+    workspace_id: str
+    user_id: str | None
+    attempt: int
+
+    def token(self, message_id: str, text: str, kind: Literal["text", "reasoning"] = "text") -> None:
+        """A piece of the message that is being written."""
+
+    def tool_result(self, record: ToolRecord) -> None:
+        """A tool call has ended."""
+
+    def custom(self, name: str, value: Json) -> None:
+        """An event of the agent's or tool's own."""
+
+    def new_id(self) -> str:
+        """A new identifier for a message or a tool call (UUIDv7)."""
+
+
+@dataclass(slots=True, frozen=True)
+class ToolContext:
+    """What a tool may know of the call it is in. `parameters` are the assistant's own settings for this
+    tool."""
+
+    io: StepIO
+    call_id: str
+    parameters: dict[str, Any]
+
+
+class NoArguments(BaseModel):
+    """Nothing may be given."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Tool(ABC):
+    """A capability that a model may use.
+
+    `Args` describes the arguments to the model, `Parameters` what an assistant may configure. A tool that
+    raises gives the model its message as an observation; the run goes on. Override `acall`, or `call` for
+    blocking code, which then runs in a thread.
+    """
+
+    name: ClassVar[str]
+    description: ClassVar[str]
+    cacheable: ClassVar[bool] = False
+
+    Args: ClassVar[type[BaseModel]] = NoArguments
+    Parameters: ClassVar[type[BaseModel]] = NoArguments
+
+    def call(self, args: Any, context: ToolContext) -> Json:
+        """Carry it out, blocking; returns text or JSON."""
+        raise NotImplementedError
+
+    async def acall(self, args: Any, context: ToolContext) -> Json:
+        """Carry it out; returns text or JSON. The default runs `call` in a thread."""
+        return await asyncio.to_thread(self.call, args, context)
+
+
+@dataclass(slots=True, frozen=True)
+class BoundTool:
+    """A tool as one assistant uses it."""
+
+    tool: Tool
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True, frozen=True)
+class AgentSpec:
+    """One assistant version, ready to run: its configuration with defaults filled in, and its tools."""
+
+    type: str
+    config: dict[str, Any]
+    tools: dict[str, BoundTool] = field(default_factory=dict)
+
+
+class BaseAgent(ABC):
+    """An agent type. One instance serves all runs of an assistant version in a process, so it keeps no run's
+    state.
+
+    Subclasses are registered by name (`runtime.registry.register_agent`) and chosen by an assistant's `type`.
+    """
+
+    def __init__(self, spec: AgentSpec):
+        self.spec = spec
+
+    @abstractmethod
+    async def step(self, state: State, io: StepIO) -> Step:
+        """Carry out the next step after `state`.
+
+        Raises `runtime.errors.AgentError`: retried by the assistant's policy where it is retryable, else the
+        run ends with it.
+        """

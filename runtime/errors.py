@@ -1,0 +1,53 @@
+"""How an agent fails."""
+
+
+class AgentError(Exception):
+    """The step failed. `code` is stable and documented; `retryable` lets the retry policy try again.
+
+    `kind` is the class that `retry_policy.retry_on` names: rate_limit, timeout, connection, server_error, or
+    other. `retry_after_s` is what the other side asked for, in seconds.
+    """
+
+    code = "agent_error"
+    kind = "other"
+    retryable = False
+
+    def __init__(self, message: str, *, code: str | None = None, retry_after_s: float | None = None):
+        super().__init__(message)
+        self.message = message
+        self.code = code or type(self).code
+        self.retry_after_s = retry_after_s
+
+
+class ModelError(AgentError):
+    """The model's provider answered with an error; not worth another try."""
+
+    code = "model_error"
+
+
+class ModelRateLimited(ModelError):
+    code, kind, retryable = "model_rate_limited", "rate_limit", True
+
+
+class ModelTimeout(ModelError):
+    code, kind, retryable = "model_timeout", "timeout", True
+
+
+class ModelUnreachable(ModelError):
+    code, kind, retryable = "model_unreachable", "connection", True
+
+
+class ModelServerError(ModelError):
+    code, kind, retryable = "model_server_error", "server_error", True
+
+
+class MissingSecret(AgentError):
+    """The environment variable that holds a key is not set, or may not be used here."""
+
+    code = "missing_secret"
+
+
+class MaxStepsExceeded(AgentError):
+    """The run made as many model calls as it may."""
+
+    code = "max_steps_exceeded"

@@ -1,0 +1,161 @@
+"""The conversation and its history.
+
+`run_id` is a plain UUID here: runs stand above sessions and a foreign key would point up.
+"""
+
+from django.db import models
+
+from accounts.models import Workspace
+from assistants.models import Assistant
+from core.models import created_field, id_field, one_of
+
+
+class Status(models.TextChoices):
+    """Whether the session takes new runs."""
+
+    ACTIVE = "active"
+    CLOSED = "closed"
+    EXPIRED = "expired"
+
+
+class Activity(models.TextChoices):
+    """What the session's last run is doing, or how it ended."""
+
+    IDLE = "idle"
+    RUNNING = "running"
+    INTERRUPTED = "interrupted"
+    ERROR = "error"
+
+
+class MessageRole(models.TextChoices):
+    USER = "user"
+    ASSISTANT = "assistant"
+    TOOL = "tool"
+    SYSTEM = "system"
+
+
+class CheckpointSource(models.TextChoices):
+    """What wrote the checkpoint."""
+
+    INPUT = "input"
+    MODEL = "model"
+    TOOLS = "tools"
+    INTERRUPT = "interrupt"
+    UPDATE = "update"
+    FORK = "fork"
+    END = "end"
+
+
+class Session(models.Model):
+    """One conversation with one version of an assistant.
+
+    Its row is the lock of its queue: `head_run_id` names the one run that may be claimed. It is set when a run is
+    accepted into an empty queue and handed on when that run ends, both under this row's lock.
+    """
+
+    id = id_field()
+    workspace = models.ForeignKey(Workspace, models.CASCADE)
+    assistant = models.ForeignKey(Assistant, models.CASCADE, related_name="sessions")
+    assistant_version = models.PositiveIntegerField()
+    agent_id = models.CharField(max_length=255, null=True, blank=True)
+    user_id = models.CharField(max_length=255, null=True, blank=True)
+    title = models.CharField(max_length=200, blank=True, default="")
+    status = models.CharField(max_length=16, choices=Status.choices, db_default=Status.ACTIVE)
+    activity = models.CharField(max_length=16, choices=Activity.choices, db_default=Activity.IDLE)
+    message_count = models.PositiveIntegerField(db_default=0)
+    run_count = models.PositiveIntegerField(db_default=0, help_text="Numbers given to runs so far.")
+    step = models.PositiveIntegerField(db_default=0, help_text="The last checkpoint's step.")
+    head_run_id = models.UUIDField(null=True, editable=False)
+    checkpoint_id = models.UUIDField(null=True, editable=False)
+    metadata = models.JSONField(default=dict, blank=True)
+    context = models.JSONField(default=dict, blank=True, help_text="Written by agents.")
+    state = models.JSONField(default=dict, blank=True, help_text="The fold of the checkpoints' changes.")
+    ttl_seconds = models.PositiveIntegerField(null=True, blank=True)
+    created_at = created_field()
+    updated_at = created_field()
+    last_activity_at = created_field()
+    expires_at = models.DateTimeField(null=True, blank=True)
+    closed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "sessions"
+        constraints = [
+            models.UniqueConstraint(fields=["workspace", "agent_id"], name="session_agent_id_once"),
+            one_of("status", Status),
+            one_of("activity", Activity),
+        ]
+        indexes = [
+            models.Index("workspace", models.F("created_at").desc(), models.F("id").desc(), name="session_newest"),
+            models.Index(
+                "workspace",
+                models.F("last_activity_at").desc(),
+                models.F("id").desc(),
+                name="session_last_active",
+            ),
+            models.Index(
+                fields=["expires_at"],
+                condition=models.Q(status="active", expires_at__isnull=False),
+                name="session_expiring",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.title or str(self.id)
+
+
+class Message(models.Model):
+    """One message of the conversation, numbered from 1 in its session."""
+
+    id = id_field()
+    session = models.ForeignKey(Session, models.CASCADE, related_name="messages", db_index=False)
+    run_id = models.UUIDField(null=True)
+    seq = models.PositiveIntegerField()
+    role = models.CharField(max_length=16, choices=MessageRole.choices)
+    content = models.JSONField(help_text="Text, or a list of parts.")
+    tool_calls = models.JSONField(default=list, blank=True)
+    tool_call_id = models.CharField(max_length=255, null=True, blank=True)
+    name = models.CharField(max_length=255, null=True, blank=True)
+    metadata = models.JSONField(default=dict, blank=True)
+    created_at = created_field()
+
+    class Meta:
+        db_table = "messages"
+        ordering = ["seq"]
+        constraints = [
+            models.UniqueConstraint(fields=["session", "seq"], name="message_seq_once"),
+            one_of("role", MessageRole),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.role} #{self.seq}"
+
+
+class Checkpoint(models.Model):
+    """The state after a step, stored as what the step changed.
+
+    Messages are rows of their own: `message_count` is the high-water mark. `changes` holds the state keys that the
+    step set, `removed` those that it deleted; the state is the fold along `parent`.
+    """
+
+    id = id_field()
+    session = models.ForeignKey(Session, models.CASCADE, related_name="checkpoints", db_index=False)
+    run_id = models.UUIDField(null=True)
+    parent = models.ForeignKey("self", models.SET_NULL, null=True, db_constraint=False, db_index=False)
+    step = models.PositiveIntegerField()
+    source = models.CharField(max_length=16, choices=CheckpointSource.choices)
+    next = models.JSONField(default=list)
+    message_count = models.PositiveIntegerField()
+    changes = models.JSONField(default=dict)
+    removed = models.JSONField(default=list)
+    created_at = created_field()
+
+    class Meta:
+        db_table = "checkpoints"
+        ordering = ["-step"]
+        constraints = [
+            models.UniqueConstraint(fields=["session", "step"], name="checkpoint_step_once"),
+            one_of("source", CheckpointSource),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source} #{self.step}"
