@@ -1,0 +1,80 @@
+"""What clients may post to create, join and cancel runs."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BeforeValidator, Field
+
+from core.errors import Invalid
+from core.ids import parse_id
+from core.validation import Body, UserId
+from sessions.bodies import Tag, VersionChoice
+
+MAX_WAIT_S = 3_600
+DEFAULT_WAIT_S = 300
+_RetryClass = Literal["rate_limit", "timeout", "connection", "server_error"]
+
+
+def _known_id(value: Any) -> UUID:
+    parsed = parse_id(value) if isinstance(value, str) else None
+    if parsed is None:
+        raise ValueError("not an id")
+    return parsed
+
+
+Id = Annotated[UUID, BeforeValidator(_known_id)]
+
+
+class RetryPolicy(Body):
+    """The assistant's retry policy, overridden for one run; what is left out is the assistant's."""
+
+    max_attempts: int | None = Field(None, ge=1, le=100)
+    backoff: Literal["exponential", "fixed"] | None = None
+    initial_interval_s: float | None = Field(None, ge=0, le=86_400)
+    max_interval_s: float | None = Field(None, ge=0, le=86_400)
+    retry_on: list[_RetryClass] | None = None
+
+
+class CreateRun(Body):
+    """POST /sessions/{id}/runs and its /wait and /stream forms."""
+
+    input: Any
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    priority: int | None = Field(None, ge=-1_000, le=1_000)
+    multitask_strategy: Literal["enqueue", "reject"] = "enqueue"
+    durability: Literal["sync"] | None = None
+    retry_policy: RetryPolicy | None = None
+    timeout_s: float | None = Field(None, gt=0, le=7 * 86_400)
+    queue_timeout_s: float | None = Field(None, gt=0, le=30 * 86_400)
+    wait: bool = False
+    stream: bool = False
+
+
+class CreateStatelessRun(CreateRun, VersionChoice):
+    """POST /runs and its /wait and /stream forms: the session is made with the run."""
+
+    assistant_id: Id
+    version: int | None = Field(None, ge=1, le=2_147_483_647)
+    tag: Tag | None = None
+    user_id: UserId | None = None
+    keep_session: Literal[True] = True
+
+
+class CancelRun(Body):
+    """POST /runs/{id}/cancel"""
+
+    action: Literal["cancel"] = "cancel"
+    wait: bool = False
+
+
+def parse_wait_s(text: str | None) -> float:
+    """The query's `wait_s`: how many seconds a wait may take. Raises Invalid."""
+    if text is None:
+        return DEFAULT_WAIT_S
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= MAX_WAIT_S:
+        raise Invalid.at("query", "wait_s", message=f"A number of seconds from 0 to {MAX_WAIT_S}.")
+    return value

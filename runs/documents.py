@@ -1,0 +1,93 @@
+"""The JSON shapes of runs, steps and events: one function each, over plain rows, for every door."""
+
+from typing import Any
+
+from core.clock import isoformat
+from core.db import Row
+from runs.lifecycle import TERMINAL, Status
+
+RUN_COLUMNS = (
+    "id, number, session_id, assistant_id, assistant_version, user_id, parent_run_id, schedule_id, status, attempt, "
+    "priority, error, interrupt, input_tokens, output_tokens, cost_usd, metadata, durability, multitask_strategy, "
+    "lease_owner, checkpoint_id, cancel_requested_at, next_attempt_at, created_at, queued_at, claimed_at, "
+    "started_at, finished_at, last_seq, workspace_id, last_worker_id"
+)
+
+
+def moment(value: Any) -> str | None:
+    return None if value is None else isoformat(value)
+
+
+def text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def has_ended(row: Row) -> bool:
+    """Whether a wait for the run is over: it has ended, or it waits for a person."""
+    return row["status"] in TERMINAL or row["status"] == Status.INTERRUPTED
+
+
+def run_summary(row: Row) -> dict[str, Any]:
+    """A run as lists show it: without input, output and steps."""
+    return {
+        "id": str(row["id"]),
+        "number": row["number"],
+        "session_id": str(row["session_id"]),
+        "assistant_id": str(row["assistant_id"]),
+        "assistant_version": row["assistant_version"],
+        "user_id": row["user_id"],
+        "parent_run_id": text(row["parent_run_id"]),
+        "schedule_id": text(row["schedule_id"]),
+        "status": row["status"],
+        "attempt": row["attempt"],
+        "priority": row["priority"],
+        "error": row["error"],
+        "interrupt": row["interrupt"] if row["status"] == Status.INTERRUPTED else None,
+        "usage": usage(row),
+        "metadata": row["metadata"],
+        "durability": row["durability"],
+        "multitask_strategy": row["multitask_strategy"],
+        "webhook": None,
+        "worker_id": text(row["lease_owner"] or row["last_worker_id"]),
+        "checkpoint_id": text(row["checkpoint_id"]),
+        "cancel_requested_at": moment(row["cancel_requested_at"]),
+        "next_attempt_at": moment(row["next_attempt_at"]),
+        "created_at": moment(row["created_at"]),
+        "queued_at": moment(row["queued_at"]),
+        "claimed_at": moment(row["claimed_at"]),
+        "started_at": moment(row["started_at"]),
+        "finished_at": moment(row["finished_at"]),
+    }
+
+
+def run_document(row: Row) -> dict[str, Any]:
+    """A whole run; `row` also holds `input`, `output` and `steps` (rows of `run_steps`)."""
+    return {
+        **run_summary(row),
+        "input": row["input"],
+        "output": row["output"],
+        "steps": [step_document(step) for step in row["steps"] or ()],
+    }
+
+
+def usage(row: Row) -> dict[str, Any]:
+    cost = row["cost_usd"]
+    return {
+        "input_tokens": row["input_tokens"],
+        "output_tokens": row["output_tokens"],
+        "total_tokens": row["input_tokens"] + row["output_tokens"],
+        "cost_usd": None if cost is None else float(cost),
+    }
+
+
+def step_document(step: Row) -> dict[str, Any]:
+    return {
+        "index": step["index"],
+        "kind": step["kind"],
+        "status": step["status"],
+        "attempt": step["attempt"],
+        "started_at": step["started_at"] if isinstance(step["started_at"], str) else moment(step["started_at"]),
+        "duration_ms": step["duration_ms"],
+        "model": step["model"],
+        "tool_calls": step["tool_calls"],
+    }

@@ -1,0 +1,66 @@
+"""A run's input: checked against the assistant's schema before anything is queued, and as messages for the model."""
+
+from functools import lru_cache
+from typing import Any
+
+import orjson
+from jsonschema import Draft202012Validator
+from pydantic import Field, model_validator
+
+from core.errors import FieldError, Invalid
+from core.ids import new_id
+from core.validation import Body, validate
+from runtime.contract import Message
+from sessions.bodies import Content, PostedMessage
+
+
+class MessageInput(Body):
+    """The default shape: one message, or several."""
+
+    message: Content | None = None
+    messages: list[PostedMessage] | None = Field(None, min_length=1, max_length=1_000)
+
+    @model_validator(mode="after")
+    def _one_form(self) -> "MessageInput":
+        if (self.message is None) == (self.messages is None):
+            raise ValueError("give either message or messages")
+        return self
+
+
+@lru_cache(maxsize=256)
+def _validator(schema: bytes) -> Draft202012Validator:
+    return Draft202012Validator(orjson.loads(schema))
+
+
+def check_input(value: Any, schema: dict[str, Any] | None) -> None:
+    """Raises `Invalid` with places below `input` where the input is not what the assistant takes."""
+    if schema is not None:
+        faults = sorted(_validator(orjson.dumps(schema)).iter_errors(value), key=lambda fault: list(fault.path))
+        if faults:
+            raise Invalid(
+                "The input does not fit the assistant's input_schema.",
+                errors=[FieldError(("input", *fault.absolute_path), fault.message) for fault in faults[:20]],
+            )
+        if not (isinstance(value, dict) and value.keys() & {"message", "messages"}):
+            return
+    try:
+        validate(MessageInput, value)
+    except Invalid as fault:
+        raise Invalid(
+            fault.detail,
+            errors=[FieldError(("input", *error.loc), error.message) for error in fault.errors]
+            or [FieldError(("input",), fault.detail)],
+        ) from None
+
+
+def input_messages(value: Any) -> list[Message]:
+    """The input as the model sees it: its messages, or the input itself as JSON text."""
+    if isinstance(value, dict) and (message := value.get("message")) is not None:
+        return [_user(message)]
+    if isinstance(value, dict) and (messages := value.get("messages")) is not None:
+        return [_user(item["content"]) for item in messages]
+    return [_user(orjson.dumps(value).decode())]
+
+
+def _user(content: Any) -> Message:
+    return Message(id=str(new_id()), role="user", content=content)

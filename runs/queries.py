@@ -1,0 +1,83 @@
+"""Reading runs: always inside a workspace, and for a key bound to a user, inside that user's sessions."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from accounts.identity import Identity
+from core.db import Operation, Query, Row, operation
+from core.errors import NotFound
+from runs.documents import RUN_COLUMNS
+
+_STEPS = """
+(SELECT jsonb_agg(jsonb_build_object('index', s.index, 'kind', s.kind, 'status', s.status, 'attempt', s.attempt,
+    'started_at', to_char(s.started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+    'duration_ms', s.duration_ms, 'model', s.model, 'tool_calls', s.tool_calls) ORDER BY s.index)
+ FROM run_steps s WHERE s.run_id = runs.id) AS steps
+"""
+
+_VISIBLE = """
+runs.workspace_id = %(workspace)s AND (%(user)s::text IS NULL OR EXISTS (
+    SELECT FROM sessions WHERE sessions.id = runs.session_id AND sessions.user_id = %(user)s))
+"""
+
+
+@operation()
+def get_run(identity: Identity, run_id: UUID) -> Operation[Row]:
+    """The whole run: its row, `input`, `output` and `steps`. Raises NotFound."""
+    rows = yield Query(
+        f"SELECT {RUN_COLUMNS}, p.input, p.output, {_STEPS} FROM runs JOIN run_payloads p ON p.run_id = runs.id "
+        f"WHERE runs.id = %(run)s AND {_VISIBLE}",  # noqa: S608 - constants of this module
+        {"run": run_id, "workspace": identity.workspace_id, "user": identity.user_id},
+    )
+    if not rows:
+        raise NotFound("There is no such run.")
+    return rows[0]
+
+
+@operation()
+def get_run_state(identity: Identity, run_id: UUID) -> Operation[Row]:
+    """What a stream must know of a run: id, session_id, number, status, last_seq. Raises NotFound."""
+    rows = yield Query(
+        f"SELECT id, session_id, number, status, last_seq FROM runs WHERE id = %(run)s AND {_VISIBLE}",  # noqa: S608
+        {"run": run_id, "workspace": identity.workspace_id, "user": identity.user_id},
+    )
+    if not rows:
+        raise NotFound("There is no such run.")
+    return rows[0]
+
+
+@operation()
+def events_of_run(run_id: UUID, after: int, limit: int) -> Operation[list[Row]]:
+    """Committed events of a run that the caller may see, oldest first."""
+    return (
+        yield Query(
+            "SELECT e.run_id, r.number, e.seq, e.event, e.ts, e.data FROM run_events e JOIN runs r ON r.id = e.run_id "
+            "WHERE e.run_id = %(run)s AND e.seq > %(after)s ORDER BY e.seq LIMIT %(limit)s",
+            {"run": run_id, "after": after, "limit": limit},
+        )
+    )
+
+
+@operation()
+def events_of_session(session_id: UUID, number: int, seq: int, limit: int) -> Operation[list[Row]]:
+    """Committed events of a session that the caller may see, after the event `<number>-<seq>`, oldest first."""
+    return (
+        yield Query(
+            "SELECT e.run_id, r.number, e.seq, e.event, e.ts, e.data FROM runs r JOIN run_events e ON e.run_id = r.id "
+            "WHERE r.session_id = %(session)s AND r.number IS NOT NULL "
+            "AND (r.number, e.seq) > (%(number)s, %(seq)s) ORDER BY r.number, e.seq LIMIT %(limit)s",
+            {"session": session_id, "number": number, "seq": seq, "limit": limit},
+        )
+    )
+
+
+@operation()
+def latest_positions(topics: Sequence[str]) -> Operation[dict[str, tuple[int, int]]]:
+    """The last committed event of each run or session, by its id; one that has none is absent."""
+    rows = yield Query(
+        "SELECT id::text AS topic, number, last_seq FROM runs WHERE id = ANY(%(ids)s::uuid[]) AND number IS NOT NULL "
+        "UNION ALL SELECT * FROM (SELECT DISTINCT ON (session_id) session_id::text, number, last_seq FROM runs "
+        "WHERE session_id = ANY(%(ids)s::uuid[]) AND number IS NOT NULL ORDER BY session_id, number DESC) AS latest",
+        {"ids": list(topics)},
+    )
+    return {row["topic"]: (row["number"], row["last_seq"]) for row in rows if row["last_seq"]}

@@ -1,0 +1,309 @@
+"""Accepting, cancelling and ending runs: every write that does not come from a worker's step.
+
+Lock order everywhere: the session's row, then its runs. The session's `head_run_id` names the one run of its queue
+that may be claimed.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from accounts.identity import Identity
+from assistants.models import Status as AssistantStatus
+from assistants.spec import RunDefaults, run_defaults
+from core.db import Operation, Query, Row, jsonb, operation
+from core.errors import AssistantNotActive, Conflict, NotFound, RunFinished, SessionBusy, SessionClosed
+from runs.bodies import CreateRun, CreateStatelessRun
+from runs.inputs import check_input
+from runs.lifecycle import ACTIVE, TERMINAL, Status, sources
+from runs.models import Durability
+from sessions.bodies import OpenSession
+from sessions.models import Activity
+from sessions.models import Status as SessionStatus
+from sessions.services import open_session
+
+_BINDING = """
+SELECT s.status, s.assistant_id, s.assistant_version, s.user_id, s.head_run_id,
+    s.expires_at <= clock_timestamp() AS expired, a.status AS assistant_status
+FROM sessions s JOIN assistants a ON a.id = s.assistant_id
+WHERE s.id = %(session)s AND s.workspace_id = %(workspace)s AND (%(user)s::text IS NULL OR s.user_id = %(user)s)
+"""
+
+# One statement, one commit. The UPDATE takes the session's lock and, having waited for it, sees its latest row:
+# of two racing callers exactly one finds the queue empty and becomes its head.
+_INSERT = """
+WITH head AS (
+    UPDATE sessions SET head_run_id = coalesce(head_run_id, %(id)s), last_activity_at = clock_timestamp(),
+        expires_at = CASE WHEN ttl_seconds IS NULL THEN expires_at
+            ELSE clock_timestamp() + make_interval(secs => ttl_seconds) END
+    WHERE id = %(session)s AND status = 'active' AND (expires_at IS NULL OR expires_at > clock_timestamp())
+        AND assistant_version = %(version)s AND (NOT %(reject)s OR head_run_id IS NULL)
+    RETURNING head_run_id
+), accepted AS (
+    INSERT INTO runs (id, workspace_id, session_id, assistant_id, assistant_version, user_id, status, ready, priority,
+        durability, multitask_strategy, retry_policy, timeout_s, metadata, queue_deadline_at)
+    SELECT %(id)s, %(workspace)s, %(session)s, %(assistant)s, %(version)s, %(user)s, 'pending',
+        head.head_run_id = %(id)s, %(priority)s, %(durability)s, %(strategy)s, %(retry_policy)s, %(timeout_s)s,
+        %(metadata)s, clock_timestamp() + make_interval(secs => %(queue_timeout_s)s)
+    FROM head RETURNING *
+), payload AS (
+    INSERT INTO run_payloads (run_id, input) SELECT id, %(input)s FROM accepted
+)
+SELECT accepted.*, %(input)s::jsonb AS input, NULL::jsonb AS output, NULL::jsonb AS steps FROM accepted
+"""
+
+
+@operation()
+def create_run(identity: Identity, session_id: UUID, body: CreateRun, run_id: UUID) -> Operation[Row]:
+    """Accept a run into the session's queue; gives its row. Ring the doorbell once it is committed.
+
+    `run_id` is a new id; a caller that waits for the run's end listens for it before it exists.
+    Raises NotFound, SessionClosed, SessionBusy (`reject`), AssistantNotActive, Invalid (the input).
+    """
+    return (yield from _accept(identity, session_id, body, run_id))
+
+
+@operation(atomic=True)
+def create_stateless_run(identity: Identity, body: CreateStatelessRun, run_id: UUID) -> Operation[Row]:
+    """Open a session and accept its first run, both or neither."""
+    choice = OpenSession(version=body.version, tag=body.tag, user_id=body.user_id)
+    session = yield from open_session(identity, body.assistant_id, choice).start()
+    return (yield from _accept(identity, session["id"], body, run_id))
+
+
+def _accept(identity: Identity, session_id: UUID, body: CreateRun, run_id: UUID) -> Operation[Row]:
+    scope = {
+        "id": run_id,
+        "session": session_id,
+        "workspace": identity.workspace_id,
+        "user": identity.user_id,
+    }
+    # Twice at most: a session re-pinned to another version between the two statements is read again.
+    for _ in range(2):
+        found = yield Query(_BINDING, scope)
+        if not found:
+            raise NotFound("There is no such session.")
+        binding = found[0]
+        _refuse_unless_open(binding, reject=body.multitask_strategy == "reject")
+        defaults = yield from run_defaults(binding["assistant_id"], binding["assistant_version"]).start()
+        check_input(body.input, defaults.input_schema)
+        rows = yield Query(_INSERT, _insert_parameters(scope, binding, defaults, body))
+        if rows:
+            return rows[0]
+    raise Conflict("The session changed while the run was being accepted; try again.")
+
+
+def _refuse_unless_open(binding: Row, *, reject: bool) -> None:
+    if binding["status"] != SessionStatus.ACTIVE:
+        raise SessionClosed(f"The session is {binding['status']}.")
+    if binding["expired"]:
+        raise SessionClosed("The session is expired.")
+    if binding["assistant_status"] != AssistantStatus.ACTIVE:
+        raise AssistantNotActive(f"The session's assistant is {binding['assistant_status']}.")
+    if reject and binding["head_run_id"] is not None:
+        raise SessionBusy
+
+
+def _insert_parameters(scope: dict[str, Any], binding: Row, defaults: RunDefaults, body: CreateRun) -> dict[str, Any]:
+    overrides = body.retry_policy.model_dump(exclude_none=True) if body.retry_policy else {}
+    return {
+        **scope,
+        "assistant": binding["assistant_id"],
+        "version": binding["assistant_version"],
+        "user": binding["user_id"],
+        "reject": body.multitask_strategy == "reject",
+        "priority": defaults.priority if body.priority is None else body.priority,
+        "durability": str(Durability.SYNC),
+        "strategy": body.multitask_strategy,
+        "retry_policy": jsonb({**defaults.retry_policy, **overrides}),
+        "timeout_s": body.timeout_s or defaults.run_timeout_s,
+        "queue_timeout_s": body.queue_timeout_s or defaults.queue_timeout_s,
+        "metadata": jsonb(body.metadata),
+        "input": jsonb(body.input),
+    }
+
+
+_LOCK = """
+SELECT s.id AS session_id FROM sessions s
+WHERE s.id = (SELECT r.session_id FROM runs r WHERE r.id = %(run)s AND r.workspace_id = %(workspace)s)
+    AND (%(user)s::text IS NULL OR s.user_id = %(user)s)
+FOR UPDATE OF s
+"""
+
+
+@operation(atomic=True)
+def cancel_run(identity: Identity, run_id: UUID) -> Operation[str]:
+    """Stop a run: one that waits ends at once, one that runs is asked to; gives its status from then on.
+
+    Raises NotFound, RunFinished.
+    """
+    scope = {"run": run_id, "workspace": identity.workspace_id, "user": identity.user_id}
+    if not (yield Query(_LOCK, scope)):
+        raise NotFound("There is no such run.")
+    asked = yield Query(
+        "UPDATE runs SET cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()) "
+        "WHERE id = %(run)s AND status = ANY(%(active)s) RETURNING status",
+        {"run": run_id, "active": list(ACTIVE)},
+    )
+    if not asked:
+        raise RunFinished
+    if asked[0]["status"] == Status.RUNNING:
+        return str(Status.RUNNING)
+    yield from end_waiting([run_id], Status.CANCELLED, None)
+    return str(Status.CANCELLED)
+
+
+_END = """
+WITH ended AS (
+    UPDATE runs r SET status = %(status)s, error = %(error)s, finished_at = clock_timestamp(), ready = false,
+        lease_owner = NULL, next_attempt_at = NULL, last_seq = r.last_seq + 1, number = coalesce(r.number, s.run_count + 1)
+    FROM sessions s
+    WHERE r.id = ANY(%(runs)s) AND s.id = r.session_id AND r.status = ANY(%(sources)s)
+    RETURNING r.*
+), numbered AS (
+    UPDATE sessions s SET run_count = greatest(s.run_count, ended.number), last_activity_at = clock_timestamp(),
+        activity = CASE WHEN s.head_run_id = ended.id THEN %(activity)s ELSE s.activity END,
+        head_run_id = nullif(s.head_run_id, ended.id)
+    FROM ended WHERE s.id = ended.session_id
+), logged AS (
+    INSERT INTO run_events (run_id, seq, event, data, ts)
+    SELECT id, last_seq, 'end', jsonb_build_object('status', status, 'output', NULL, 'error', error, 'usage',
+        jsonb_build_object('input_tokens', input_tokens, 'output_tokens', output_tokens,
+            'total_tokens', input_tokens + output_tokens, 'cost_usd', cost_usd)), finished_at
+    FROM ended
+)
+SELECT id, session_id FROM ended
+"""
+
+
+def end_waiting(runs: Sequence[UUID], status: Status, error: dict[str, Any] | None) -> Operation[list[Row]]:
+    """End runs that no worker holds; their sessions, one run of each, are locked by the caller.
+
+    Gives the rows that this call ended: of two racing callers one gets them.
+    """
+    waiting = [source for source in sources(status) if source != Status.RUNNING]
+    return (yield from _end(runs, status, error, waiting))
+
+
+def _end(
+    runs: Sequence[UUID], status: Status, error: dict[str, Any] | None, allowed: list[str]
+) -> Operation[list[Row]]:
+    ended = yield Query(
+        _END,
+        {
+            "runs": list(runs),
+            "status": str(status),
+            "sources": allowed,
+            "error": None if error is None else jsonb(error),
+            "activity": str(Activity.IDLE if status == Status.CANCELLED else Activity.ERROR),
+        },
+    )
+    yield promote_next([row["session_id"] for row in ended])
+    return ended
+
+
+def promote_next(sessions: Sequence[UUID]) -> Query:
+    """Let the oldest waiting run of each headless session head it; the sessions are locked by the caller."""
+    return Query(
+        """
+        WITH next AS (
+            SELECT DISTINCT ON (r.session_id) r.id, r.session_id FROM runs r
+            JOIN sessions s ON s.id = r.session_id AND s.head_run_id IS NULL
+            WHERE r.session_id = ANY(%(sessions)s) AND r.status = 'pending'
+            ORDER BY r.session_id, r.created_at, r.id
+        ), promoted AS (
+            UPDATE runs r SET ready = true FROM next WHERE r.id = next.id AND r.status = 'pending'
+            RETURNING r.id, r.session_id
+        )
+        UPDATE sessions s SET head_run_id = promoted.id FROM promoted WHERE s.id = promoted.session_id
+        RETURNING s.id
+        """,
+        {"sessions": list(sessions)},
+    )
+
+
+@operation(atomic=True)
+def give_up(run_id: UUID, worker: UUID, reason: str) -> Operation[None]:
+    """End a run whose step PostgreSQL refuses to record, on behalf of the worker that holds it."""
+    yield Query(
+        "SELECT id FROM sessions WHERE id = (SELECT session_id FROM runs WHERE id = %(run)s) FOR UPDATE",
+        {"run": run_id},
+    )
+    held = yield Query(
+        "SELECT id FROM runs WHERE id = %(run)s AND lease_owner = %(worker)s",
+        {"run": run_id, "worker": worker},
+    )
+    error = {"type": "Unrecordable", "code": "internal", "message": reason[:4_000], "retryable": False}
+    yield from _end([row["id"] for row in held], Status.ERROR, error, [Status.RUNNING])
+
+
+@operation(atomic=True)
+def close_session(identity: Identity, session_id: UUID) -> Operation[tuple[Row, list[UUID]]]:
+    """Close the session: its unfinished runs are cancelled, its history stays. Closed already: as it is.
+
+    Gives its row, and the runs that ended with it: those that waited. Those that run were asked to stop.
+    """
+    locked = yield Query(
+        "SELECT * FROM sessions WHERE id = %(id)s AND workspace_id = %(workspace)s "
+        "AND (%(user)s::text IS NULL OR user_id = %(user)s) FOR UPDATE",
+        {"id": session_id, "workspace": identity.workspace_id, "user": identity.user_id},
+    )
+    if not locked:
+        raise NotFound("There is no such session.")
+    if locked[0]["status"] != SessionStatus.ACTIVE:
+        return locked[0], []
+    unfinished = yield Query(
+        "UPDATE runs SET cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()) "
+        "WHERE session_id = %(id)s AND NOT status = ANY(%(terminal)s) RETURNING id, created_at",
+        {"id": session_id, "terminal": list(TERMINAL)},
+    )
+    # One at a time, because each takes the session's next number.
+    ended: list[Row] = []
+    for run in sorted(unfinished, key=lambda row: (row["created_at"], row["id"])):
+        ended += yield from end_waiting([run["id"]], Status.CANCELLED, None)
+    closed = yield Query(
+        "UPDATE sessions SET status = 'closed', closed_at = clock_timestamp(), updated_at = clock_timestamp() "
+        "WHERE id = %(id)s RETURNING *",
+        {"id": session_id},
+    )
+    return closed[0], [row["id"] for row in ended]
+
+
+@operation(atomic=True)
+def _end_overdue() -> Operation[None]:
+    overdue = yield Query(
+        """
+        SELECT r.id FROM runs r JOIN sessions s ON s.id = r.session_id
+        WHERE r.status = 'pending' AND r.queue_deadline_at < clock_timestamp() AND r.attempt = 0
+        ORDER BY s.id, r.created_at LIMIT 100 FOR UPDATE OF s
+        """
+    )
+    error = {
+        "type": "QueueTimeout",
+        "code": "queue_timeout",
+        "message": "No worker was free in time.",
+        "retryable": False,
+    }
+    for row in overdue:
+        yield from end_waiting([row["id"]], Status.TIMEOUT, error)
+
+
+@operation()
+def _expire_sessions() -> Operation[None]:
+    yield Query(
+        "UPDATE sessions SET status = 'expired', updated_at = clock_timestamp() WHERE status = 'active' "
+        "AND expires_at < clock_timestamp() AND head_run_id IS NULL"
+    )
+
+
+@operation()
+def _anything_ready() -> Operation[bool]:
+    rows = yield Query("SELECT EXISTS (SELECT FROM runs WHERE status = 'pending' AND ready) AS ready")
+    return bool(rows[0]["ready"])
+
+
+def sweep() -> bool:
+    """End runs that waited longer than they may, expire idle sessions; gives whether runs wait for a worker."""
+    _end_overdue().run()
+    _expire_sessions().run()
+    return _anything_ready().run()

@@ -1,0 +1,187 @@
+"""Every write to a session that concerns no run. Closing one with runs is `runs.services`'."""
+
+from typing import Any
+from uuid import UUID
+
+from accounts.identity import Identity
+from assistants.models import Status as AssistantStatus
+from core.db import Bound, Operation, Query, Row, jsonb, operation
+from core.errors import AlreadyExists, AssistantNotActive, Forbidden, Invalid, NotFound
+from core.ids import new_id
+from sessions.bodies import ChangeSession, InitialState, OpenSession
+from sessions.models import CheckpointSource
+
+_ASSISTANT = """
+SELECT a.id, a.status, v.number AS version, v.config->>'session_ttl_seconds' AS ttl_seconds
+FROM assistants a
+LEFT JOIN assistant_tags t ON t.assistant_id = a.id AND t.name = %(tag)s
+LEFT JOIN assistant_versions v ON v.assistant_id = a.id
+    AND v.number = CASE WHEN %(tag)s::text IS NOT NULL THEN t.version ELSE coalesce(%(version)s, a.version) END
+WHERE a.id = %(assistant)s AND a.workspace_id = %(workspace)s
+"""
+
+_INSERT = """
+INSERT INTO sessions (id, workspace_id, assistant_id, assistant_version, agent_id, user_id, title, metadata, context,
+    state, ttl_seconds, expires_at)
+VALUES (%(id)s, %(workspace)s, %(assistant)s, %(version)s, %(agent)s, %(user)s, %(title)s, %(metadata)s, %(context)s,
+    '{}', %(ttl)s::int, clock_timestamp() + make_interval(secs => %(ttl)s::int))
+ON CONFLICT (workspace_id, agent_id) DO NOTHING
+RETURNING *
+"""
+
+
+def open_session(identity: Identity, assistant_id: UUID, body: OpenSession) -> Bound[Row]:
+    """Open a session with an active assistant; gives the session's row.
+
+    Raises NotFound, AssistantNotActive, Invalid (unknown version or tag), AlreadyExists (agent_id), Forbidden
+    (a key bound to another user).
+    """
+    if body.initial_state is not None:
+        return _open_with_history(identity, assistant_id, body, body.initial_state)
+    return _open(identity, assistant_id, body)
+
+
+@operation()
+def _open(identity: Identity, assistant_id: UUID, body: OpenSession) -> Operation[Row]:
+    return (yield from _insert(identity, assistant_id, body, {}))
+
+
+@operation(atomic=True)
+def _open_with_history(
+    identity: Identity, assistant_id: UUID, body: OpenSession, initial: InitialState
+) -> Operation[Row]:
+    session = yield from _insert(identity, assistant_id, body, initial.metadata)
+    messages = [
+        {
+            "id": str(new_id()),
+            "seq": seq,
+            "role": message.role,
+            "content": message.model_dump(exclude_none=True)["content"],
+        }
+        for seq, message in enumerate(initial.messages, start=1)
+    ]
+    yield Query(
+        """
+        INSERT INTO messages (id, session_id, seq, role, content, tool_calls, metadata)
+        SELECT g.id, %(session)s, g.seq, g.role, g.content, '[]', '{}'
+        FROM jsonb_to_recordset(%(messages)s) AS g(id uuid, seq int, role text, content jsonb)
+        """,
+        {"session": session["id"], "messages": jsonb(messages)},
+    )
+    checkpoint = new_id()
+    yield Query(
+        """
+        INSERT INTO checkpoints (id, session_id, step, source, next, message_count, changes, removed)
+        VALUES (%(id)s, %(session)s, 1, %(source)s, '[]', %(count)s, '{}', '[]')
+        """,
+        {
+            "id": checkpoint,
+            "session": session["id"],
+            "source": str(CheckpointSource.UPDATE),
+            "count": len(messages),
+        },
+    )
+    rows = yield Query(
+        "UPDATE sessions SET message_count = %(count)s, step = 1, checkpoint_id = %(checkpoint)s "
+        "WHERE id = %(id)s RETURNING *",
+        {"id": session["id"], "count": len(messages), "checkpoint": checkpoint},
+    )
+    return rows[0]
+
+
+def _insert(identity: Identity, assistant_id: UUID, body: OpenSession, context: dict[str, Any]) -> Operation[Row]:
+    found = yield Query(
+        _ASSISTANT,
+        {
+            "assistant": assistant_id,
+            "workspace": identity.workspace_id,
+            "version": body.version,
+            "tag": body.tag,
+        },
+    )
+    if not found:
+        raise NotFound("There is no such assistant.")
+    assistant = found[0]
+    if assistant["status"] != AssistantStatus.ACTIVE:
+        raise AssistantNotActive(f"The assistant is {assistant['status']}; only an active one opens sessions.")
+    if assistant["version"] is None:
+        raise _unknown_version(body.version, body.tag)
+    ttl = body.ttl_seconds if body.ttl_seconds is not None else assistant["ttl_seconds"]
+    rows = yield Query(
+        _INSERT,
+        {
+            "id": new_id(),
+            "workspace": identity.workspace_id,
+            "assistant": assistant_id,
+            "version": assistant["version"],
+            "agent": body.agent_id,
+            "user": session_user(identity, body.user_id),
+            "title": body.title,
+            "metadata": jsonb(body.metadata),
+            "context": jsonb(context),
+            "ttl": None if ttl is None else int(ttl),
+        },
+    )
+    if not rows:
+        raise AlreadyExists(f"A session with the agent_id {body.agent_id!r} exists.")
+    return rows[0]
+
+
+def _unknown_version(version: int | None, tag: str | None) -> Invalid:
+    if tag is not None:
+        return Invalid.at("tag", message=f"The assistant has no tag {tag!r}.")
+    return Invalid.at("version", message=f"The assistant has no version {version}.")
+
+
+def session_user(identity: Identity, wanted: str | None) -> str | None:
+    """Whose a new session is: a key that is bound to a user can open sessions of that user only."""
+    if identity.user_id is None:
+        return wanted
+    if wanted not in {None, identity.user_id}:
+        raise Forbidden("This key is bound to another user.")
+    return identity.user_id
+
+
+@operation(atomic=True)
+def change_session(identity: Identity, session_id: UUID, body: ChangeSession) -> Operation[Row]:
+    """Merge metadata, rename, or pin the session to another version of its assistant.
+
+    Raises NotFound, or Invalid for an unknown version or tag.
+    """
+    rows = yield Query(
+        """
+        SELECT s.id, s.assistant_id, v.number AS version FROM sessions s
+        LEFT JOIN assistant_tags t ON t.assistant_id = s.assistant_id AND t.name = %(tag)s
+        LEFT JOIN assistant_versions v ON v.assistant_id = s.assistant_id
+            AND v.number = CASE WHEN %(tag)s::text IS NOT NULL THEN t.version
+                ELSE coalesce(%(version)s, s.assistant_version) END
+        WHERE s.id = %(id)s AND s.workspace_id = %(workspace)s AND (%(user)s::text IS NULL OR s.user_id = %(user)s)
+        FOR UPDATE OF s
+        """,
+        {
+            "id": session_id,
+            "workspace": identity.workspace_id,
+            "user": identity.user_id,
+            "tag": body.tag,
+            "version": body.assistant_version,
+        },
+    )
+    if not rows:
+        raise NotFound("There is no such session.")
+    if rows[0]["version"] is None:
+        unknown = _unknown_version(body.assistant_version, body.tag)
+        raise unknown if body.tag else Invalid.at("assistant_version", message=unknown.detail)
+    changed = yield Query(
+        """
+        UPDATE sessions SET metadata = metadata || %(metadata)s, title = coalesce(%(title)s, title),
+            assistant_version = %(version)s, updated_at = clock_timestamp()
+        WHERE id = %(id)s RETURNING *
+        """,
+        {
+            "id": session_id,
+            "metadata": jsonb(body.metadata or {}),
+            "title": body.title,
+            "version": rows[0]["version"],
+        },
+    )
+    return changed[0]
