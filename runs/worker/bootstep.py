@@ -1,0 +1,65 @@
+"""The runner inside a Celery worker: started after the pool, stopped before it."""
+
+import asyncio
+import logging
+import os
+import threading
+from typing import Any
+
+from celery import bootsteps
+from django.conf import settings
+
+from runs.worker.runner import Runner
+
+log = logging.getLogger(__name__)
+
+# How long handing back may take after the grace period, in seconds, before the process ends anyway.
+HAND_BACK_S = 5
+
+
+class RunnerStep(bootsteps.StartStopStep):
+    """Runs one event loop, with one runner, on a thread of its own."""
+
+    requires = {"celery.worker.components:Pool"}
+    current: Runner | None = None
+
+    def include_if(self, worker: Any) -> bool:
+        return settings.RUNNER_SLOTS > 0
+
+    def start(self, worker: Any) -> None:
+        conf = worker.app.conf
+        self._labels = list(conf.get("agent_worker_labels") or ())
+        self._types = list(conf.get("agent_worker_types") or ())
+        self._thread = threading.Thread(target=self._run, name="runner", daemon=True)
+        self._thread.start()
+
+    def stop(self, worker: Any) -> None:
+        """Drain: finish within the grace period, hand back the rest."""
+        runner = RunnerStep.current
+        if runner is not None and self._thread.is_alive():
+            draining = asyncio.run_coroutine_threadsafe(runner.drain(settings.RUNNER_GRACE_S), self._loop)
+            try:
+                draining.result(settings.RUNNER_GRACE_S + HAND_BACK_S)
+            except TimeoutError:
+                log.error("Runs were not handed back in time; they will be rescued.")
+            self._thread.join(timeout=HAND_BACK_S)
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._work())
+        except Exception:
+            # The edge: a worker whose loop is dead must not go on looking alive.
+            log.exception("The runner died; the process ends so that its runs are rescued.")
+            os._exit(70)
+
+    async def _work(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        runner = Runner(slots=settings.RUNNER_SLOTS, labels=self._labels, types=self._types)
+        RunnerStep.current = runner
+        await runner.run()
+
+
+def wake() -> None:
+    """Wake this process's runner, if it has one."""
+    if RunnerStep.current is not None:
+        RunnerStep.current.wake()

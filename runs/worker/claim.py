@@ -1,0 +1,95 @@
+"""Claiming: which pending runs this worker carries out next.
+
+Fair between workspaces first (the one with the fewest running runs is served first), then highest priority, then
+oldest; never two of one session, never above an assistant's cap. All claims take turns under one transaction-level
+advisory lock, so that a cap of 2 lets 2 run and not 3.
+"""
+
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from core.db import Query, Row
+
+CLAIM_LOCK = 0x61_67_65_6E_74_01
+
+# A loose index scan finds the workspaces that have claimable runs without reading the runs; from each of them a
+# lateral top-k takes no more than the free slots. A full assistant's runs are left out before the top-k, or they
+# would hide the work behind them.
+_CLAIM = """
+WITH RECURSIVE waiting AS (
+    (SELECT workspace_id FROM runs WHERE status = 'pending' AND ready ORDER BY workspace_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT r.workspace_id FROM runs r WHERE r.status = 'pending' AND r.ready
+                AND r.workspace_id > w.workspace_id ORDER BY r.workspace_id LIMIT 1)
+    FROM waiting w WHERE w.workspace_id IS NOT NULL
+), capped AS (
+    SELECT a.id, a.max_concurrent_runs - count(r.id) AS free FROM assistants a
+    LEFT JOIN runs r ON r.assistant_id = a.id AND r.status = 'running'
+    WHERE a.max_concurrent_runs IS NOT NULL GROUP BY a.id
+), top AS (
+    SELECT c.*, busy.runs + row_number() OVER (
+        PARTITION BY c.workspace_id ORDER BY c.priority DESC, c.queued_at, c.id) AS turn
+    FROM waiting w
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS runs FROM runs WHERE status = 'running' AND workspace_id = w.workspace_id) busy
+    CROSS JOIN LATERAL (
+        SELECT r.id, r.workspace_id, r.session_id, r.assistant_id, r.priority, r.queued_at FROM runs r
+        WHERE r.status = 'pending' AND r.ready AND r.workspace_id = w.workspace_id
+            AND (r.next_attempt_at IS NULL OR r.next_attempt_at <= clock_timestamp())
+            AND NOT EXISTS (SELECT FROM capped WHERE capped.id = r.assistant_id AND capped.free <= 0)
+        ORDER BY r.priority DESC, r.queued_at, r.id LIMIT %(slots)s) c
+    WHERE w.workspace_id IS NOT NULL
+), ranked AS (
+    SELECT top.*, capped.free, row_number() OVER (
+        PARTITION BY top.assistant_id ORDER BY turn, priority DESC, queued_at, top.id) AS nth
+    FROM top LEFT JOIN capped ON capped.id = top.assistant_id
+), chosen AS (
+    SELECT id, session_id FROM ranked WHERE free IS NULL OR nth <= free
+    ORDER BY turn, priority DESC, queued_at, id LIMIT %(slots)s
+), conversation AS (
+    SELECT * FROM sessions WHERE id IN (SELECT session_id FROM chosen) ORDER BY id FOR UPDATE
+), claimed AS (
+    UPDATE runs r SET status = 'running', ready = false, lease_owner = %(worker)s, last_worker_id = %(worker)s,
+        epoch = r.epoch + 1, attempt = r.attempt + 1, next_attempt_at = NULL, claimed_at = clock_timestamp(),
+        started_at = coalesce(r.started_at, clock_timestamp()), number = coalesce(r.number, s.run_count + 1)
+    FROM conversation s
+    WHERE s.head_run_id = r.id AND r.id IN (SELECT id FROM chosen) AND r.status = ANY(%(sources)s)
+    RETURNING r.*
+), marked AS (
+    UPDATE sessions s SET activity = 'running', run_count = greatest(s.run_count, claimed.number)
+    FROM claimed WHERE s.id = claimed.session_id
+)
+SELECT claimed.id, claimed.number, claimed.workspace_id, claimed.session_id, claimed.assistant_id,
+    claimed.assistant_version, claimed.user_id, claimed.attempt, claimed.failures, claimed.epoch, claimed.last_seq,
+    claimed.step_count, claimed.model_calls, claimed.retry_policy, claimed.input_tokens, claimed.output_tokens,
+    claimed.cost_usd, claimed.cancel_requested_at, claimed.message_start, claimed.claimed_at,
+    payload.input,
+    claimed.timeout_s - extract(epoch FROM clock_timestamp() - claimed.started_at)::float8 AS time_left_s,
+    s.message_count, s.step, s.checkpoint_id, s.state
+FROM claimed JOIN conversation s ON s.id = claimed.session_id
+JOIN run_payloads payload ON payload.run_id = claimed.id
+"""
+
+_WAITING = """
+SELECT EXISTS (SELECT FROM runs WHERE status = 'pending' AND ready
+    AND (next_attempt_at IS NULL OR next_attempt_at <= clock_timestamp())) AS waiting
+"""
+
+
+async def claim(conn: psycopg.AsyncConnection[Row], worker: UUID, slots: int, sources: list[str]) -> list[Row]:
+    """Claim up to `slots` runs for the worker; gives all that carrying them out needs.
+
+    `conn` commits asynchronously: a claim that a crash forgets is only a run that is still pending.
+    """
+    parameters: dict[str, Any] = {"slots": slots, "worker": worker, "sources": sources}
+    async with conn.pipeline(), conn.transaction():
+        await conn.execute("SELECT pg_advisory_xact_lock(%(key)s)", {"key": CLAIM_LOCK})
+        cursor = await conn.execute(_CLAIM, parameters)
+    return await cursor.fetchall()
+
+
+def waiting() -> Query:
+    """Whether there is anything to claim; the cheap question of an idle poll."""
+    return Query(_WAITING)

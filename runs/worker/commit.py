@@ -1,0 +1,197 @@
+"""Committing steps: all that is ready at the same moment goes to disk in one transaction.
+
+1. The sessions are locked, in the order of their ids, before any run: the lock order of `runs.services`.
+2. The fence: a run is written only where this worker still holds its lease and epoch. Late ones drop out here.
+3. What the fenced steps made is written: messages, checkpoints, steps, events, sessions, outputs.
+4. Sessions whose run ended hand their head to the next waiting run.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from core.db import Row, jsonb
+from runs.lifecycle import TERMINAL, Status
+from runs.services import promote_next
+from sessions.models import Activity
+
+ACTIVITY_AFTER = {
+    Status.SUCCESS: Activity.IDLE,
+    Status.CANCELLED: Activity.IDLE,
+    Status.ERROR: Activity.ERROR,
+    Status.TIMEOUT: Activity.ERROR,
+    Status.PENDING: Activity.RUNNING,
+    Status.INTERRUPTED: Activity.INTERRUPTED,
+}
+
+
+@dataclass(slots=True)
+class StepCommit:
+    """One step's rows, ready to be written; `status` moves the run on, None leaves it running.
+
+    `run` holds the run's new totals and `base_seq`, its last event before the step; `retry_in_s` (seconds) is for a run that goes back to pending.
+    """
+
+    run_id: str
+    session_id: str
+    epoch: int
+    run: dict[str, Any]
+    session: dict[str, Any]
+    status: Status | None = None
+    retry_in_s: float | None = None
+    error: dict[str, Any] | None = None
+    output: dict[str, Any] | None = None
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    checkpoints: list[dict[str, Any]] = field(default_factory=list)
+    step: dict[str, Any] | None = None
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+
+_LOCK_SESSIONS = "SELECT id FROM sessions WHERE id = ANY(%(sessions)s) ORDER BY id FOR UPDATE"
+
+_FENCE = """
+UPDATE runs r SET status = coalesce(g.status, r.status), last_seq = g.last_seq, step_count = g.step_count,
+    model_calls = g.model_calls, input_tokens = g.input_tokens, output_tokens = g.output_tokens,
+    cost_usd = g.cost_usd, failures = g.failures, crashes = 0, checkpoint_id = g.checkpoint_id, error = g.error,
+    message_start = g.message_start,
+    lease_owner = CASE WHEN g.status IS NULL THEN r.lease_owner END,
+    ready = coalesce(g.status = 'pending', false),
+    next_attempt_at = clock_timestamp() + make_interval(secs => g.retry_in_s),
+    finished_at = CASE WHEN g.status = ANY(%(terminal)s) THEN clock_timestamp() END
+FROM jsonb_to_recordset(%(given)s) AS g(id uuid, epoch int, status text, base_seq int, last_seq int, step_count int,
+    model_calls int, input_tokens int, output_tokens int, cost_usd numeric, failures int, checkpoint_id uuid,
+    message_start int, error jsonb, retry_in_s float8)
+WHERE r.id = g.id AND r.lease_owner = %(worker)s AND r.epoch = g.epoch AND r.status = 'running'
+    AND r.last_seq = g.base_seq
+RETURNING r.id, r.cancel_requested_at
+"""
+
+# After an outage nobody knows whether the commit before it arrived: the row tells.
+_WRITTEN = """
+SELECT r.id FROM runs r JOIN jsonb_to_recordset(%(given)s) AS g(id uuid, epoch int, last_seq int)
+    ON r.id = g.id AND r.epoch = g.epoch AND r.last_seq = g.last_seq AND r.last_worker_id = %(worker)s
+"""
+
+_MESSAGES = """
+INSERT INTO messages (id, session_id, run_id, seq, role, content, tool_calls, tool_call_id, name, metadata, created_at)
+SELECT id, session_id, run_id, seq, role, content, tool_calls, tool_call_id, name, metadata, created_at
+FROM jsonb_to_recordset(%(rows)s) AS g(id uuid, session_id uuid, run_id uuid, seq int, role text, content jsonb,
+    tool_calls jsonb, tool_call_id text, name text, metadata jsonb, created_at timestamptz)
+"""
+
+_CHECKPOINTS = """
+INSERT INTO checkpoints (id, session_id, run_id, parent_id, step, source, next, message_count, changes, removed)
+SELECT id, session_id, run_id, parent_id, step, source, next, message_count, changes, removed
+FROM jsonb_to_recordset(%(rows)s) AS g(id uuid, session_id uuid, run_id uuid, parent_id uuid, step int, source text,
+    next jsonb, message_count int, changes jsonb, removed jsonb)
+"""
+
+_STEPS = """
+INSERT INTO run_steps (run_id, index, kind, status, attempt, started_at, duration_ms, model, tool_calls)
+SELECT run_id, index, kind, status, attempt, started_at, duration_ms, model, tool_calls
+FROM jsonb_to_recordset(%(rows)s) AS g(run_id uuid, index int, kind text, status text, attempt int,
+    started_at timestamptz, duration_ms float8, model jsonb, tool_calls jsonb)
+"""
+
+_EVENTS = """
+INSERT INTO run_events (run_id, seq, event, data, ts)
+SELECT run_id, seq, event, data, ts
+FROM jsonb_to_recordset(%(rows)s) AS g(run_id uuid, seq int, event text, data jsonb, ts timestamptz)
+"""
+
+_SESSIONS = """
+UPDATE sessions s SET message_count = g.message_count, step = g.step, checkpoint_id = g.checkpoint_id,
+    state = coalesce(g.state, s.state), activity = coalesce(g.activity, s.activity),
+    last_activity_at = clock_timestamp(),
+    head_run_id = CASE WHEN g.ended THEN NULL ELSE s.head_run_id END
+FROM jsonb_to_recordset(%(rows)s) AS g(id uuid, message_count int, step int, checkpoint_id uuid, state jsonb,
+    activity text, ended bool)
+WHERE s.id = g.id
+"""
+
+_OUTPUTS = """
+UPDATE run_payloads p SET output = g.output FROM jsonb_to_recordset(%(rows)s) AS g(run_id uuid, output jsonb)
+WHERE p.run_id = g.run_id
+"""
+
+
+def _fence_row(commit: StepCommit) -> dict[str, Any]:
+    return {
+        **commit.run,
+        "id": commit.run_id,
+        "epoch": commit.epoch,
+        "status": commit.status,
+        "error": commit.error,
+        "retry_in_s": commit.retry_in_s,
+    }
+
+
+def _session_row(commit: StepCommit) -> dict[str, Any]:
+    return {
+        **commit.session,
+        "id": commit.session_id,
+        "activity": None if commit.status is None else ACTIVITY_AFTER[commit.status],
+        "ended": commit.status in TERMINAL,
+    }
+
+
+@dataclass(slots=True, frozen=True)
+class Committed:
+    """What a commit found: the runs that were still ours, which of them are to be cancelled, and new work."""
+
+    ours: frozenset[str]
+    cancelled: frozenset[str]
+    promoted: bool
+
+
+async def commit_steps(conn: psycopg.AsyncConnection[Row], worker: UUID, commits: Sequence[StepCommit]) -> Committed:
+    """Write the steps of runs that are still ours; a run that another worker took over is left out."""
+    async with conn.pipeline(), conn.transaction():
+        await conn.execute(_LOCK_SESSIONS, {"sessions": [commit.session_id for commit in commits]})
+        fence = await conn.execute(
+            _FENCE,
+            {
+                "worker": worker,
+                "terminal": list(TERMINAL),
+                "given": jsonb([_fence_row(commit) for commit in commits]),
+            },
+        )
+        rows = {str(row["id"]): row["cancel_requested_at"] for row in await fence.fetchall()}
+        promoted = await _write(conn, [commit for commit in commits if commit.run_id in rows])
+    return Committed(
+        ours=frozenset(rows),
+        cancelled=frozenset(run for run, asked in rows.items() if asked is not None),
+        promoted=promoted,
+    )
+
+
+async def written_before(
+    conn: psycopg.AsyncConnection[Row], worker: UUID, commits: Sequence[StepCommit]
+) -> frozenset[str]:
+    """Of these steps, those that an earlier try, whose answer was lost, did write."""
+    given = jsonb([_fence_row(commit) for commit in commits])
+    cursor = await conn.execute(_WRITTEN, {"worker": worker, "given": given})
+    return frozenset(str(row["id"]) for row in await cursor.fetchall())
+
+
+async def _write(conn: psycopg.AsyncConnection[Row], commits: Sequence[StepCommit]) -> bool:
+    tables = (
+        (_MESSAGES, [row for commit in commits for row in commit.messages]),
+        (_CHECKPOINTS, [row for commit in commits for row in commit.checkpoints]),
+        (_STEPS, [commit.step for commit in commits if commit.step]),
+        (_EVENTS, [row for commit in commits for row in commit.events]),
+        (_SESSIONS, [_session_row(commit) for commit in commits]),
+        (_OUTPUTS, [{"run_id": c.run_id, "output": c.output} for c in commits if c.output is not None]),
+    )
+    for sql, rows in tables:
+        if rows:
+            await conn.execute(sql, {"rows": jsonb(rows)})
+    ended = [UUID(commit.session_id) for commit in commits if commit.status in TERMINAL]
+    if not ended:
+        return False
+    promotion = promote_next(ended)
+    cursor = await conn.execute(promotion.sql, promotion.params)
+    return bool(await cursor.fetchall())

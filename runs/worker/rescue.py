@@ -1,0 +1,80 @@
+"""Taking over the runs of workers that are gone.
+
+A free advisory lock is not yet a dead worker: a restart of PostgreSQL frees all of them. So a worker is lost when
+its lock is free twice in a row, and not within a lease of the server's own start; or when its lease has run out.
+"""
+
+import asyncio
+from uuid import UUID
+
+from django.conf import settings
+
+from core.db import Operation, Query, Row, operation
+
+CONFIRM_S = 0.15
+# More events than any step tells before its commit: a successor's numbers start above those that its dead
+# predecessor told and never committed.
+SEQ_GAP = 100_000
+
+_SUSPECTS = """
+SELECT w.id FROM workers w
+WHERE w.state <> 'lost' AND (
+    w.lease_expires_at < clock_timestamp()
+    OR (pg_postmaster_start_time() < clock_timestamp() - make_interval(secs => %(lease_s)s)
+        AND NOT EXISTS (
+            SELECT FROM pg_locks l
+            WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
+                AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                AND ((l.classid::bigint << 32) | l.objid::bigint) = w.lock_key)))
+"""
+
+_LOCK = """
+SELECT s.id FROM sessions s WHERE s.id IN (
+    SELECT session_id FROM runs WHERE status = 'running' AND lease_owner = ANY(%(workers)s))
+ORDER BY s.id FOR UPDATE
+"""
+
+_RESCUE = """
+WITH freed AS (
+    UPDATE runs SET status = 'pending', ready = true, lease_owner = NULL, crashes = crashes + 1,
+        last_seq = last_seq + %(gap)s
+    WHERE status = 'running' AND lease_owner = ANY(%(workers)s) RETURNING *
+), told AS (
+    INSERT INTO run_events (run_id, seq, event, data, ts)
+    SELECT id, last_seq, 'superseded', jsonb_build_object('from_seq', last_seq - %(gap)s + 1, 'to_seq', last_seq - 1,
+        'reason', 'rescue'), clock_timestamp() FROM freed
+)
+SELECT id FROM freed
+"""
+
+
+@operation()
+def suspects() -> Operation[set[UUID]]:
+    """Workers that look dead at this moment."""
+    rows = yield Query(_SUSPECTS, {"lease_s": settings.RUNNER_LEASE_S})
+    return {row["id"] for row in rows}
+
+
+@operation(atomic=True)
+def rescue(workers: list[UUID]) -> Operation[list[Row]]:
+    """Declare the workers lost and put their runs back into the queue; gives those runs.
+
+    The guarded UPDATE of the workers' rows lets one of several rescuers do it.
+    """
+    lost = yield Query(
+        "UPDATE workers SET state = 'lost', used = 0 WHERE id = ANY(%(workers)s) AND state <> 'lost' RETURNING id",
+        {"workers": workers},
+    )
+    gone = [row["id"] for row in lost]
+    yield Query(_LOCK, {"workers": gone})
+    return (yield Query(_RESCUE, {"workers": gone, "gap": SEQ_GAP}))
+
+
+async def rescue_lost() -> list[Row]:
+    """One look around: rescue the runs of workers that are dead for sure."""
+    first = await suspects().arun()
+    if not first:
+        return []
+    await asyncio.sleep(CONFIRM_S)
+    dead = first & await suspects().arun()
+    return await rescue(list(dead)).arun() if dead else []

@@ -1,0 +1,274 @@
+"""The runner: one event loop in each Celery worker process that claims runs and carries them out.
+
+Doorbells, finished runs and a slow poll wake it; it claims as many runs as it has free slots.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from uuid import UUID
+
+import psycopg
+from django.conf import settings
+from psycopg.rows import dict_row
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from assistants.spec import agent_for
+from core.db import Operation, Query, Row, close_pool, configure, open_pool, operation
+from runs.lifecycle import Status, sources
+from runs.services import give_up
+from runs.worker.claim import claim, waiting
+from runs.worker.clock import DatabaseClock
+from runs.worker.committer import Committer, LeaseLost
+from runs.worker.conversation import Conversations
+from runs.worker.execution import Execution
+from runs.worker.journal import Journal
+from runs.worker.outcomes import Cancelled, HandedBack
+from runs.worker.presence import Presence
+from runs.worker.publisher import Publisher
+from runs.worker.rescue import rescue_lost
+from runtime.contract import AgentSpec, BaseAgent, State, Step, StepIO
+from runtime.errors import AgentError
+
+log = logging.getLogger(__name__)
+
+POLL_S = 1.0
+LOOK_AROUND_S = 0.5
+OUTAGE_PAUSE_S = 0.5
+
+
+class Runner:
+    """Everything a worker process does with runs. Made and used inside one event loop."""
+
+    def __init__(self, *, slots: int, labels: Sequence[str] = (), types: Sequence[str] = ()):
+        self.slots = slots
+        self._labels, self._types = labels, types
+        self._loop = asyncio.get_running_loop()
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._executions: dict[str, tuple[Execution, asyncio.Task[None]]] = {}
+        self._conversations = Conversations()
+        self._clock = DatabaseClock()
+        self._publisher = Publisher()
+        self._draining = False
+        self._lost = asyncio.Event()
+
+    # -- the process's side ----------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Look for work now; may be called from any thread."""
+        self._loop.call_soon_threadsafe(self._wake.set)
+
+    async def run(self) -> None:
+        """Work until `drain` has ended, or forever. Begins anew under a new identity when declared lost."""
+        await open_pool(size=8)
+        async with AsyncConnectionPool(
+            settings.DATABASE_URL,
+            kwargs={"autocommit": True, "row_factory": dict_row},
+            configure=_commit_lazily,
+            min_size=1,
+            max_size=1,
+        ) as self._claims:
+            while not self._draining:
+                await self._live()
+        await self._publisher.close()
+        await close_pool()
+
+    async def drain(self, grace_s: float) -> None:
+        """Claim no more; let runs finish for `grace_s` seconds; hand the rest back."""
+        self._draining = True
+        self._presence.draining = True
+        self._wake.set()
+        try:
+            await asyncio.wait_for(self._idle.wait(), grace_s)
+        except TimeoutError:
+            log.info("Handing %d runs back.", len(self._executions))
+            for execution, _ in list(self._executions.values()):
+                execution.stop(HandedBack())
+            await self._idle.wait()
+        self._stopping.set()
+
+    # -- one life as a worker --------------------------------------------------------------------------------------
+
+    async def _live(self) -> None:
+        self._lost.clear()
+        self._stopping = asyncio.Event()
+        self._presence = Presence(
+            slots=self.slots,
+            labels=self._labels,
+            types=self._types,
+            on_beat=self._clock.set,
+            on_lost=lambda: self._loop.call_soon_threadsafe(self._lost.set),
+        )
+        await asyncio.to_thread(self._presence.start)
+        self._committer = Committer(self._presence.id, self._wake)
+        log.info("Worker %s is ready with %d slots.", self._presence.id, self.slots)
+        chores = [
+            asyncio.create_task(chore)
+            for chore in (
+                self._committer.run(),
+                self._publisher.run(),
+                self._claim_forever(),
+                self._look_around(),
+            )
+        ]
+        ends = [asyncio.create_task(event.wait()) for event in (self._stopping, self._lost)]
+        done, _ = await asyncio.wait([*chores, *ends], return_when=asyncio.FIRST_COMPLETED)
+        for task in [*chores, *ends]:
+            task.cancel()
+        if self._lost.is_set():
+            log.warning("Worker %s was declared lost; its runs belong to others now.", self._presence.id)
+            await self._abandon()
+        await asyncio.to_thread(self._presence.stop)
+        for task in done:
+            task.result()  # a chore that died takes the process with it
+
+    async def _abandon(self) -> None:
+        tasks = [task for _, task in self._executions.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # -- claiming ----------------------------------------------------------------------------------------------------
+
+    async def _claim_forever(self) -> None:
+        poll = False
+        while True:
+            try:
+                claimed = await self._claim(poll)
+            except (psycopg.OperationalError, PoolTimeout) as error:
+                log.warning("Claiming waits for PostgreSQL: %s", error)
+                await asyncio.sleep(OUTAGE_PAUSE_S)
+                continue
+            if claimed:
+                continue
+            try:
+                await asyncio.wait_for(self._wake.wait(), POLL_S)
+                poll = False
+            except TimeoutError:
+                poll = True
+            self._wake.clear()
+
+    @property
+    def _free_slots(self) -> int:
+        return 0 if self._draining else self.slots - len(self._executions)
+
+    async def _claim(self, poll: bool) -> bool:
+        """Claim what fits; gives whether the claim was a full one, so that another may follow."""
+        slots = self._free_slots
+        if slots <= 0 or (poll and not await _anything_waiting().arun()):
+            return False
+        async with self._claims.connection() as conn:
+            rows = await claim(conn, self._presence.id, slots, sources(Status.RUNNING))
+        if rows:
+            await self._start(rows)
+        return len(rows) == slots
+
+    async def _start(self, rows: list[Row]) -> None:
+        self._clock.at_least(max(row["claimed_at"] for row in rows))
+        conversations = await self._conversations.load(rows)
+        for row in rows:
+            run_id = str(row["id"])
+            execution = Execution(
+                row,
+                agent=await _agent(row),
+                conversation=conversations[row["id"]],
+                journal=Journal(
+                    run_id=run_id,
+                    session_id=str(row["session_id"]),
+                    number=row["number"],
+                    committed=row["last_seq"],
+                    publisher=self._publisher,
+                    now=self._clock.now,
+                ),
+                committer=self._committer,
+                worker_id=str(self._presence.id),
+            )
+            self._idle.clear()
+            self._executions[run_id] = (execution, asyncio.create_task(self._carry_out(execution)))
+        self._presence.used = len(self._executions)
+
+    async def _carry_out(self, execution: Execution) -> None:
+        saturated = self._free_slots <= 0
+        try:
+            status = await execution.carry_out()
+        except LeaseLost:
+            log.warning("run %s was taken over; what this worker still had is dropped", execution.run_id)
+        except Exception as error:
+            # The edge: PostgreSQL refuses what the step made. A run that nobody can record must not hold its session.
+            log.exception("run %s cannot be recorded", execution.run_id)
+            await give_up(UUID(execution.run_id), self._presence.id, f"{type(error).__name__}: {error}").arun()
+        else:
+            self._conversations.keep(execution.conversation)
+            if status == Status.PENDING:
+                self._wake.set()
+        finally:
+            del self._executions[execution.run_id]
+            self._presence.used = len(self._executions)
+            if not self._executions:
+                self._idle.set()
+            if saturated:
+                self._wake.set()
+
+    # -- looking around ------------------------------------------------------------------------------------------
+
+    async def _look_around(self) -> None:
+        """Rescue what dead workers left, and hear of runs that are to be cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_AROUND_S)
+            try:
+                if rescued := await rescue_lost():
+                    log.warning("Rescued %d runs of lost workers.", len(rescued))
+                    self._wake.set()
+                if self._executions:
+                    await self._hear_cancellations()
+            except (psycopg.OperationalError, PoolTimeout) as error:
+                log.warning("Looking around waits for PostgreSQL: %s", error)
+
+    async def _hear_cancellations(self) -> None:
+        for run_id in await _cancelled_runs(self._presence.id).arun():
+            if run_id in self._executions:
+                self._executions[run_id][0].stop(Cancelled())
+
+
+class _BrokenAgent(BaseAgent):
+    """Stands in for an assistant that cannot be built, so that its runs end with the reason and nobody else's do."""
+
+    def __init__(self, reason: str):
+        super().__init__(AgentSpec(type="broken", config={"step_timeout_s": 60.0}))
+        self._reason = reason
+
+    async def step(self, state: State, io: StepIO) -> Step:
+        raise AgentError(self._reason, code="assistant_unusable")
+
+
+async def _agent(row: Row) -> BaseAgent:
+    try:
+        return await agent_for(row["assistant_id"], row["assistant_version"]).arun()
+    except (psycopg.OperationalError, PoolTimeout):
+        raise
+    except Exception as error:
+        # The edge: a configuration that worked when it was saved may name a tool that this process does not have.
+        log.exception("assistant %s v%s cannot be built", row["assistant_id"], row["assistant_version"])
+        return _BrokenAgent(f"The assistant cannot be built: {error}")
+
+
+@operation()
+def _anything_waiting() -> Operation[bool]:
+    return bool((yield waiting())[0]["waiting"])
+
+
+@operation()
+def _cancelled_runs(worker: UUID) -> Operation[list[str]]:
+    rows = yield Query(
+        "SELECT id FROM runs WHERE lease_owner = %(worker)s AND status = 'running' AND cancel_requested_at IS NOT NULL",
+        {"worker": worker},
+    )
+    return [str(row["id"]) for row in rows]
+
+
+async def _commit_lazily(conn: psycopg.AsyncConnection[Row]) -> None:
+    """For claims only: one that a crash forgets leaves a pending run, and the fence refuses its late writer."""
+    await configure(conn)
+    await conn.execute("SET synchronous_commit = off")
