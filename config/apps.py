@@ -1,0 +1,25 @@
+from django.apps import AppConfig
+from django.core.exceptions import ImproperlyConfigured
+
+from config.env import ENV
+from runtime.configuration import RuntimeSettings, configure
+from runtime.registry import load_agents
+
+
+class ConfigConfig(AppConfig):
+    """Hands the environment to the runtime, and holds the roles' commands; it has no models."""
+
+    name = "config"
+
+    def ready(self) -> None:
+        configure(
+            RuntimeSettings(
+                url_allowlist=tuple(ENV.url_allowlist),
+                secret_env_prefixes=tuple(ENV.secret_env_prefixes),
+                secret_hosts=tuple(ENV.secret_hosts),
+            )
+        )
+        try:
+            load_agents(ENV.agent_modules)
+        except ImportError as error:
+            raise ImproperlyConfigured(f"AGENT_SERVER_AGENTS: {error}") from error

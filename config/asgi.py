@@ -1,0 +1,61 @@
+"""The web role: edge -> hot routes | Django | websockets, and the lifespan of what they share."""
+
+import asyncio
+import os
+from contextlib import suppress
+from typing import Any
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+django_app = get_asgi_application()
+
+# Django must be set up before the apps' modules are imported.
+from channels.routing import URLRouter  # noqa: E402
+
+from accounts.authentication import authenticate  # noqa: E402
+
+from config.env import ENV  # noqa: E402
+from core.asgi import App, Receive, Scope, Send  # noqa: E402
+from core.db import close_pool, open_pool  # noqa: E402
+from core.edge import Edge  # noqa: E402
+from core.hot import Router  # noqa: E402
+from runs import hot as runs_hot  # noqa: E402
+from runs.live import hub  # noqa: E402
+from runs.routing import websocket_urlpatterns  # noqa: E402
+from sessions import hot as sessions_hot  # noqa: E402
+
+POOL_SIZE = 16
+
+router = Router(authenticate)
+for part in (sessions_hot.router, runs_hot.router):
+    router.include(part)
+
+websockets: App = URLRouter(websocket_urlpatterns)
+
+
+async def lifespan(receive: Receive, send: Send) -> None:
+    """Open what the async routes share, and close it when the server stops."""
+    assert (await receive())["type"] == "lifespan.startup"
+    await open_pool(size=POOL_SIZE)
+    reader = asyncio.create_task(hub().run())
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    reader.cancel()
+    with suppress(asyncio.CancelledError):
+        await reader
+    await close_pool()
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "http":
+        if not await router.handle(scope, receive, send):
+            await django_app(scope, receive, send)  # type: ignore[arg-type]
+    elif scope["type"] == "websocket":
+        await websockets(scope, receive, send)
+    else:
+        await lifespan(receive, send)
+
+
+application: Any = Edge(serve, max_body_bytes=ENV.max_body_bytes)

@@ -1,0 +1,175 @@
+"""The websocket of a session: every event of its runs, and the commands that a chat needs."""
+
+import asyncio
+import logging
+from contextlib import aclosing, suppress
+from typing import Any
+from urllib.parse import parse_qsl
+from uuid import UUID
+
+import psycopg
+from channels.generic.websocket import AsyncWebsocketConsumer
+from psycopg_pool import PoolTimeout
+
+from accounts.identity import Identity
+from accounts.websocket import authenticate_websocket
+from core.asgi import header_map
+from core.errors import AppError, BadRequest, Invalid, NotFound, Unavailable
+from core.ids import new_id, parse_id
+from core.strict_json import dump_json, parse_json
+from core.validation import validate
+from runs.announce import announce
+from runs.bodies import CancelRun, CreateRun
+from runs.documents import run_document
+from runs.doorbell import doorbell
+from runs.events import START, Position, parse_event_id
+from runs.follow import follow
+from runs.lifecycle import Status
+from runs.live import hub
+from runs.queries import events_of_session, get_run
+from runs.services import cancel_run, create_run
+from sessions.queries import require_session
+
+log = logging.getLogger(__name__)
+
+SUBPROTOCOL = "agent-server.v1"
+MAX_FRAME_BYTES = 1_048_576
+BAD_FRAME, NO_CREDENTIAL, NOT_FOUND, FRAME_TOO_LARGE = 4400, 4401, 4404, 4413
+
+
+class SessionConsumer(AsyncWebsocketConsumer):
+    """`/ws/sessions/{id}[?after=<event id>]`: the shapes are in `docs/websocket.md`."""
+
+    identity: Identity
+    session_id: UUID
+    _following: asyncio.Task[None] | None = None
+
+    # -- the connection --------------------------------------------------------------------------------------------
+
+    async def connect(self) -> None:
+        offered = self.scope.get("subprotocols", [])
+        await self.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
+        try:
+            query = dict(parse_qsl(self.scope["query_string"].decode("latin-1")))
+            headers = header_map(self.scope["headers"])
+            self.identity = await authenticate_websocket(headers, offered, query.get("ticket"), self.scope["path"])
+            self.identity.require("runs:read")
+            self.session_id = _id(self.scope["url_route"]["kwargs"]["session_id"])
+            await require_session(self.identity, self.session_id).arun()
+            after = parse_event_id(query["after"], "after") if "after" in query else START
+        except Invalid:
+            await self.close(BAD_FRAME)
+        except NotFound:
+            await self.close(NOT_FOUND)
+        except AppError:
+            await self.close(NO_CREDENTIAL)
+        else:
+            self._follow(after)
+
+    async def disconnect(self, code: int) -> None:
+        if self._following is not None:
+            self._following.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._following
+
+    # -- what the client says ----------------------------------------------------------------------------------------
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        if self._following is None:
+            return  # refused, and about to be closed
+        if text_data is None or len(text_data) > MAX_FRAME_BYTES:
+            await self.close(BAD_FRAME if text_data is None else FRAME_TOO_LARGE)
+            return
+        try:
+            command = parse_json(text_data.encode())
+        except (BadRequest, UnicodeEncodeError):
+            command = None
+        if not isinstance(command, dict) or not isinstance(command.get("action"), str):
+            await self.close(BAD_FRAME)
+            return
+        ref = command.pop("ref", None)
+        try:
+            data = await self._carry_out(command.pop("action"), command)
+        except AppError as error:
+            await self._tell({"ref": ref, "ok": False, "error": error.document(self._request_id)})
+        except (psycopg.OperationalError, PoolTimeout):
+            await self._tell({"ref": ref, "ok": False, "error": Unavailable().document(self._request_id)})
+        else:
+            await self._tell({"ref": ref, "ok": True, "data": data})
+
+    async def _carry_out(self, action: str, command: dict[str, Any]) -> Any:
+        match action:
+            case "send":
+                return await self._send_run(command)
+            case "cancel":
+                return await self._cancel(command)
+            case "subscribe":
+                after = command.pop("after", None)
+                _nothing_more(command)
+                if after is not None and not isinstance(after, str):
+                    raise Invalid.at("after", message="An event id.")
+                self._follow(parse_event_id(after, "after") if after else START)
+                return {}
+            case "ping":
+                _nothing_more(command)
+                return {}
+        raise Invalid.at("action", message="One of: send, cancel, subscribe, ping.")
+
+    async def _send_run(self, command: dict[str, Any]) -> Any:
+        self.identity.require("runs:write")
+        body = validate(CreateRun, command)
+        if body.wait or body.stream:
+            raise Invalid.at("stream" if body.stream else "wait", message="Events come over this socket by themselves.")
+        run = await create_run(self.identity, self.session_id, body, new_id()).arun()
+        doorbell.ring()
+        return run_document(run)
+
+    async def _cancel(self, command: dict[str, Any]) -> Any:
+        self.identity.require("runs:write")
+        run_id = _id(command.pop("run_id", None))
+        validate(CancelRun, command)
+        run = await get_run(self.identity, run_id).arun()
+        if run["session_id"] != self.session_id:
+            raise NotFound("There is no such run in this session.")
+        if await cancel_run(self.identity, run_id).arun() == Status.CANCELLED:
+            doorbell.ring()
+            await asyncio.to_thread(announce, self.session_id, run_id)
+        return run_document(await get_run(self.identity, run_id).arun())
+
+    # -- what it hears -----------------------------------------------------------------------------------------------
+
+    def _follow(self, after: Position) -> None:
+        if self._following is not None:
+            self._following.cancel()
+        self._following = asyncio.create_task(self._pass_on(after))
+
+    async def _pass_on(self, after: Position) -> None:
+        session_id, topic = self.session_id, f"session:{self.session_id}"
+        with hub().subscribe(str(session_id)) as subscription:
+            events = follow(
+                subscription, lambda position, limit: events_of_session(session_id, *position, limit), after
+            )
+            async with aclosing(events):
+                async for event in events:
+                    # The server's own websocket pings keep a silent connection open.
+                    if event is not None:
+                        await self._tell({"topic": topic, **event.frame})
+
+    async def _tell(self, document: dict[str, Any]) -> None:
+        await self.send(text_data=dump_json(document).decode())
+
+    @property
+    def _request_id(self) -> str:
+        return str(self.scope.get("state", {}).get("request_id", ""))
+
+
+def _id(value: Any) -> UUID:
+    parsed = parse_id(value) if isinstance(value, str) else None
+    if parsed is None:
+        raise NotFound
+    return parsed
+
+
+def _nothing_more(command: dict[str, Any]) -> None:
+    for name in command:
+        raise Invalid.at(name, message="Unknown field.")

@@ -1,0 +1,62 @@
+"""One event of a run's log, and its two carriers' forms."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import orjson
+
+from core.clock import isoformat
+from core.db import Row
+from core.errors import Invalid
+
+Position = tuple[int, int]  # a run's number in its session, and an event's number in its run
+START: Position = (0, 0)
+# Numbers are 32 bits in the database; a longer text cannot be an event's id.
+_MAX_ID_LENGTH = 21
+
+
+@dataclass
+class Event:
+    """An event as readers see it."""
+
+    number: int
+    seq: int
+    event: str
+    ts: str
+    data: dict[str, Any]
+    run_id: str
+
+    @property
+    def position(self) -> Position:
+        return (self.number, self.seq)
+
+    @cached_property
+    def sse(self) -> bytes:
+        """The server-sent form, made once however many clients hear it."""
+        data = orjson.dumps({**self.data, "run_id": self.run_id, "ts": self.ts})
+        return b"id: %d-%d\nevent: %s\ndata: %s\n\n" % (self.number, self.seq, self.event.encode(), data)
+
+    @cached_property
+    def frame(self) -> dict[str, Any]:
+        """The websocket form, without its topic; `GET /runs/{id}/events` shows the same."""
+        return {
+            "id": f"{self.number}-{self.seq}",
+            "event": self.event,
+            "run_id": self.run_id,
+            "seq": self.seq,
+            "ts": self.ts,
+            "data": self.data,
+        }
+
+
+def event_from_row(row: Row) -> Event:
+    return Event(row["number"], row["seq"], row["event"], isoformat(row["ts"]), row["data"], str(row["run_id"]))
+
+
+def parse_event_id(text: str, loc: str) -> Position:
+    """`<run number>-<seq>` as a position; raises `Invalid` at `["query", loc]`."""
+    number, _, seq = text.partition("-")
+    if len(text) > _MAX_ID_LENGTH or not (number.isascii() and number.isdigit() and seq.isascii() and seq.isdigit()):
+        raise Invalid.at("query", loc, message="An event id looks like 3-17: the run's number and the event's.")
+    return (int(number), int(seq))

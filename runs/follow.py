@@ -1,0 +1,80 @@
+"""Following a run or a session: every event once, in order, whatever the carrier lost.
+
+1. Subscribe first, so that nothing falls between reading and listening.
+2. Read what PostgreSQL has after the position.
+3. Pass live events on while each follows its predecessor. One that does not means that some were missed: read
+   PostgreSQL again; where it does not have them yet, their step is not committed, so wait for that.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+
+from core.db import Bound, Row
+from runs.events import START, Event, Position, event_from_row
+from runs.live import Subscription
+
+PAGE = 500
+HEARTBEAT_S = 15.0
+UNCOMMITTED_PAUSE_S = 0.2
+
+Committed = Callable[[Position, int], Bound[list[Row]]]
+Followed = AsyncGenerator[Event | None, None]
+
+
+async def follow(subscription: Subscription, committed: Committed, after: Position, *, fresh: bool = False) -> Followed:
+    """Events after `after`, without end; None at least every 15 seconds of silence, for heartbeats.
+
+    `committed(position, limit)` reads the log. `fresh` says that nothing can be committed yet, which saves the first
+    reading of a run that was just created.
+    """
+    subscription.position = after
+    missing = not fresh
+    held: Event | None = None
+    while True:
+        if missing:
+            async with aclosing(_read(subscription, committed)) as rows:
+                async for event in rows:
+                    yield event
+        if held is not None:
+            event, held = held, None
+        else:
+            try:
+                upcoming = await subscription.next(HEARTBEAT_S)
+            except TimeoutError:
+                yield None
+                continue
+            missing = upcoming is None
+            if upcoming is None:
+                continue
+            event = upcoming
+        if event.position <= subscription.position:
+            missing = False
+            continue
+        if _follows(event, subscription.position, looked=missing):
+            missing = False
+            subscription.position = event.position
+            yield event
+            continue
+        if missing:
+            await asyncio.sleep(UNCOMMITTED_PAUSE_S)
+        held, missing = event, True
+
+
+def _follows(event: Event, position: Position, *, looked: bool) -> bool:
+    """Whether the event is the next one. A later run's first is, once PostgreSQL has no more of the run before."""
+    number, seq = position
+    if event.number == number:
+        return event.seq == seq + 1
+    return event.seq == 1 and (looked or position == START)
+
+
+async def _read(subscription: Subscription, committed: Committed) -> AsyncGenerator[Event, None]:
+    while True:
+        rows = await committed(subscription.position, PAGE).arun()
+        for row in rows:
+            event = event_from_row(row)
+            subscription.position = event.position
+            yield event
+        if len(rows) < PAGE:
+            return

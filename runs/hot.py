@@ -1,0 +1,186 @@
+"""The async routes of runs: create, wait, join, stream, read."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from functools import partial
+from uuid import UUID
+
+from accounts.identity import Identity
+from core.db import Bound, Row
+from core.errors import Invalid
+from core.hot import HotRequest, HotResponse, HotStream, Router
+from core.ids import new_id
+from core.validation import validate
+from runs.bodies import CreateRun, CreateStatelessRun, parse_wait_s
+from runs.documents import has_ended, run_document
+from runs.doorbell import doorbell
+from runs.events import Position, parse_event_id
+from runs.follow import follow
+from runs.lifecycle import TERMINAL, Status
+from runs.live import Subscription, hub
+from runs.queries import events_of_run, get_run, get_run_state
+from runs.services import create_run, create_stateless_run
+
+router = Router()
+
+_LAST = {"end", "interrupt"}
+HEARTBEAT = b": heartbeat\n\n"
+
+
+# -- create ----------------------------------------------------------------------------------------------------------
+
+
+@router.route("POST", "/sessions/{session_id}/runs", scope="runs:write")
+async def create(request: HotRequest) -> HotResponse | HotStream:
+    body = validate(CreateRun, request.json())
+    return await _create(request, body, partial(create_run, request.identity, request.id("session_id"), body))
+
+
+@router.route("POST", "/sessions/{session_id}/runs/wait", scope="runs:write")
+async def create_and_wait(request: HotRequest) -> HotResponse:
+    body = validate(CreateRun, request.json())
+    return await _wait(request, partial(create_run, request.identity, request.id("session_id"), body))
+
+
+@router.route("POST", "/sessions/{session_id}/runs/stream", scope="runs:write")
+async def create_and_stream(request: HotRequest) -> HotStream:
+    body = validate(CreateRun, request.json())
+    return await _stream_new(request, partial(create_run, request.identity, request.id("session_id"), body))
+
+
+@router.route("POST", "/runs", scope="runs:write")
+async def create_stateless(request: HotRequest) -> HotResponse | HotStream:
+    body = validate(CreateStatelessRun, request.json())
+    return await _create(request, body, partial(create_stateless_run, request.identity, body))
+
+
+@router.route("POST", "/runs/wait", scope="runs:write")
+async def create_stateless_and_wait(request: HotRequest) -> HotResponse:
+    body = validate(CreateStatelessRun, request.json())
+    return await _wait(request, partial(create_stateless_run, request.identity, body))
+
+
+@router.route("POST", "/runs/stream", scope="runs:write")
+async def create_stateless_and_stream(request: HotRequest) -> HotStream:
+    body = validate(CreateStatelessRun, request.json())
+    return await _stream_new(request, partial(create_stateless_run, request.identity, body))
+
+
+_Accept = partial[Bound[Row]]
+
+
+async def _create(request: HotRequest, body: CreateRun, accept: _Accept) -> HotResponse | HotStream:
+    if body.wait and body.stream:
+        raise Invalid.at("stream", message="Give wait or stream, not both.")
+    if body.wait:
+        return await _wait(request, accept)
+    if body.stream:
+        return await _stream_new(request, accept)
+    request.only_query()
+    run = await _accept(accept, new_id())
+    return HotResponse(run_document(run), 202, {"location": f"/runs/{run['id']}"})
+
+
+async def _accept(accept: _Accept, run_id: UUID) -> Row:
+    run = await accept(run_id=run_id).arun()
+    doorbell.ring()
+    return run
+
+
+async def _wait(request: HotRequest, accept: _Accept) -> HotResponse:
+    wait_s = _wait_s(request)
+    run_id = new_id()
+    # Listening begins before the run exists, so its end cannot be missed.
+    with hub().subscribe(str(run_id)) as subscription:
+        await _accept(accept, run_id)
+        run, ended = await _until_ended(request.identity, run_id, subscription, wait_s)
+    return _waited(run, ended)
+
+
+async def _stream_new(request: HotRequest, accept: _Accept) -> HotStream:
+    request.only_query()
+    run = await _accept(accept, new_id())
+    return HotStream(_frames(run, (0, 0)), {"location": f"/runs/{run['id']}"})
+
+
+# -- come back -------------------------------------------------------------------------------------------------------
+
+
+@router.route("GET", "/runs/{run_id}", scope="runs:read")
+async def read(request: HotRequest) -> HotResponse:
+    request.only_query()
+    return HotResponse(run_document(await get_run(request.identity, request.id("run_id")).arun()))
+
+
+@router.route("GET", "/runs/{run_id}/join", scope="runs:read")
+async def join(request: HotRequest) -> HotResponse:
+    wait_s, run_id = _wait_s(request), request.id("run_id")
+    with hub().subscribe(str(run_id)) as subscription:
+        run = await get_run(request.identity, run_id).arun()
+        if has_ended(run):
+            return _waited(run, True)
+        return _waited(*await _until_ended(request.identity, run_id, subscription, wait_s))
+
+
+@router.route("GET", "/runs/{run_id}/stream", scope="runs:read")
+async def stream(request: HotRequest) -> HotStream:
+    request.only_query("after")
+    run = await get_run_state(request.identity, request.id("run_id")).arun()
+    return HotStream(_frames(run, _after(request, run)))
+
+
+def _after(request: HotRequest, run: Row) -> Position:
+    """Where the client left off: the header that browsers send by themselves, or the query."""
+    text = request.headers.get("last-event-id") or request.query.get("after")
+    if text is None:
+        return (run["number"] or 0, 0)
+    position = parse_event_id(text, "after")
+    if position[0] != (run["number"] or 0):
+        raise Invalid.at("query", "after", message="This event is of another run.")
+    return position
+
+
+# -- how -------------------------------------------------------------------------------------------------------------
+
+
+def _wait_s(request: HotRequest) -> float:
+    request.only_query("wait_s")
+    return parse_wait_s(request.query.get("wait_s"))
+
+
+def _waited(run: Row, ended: bool) -> HotResponse:
+    return HotResponse(run_document(run), 200 if ended else 202, {"location": f"/runs/{run['id']}"})
+
+
+async def _until_ended(identity: Identity, run_id: UUID, subscription: Subscription, wait_s: float) -> tuple[Row, bool]:
+    """The run once it has ended or waits for a person, or as it is after `wait_s` seconds."""
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            event = await subscription.next(max(0.0, deadline - time.monotonic()))
+        except TimeoutError:
+            run = await get_run(identity, run_id).arun()
+            return run, has_ended(run)
+        if event is None or event.event in _LAST:
+            run = await get_run(identity, run_id).arun()
+            if has_ended(run):
+                return run, True
+
+
+async def _frames(run: Row, after: Position) -> AsyncIterator[bytes]:
+    """The run's events as server-sent frames until it has ended or waits for a person."""
+    run_id, committed = run["id"], run["last_seq"]
+    if has_ended(run) and after[1] >= committed:
+        return
+    with hub().subscribe(str(run_id)) as subscription:
+        events = follow(subscription, lambda position, limit: events_of_run(run_id, position[1], limit), after)
+        async with aclosing(events):
+            async for event in events:
+                if event is None:
+                    yield HEARTBEAT
+                    continue
+                yield event.sse
+                # An interrupt that was answered before this stream was opened is history.
+                if event.event == "end" or (event.event == "interrupt" and event.seq >= committed):
+                    return

@@ -1,0 +1,170 @@
+"""One reader per web process for all its streams: the live events of every run, handed to whoever listens.
+
+Redis carries, PostgreSQL records. A subscription hears live events in order; where the carrier lost some, it is
+poked and its owner reads the committed ones from PostgreSQL (`runs.follow`).
+"""
+
+import asyncio
+import logging
+import time
+from collections import defaultdict, deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import orjson
+import psycopg
+from psycopg_pool import PoolTimeout
+from redis.exceptions import RedisError
+
+from core.redis import async_client, key
+from runs.events import START, Event, Position
+from runs.queries import latest_positions
+
+log = logging.getLogger(__name__)
+
+STREAM = "events"
+MAX_ENTRIES = 50_000
+BLOCK_MS = 5_000
+LOOK_BACK_MS = 60_000
+# How often PostgreSQL is asked, once for all subscriptions, whether the carrier lost something: seconds.
+CHECK_S = 5.0
+CHECK_WHILE_DOWN_S = 1.0
+MAX_QUEUED = 1_000
+MAX_TAIL = 2_000
+
+_COMMITTED = {"checkpoint", "end", "interrupt"}
+
+
+class Subscription:
+    """A queue of live events of one run or session. `position` is what its owner has passed on."""
+
+    def __init__(self) -> None:
+        self.position: Position = START
+        self._events: deque[Event] = deque()
+        self._changed = asyncio.Event()
+        self._poked = False
+
+    def offer(self, event: Event) -> None:
+        if len(self._events) >= MAX_QUEUED:
+            # Its owner is slower than the run: let it read on from PostgreSQL at its own pace.
+            self._events.clear()
+            self._poked = True
+        self._events.append(event)
+        self._changed.set()
+
+    def poke(self) -> None:
+        """Something may be committed that was not heard."""
+        self._poked = True
+        self._changed.set()
+
+    async def next(self, timeout_s: float) -> Event | None:
+        """The next live event; None for a poke. Raises TimeoutError."""
+        while True:
+            if self._poked:
+                self._poked = False
+                return None
+            if self._events:
+                return self._events.popleft()
+            self._changed.clear()
+            async with asyncio.timeout(timeout_s):
+                await self._changed.wait()
+
+
+class Hub:
+    """Reads the stream and hands its events to subscriptions, by run and by session."""
+
+    def __init__(self) -> None:
+        self._subscriptions: dict[str, set[Subscription]] = defaultdict(set)
+        # What was told and is not known to be committed: a latecomer's first live events.
+        self._tails: dict[str, deque[Event]] = {}
+        self._sessions_of_tails: dict[str, str] = {}
+        self._down = False
+
+    @contextmanager
+    def subscribe(self, topic: str) -> Iterator[Subscription]:
+        """Hear the live events of a run or a session, by its id, from the step in flight on."""
+        subscription = Subscription()
+        for run_id, tail in self._tails.items() if topic not in self._tails else [(topic, self._tails[topic])]:
+            if topic in (run_id, self._sessions_of_tails[run_id]):
+                for event in tail:
+                    subscription.offer(event)
+        self._subscriptions[topic].add(subscription)
+        try:
+            yield subscription
+        finally:
+            self._subscriptions[topic].discard(subscription)
+            if not self._subscriptions[topic]:
+                del self._subscriptions[topic]
+
+    async def run(self) -> None:
+        """Read until cancelled."""
+        await asyncio.gather(self._read(), self._check())
+
+    async def _read(self) -> None:
+        redis = async_client(connections=1, blocking=True)
+        last = f"{int(time.time() * 1_000) - LOOK_BACK_MS}-0"
+        while True:
+            try:
+                answer = await redis.xread({key(STREAM): last}, count=500, block=BLOCK_MS)
+            except (RedisError, OSError) as error:
+                if not self._down:
+                    log.warning("Redis does not give live events; streams go on from PostgreSQL: %s", error)
+                self._down = True
+                await asyncio.sleep(CHECK_WHILE_DOWN_S)
+                continue
+            if self._down:
+                self._down = False
+                self._tails.clear()
+                self._poke_all()
+            for _, entries in answer or ():
+                for last_id, fields in entries:
+                    last = last_id
+                    self._hand_out(fields[b"s"].decode(), fields[b"r"].decode(), fields[b"e"])
+
+    def _hand_out(self, session_id: str, run_id: str, raw: bytes) -> None:
+        listeners = [*self._subscriptions.get(run_id, ()), *self._subscriptions.get(session_id, ())]
+        events = [Event(*fields, run_id=run_id) for fields in orjson.loads(raw)]
+        if not events:
+            for subscription in listeners:
+                subscription.poke()
+        for event in events:
+            self._keep(session_id, event)
+            for subscription in listeners:
+                subscription.offer(event)
+
+    def _keep(self, session_id: str, event: Event) -> None:
+        if event.event in _COMMITTED:
+            self._tails.pop(event.run_id, None)
+            self._sessions_of_tails.pop(event.run_id, None)
+            return
+        if event.run_id not in self._tails:
+            self._tails[event.run_id] = deque(maxlen=MAX_TAIL)
+            self._sessions_of_tails[event.run_id] = session_id
+        self._tails[event.run_id].append(event)
+
+    async def _check(self) -> None:
+        while True:
+            await asyncio.sleep(CHECK_WHILE_DOWN_S if self._down else CHECK_S)
+            if not self._subscriptions:
+                continue
+            with suppress(psycopg.OperationalError, PoolTimeout):
+                for topic, position in (await latest_positions(list(self._subscriptions)).arun()).items():
+                    for subscription in self._subscriptions.get(topic, ()):
+                        if position > subscription.position:
+                            subscription.poke()
+
+    def _poke_all(self) -> None:
+        for subscriptions in self._subscriptions.values():
+            for subscription in subscriptions:
+                subscription.poke()
+
+
+_hub: Hub | None = None
+
+
+def hub() -> Hub:
+    """This process's hub; `config.asgi` runs it."""
+    global _hub
+    if _hub is None:
+        _hub = Hub()
+    return _hub
