@@ -37,7 +37,7 @@ class User(AbstractUser):
 
     id = id_field()
 
-    class Meta(AbstractUser.Meta):  # type: ignore[name-defined,misc]
+    class Meta(AbstractUser.Meta):
         db_table = "users"
 
 

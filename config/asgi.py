@@ -15,6 +15,7 @@ from channels.routing import URLRouter  # noqa: E402
 
 from accounts.authentication import authenticate  # noqa: E402
 
+from config import status  # noqa: E402
 from config.env import ENV  # noqa: E402
 from core.asgi import App, Receive, Scope, Send  # noqa: E402
 from core.db import close_pool, open_pool  # noqa: E402
@@ -28,7 +29,7 @@ from sessions import hot as sessions_hot  # noqa: E402
 POOL_SIZE = 16
 
 router = Router(authenticate)
-for part in (sessions_hot.router, runs_hot.router):
+for part in (status.router, sessions_hot.router, runs_hot.router):
     router.include(part)
 
 websockets: App = URLRouter(websocket_urlpatterns)

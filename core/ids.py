@@ -4,6 +4,8 @@ from uuid import UUID
 
 import uuid_utils.compat
 
+from core.errors import NotFound
+
 
 def new_id() -> UUID:
     """A new UUIDv7."""
@@ -17,3 +19,11 @@ def parse_id(text: str) -> UUID | None:
     except ValueError:
         return None
     return value if str(value) == text else None
+
+
+def path_id(text: str) -> UUID:
+    """The identifier in a path; raises `NotFound` for a malformed one, as for an unknown one."""
+    value = parse_id(text)
+    if value is None:
+        raise NotFound
+    return value

@@ -1,5 +1,7 @@
 """Redis clients and key names. Redis carries; it never records."""
 
+from functools import cache
+
 import redis
 import redis.asyncio
 from django.conf import settings
@@ -20,6 +22,7 @@ def async_client(*, connections: int, blocking: bool = False) -> "redis.asyncio.
     )
 
 
+@cache
 def client() -> "redis.Redis":
-    """A client for a thread."""
+    """The client that this process's threads share."""
     return redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=2, socket_timeout=5)

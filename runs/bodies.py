@@ -28,10 +28,10 @@ Id = Annotated[UUID, BeforeValidator(_known_id)]
 class RetryPolicy(Body):
     """The assistant's retry policy, overridden for one run; what is left out is the assistant's."""
 
-    max_attempts: int | None = Field(None, ge=1, le=100)
+    max_attempts: int | None = Field(default=None, ge=1, le=100)
     backoff: Literal["exponential", "fixed"] | None = None
-    initial_interval_s: float | None = Field(None, ge=0, le=86_400)
-    max_interval_s: float | None = Field(None, ge=0, le=86_400)
+    initial_interval_s: float | None = Field(default=None, ge=0, le=86_400)
+    max_interval_s: float | None = Field(default=None, ge=0, le=86_400)
     retry_on: list[_RetryClass] | None = None
 
 
@@ -40,12 +40,12 @@ class CreateRun(Body):
 
     input: Any
     metadata: dict[str, Any] = Field(default_factory=dict)
-    priority: int | None = Field(None, ge=-1_000, le=1_000)
+    priority: int | None = Field(default=None, ge=-1_000, le=1_000)
     multitask_strategy: Literal["enqueue", "reject"] = "enqueue"
     durability: Literal["sync"] | None = None
     retry_policy: RetryPolicy | None = None
-    timeout_s: float | None = Field(None, gt=0, le=7 * 86_400)
-    queue_timeout_s: float | None = Field(None, gt=0, le=30 * 86_400)
+    timeout_s: float | None = Field(default=None, gt=0, le=7 * 86_400)
+    queue_timeout_s: float | None = Field(default=None, gt=0, le=30 * 86_400)
     wait: bool = False
     stream: bool = False
 
@@ -54,7 +54,7 @@ class CreateStatelessRun(CreateRun, VersionChoice):
     """POST /runs and its /wait and /stream forms: the session is made with the run."""
 
     assistant_id: Id
-    version: int | None = Field(None, ge=1, le=2_147_483_647)
+    version: int | None = Field(default=None, ge=1, le=2_147_483_647)
     tag: Tag | None = None
     user_id: UserId | None = None
     keep_session: Literal[True] = True

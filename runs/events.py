@@ -14,6 +14,7 @@ Position = tuple[int, int]  # a run's number in its session, and an event's numb
 START: Position = (0, 0)
 # Numbers are 32 bits in the database; a longer text cannot be an event's id.
 _MAX_ID_LENGTH = 21
+_MAX_SEQ = 2**31 - 1
 
 
 @dataclass
@@ -39,7 +40,7 @@ class Event:
 
     @cached_property
     def frame(self) -> dict[str, Any]:
-        """The websocket form, without its topic; `GET /runs/{id}/events` shows the same."""
+        """The websocket form, without its topic; `GET /runs/{id}/events` shows it too."""
         return {
             "id": f"{self.number}-{self.seq}",
             "event": self.event,
@@ -54,9 +55,27 @@ def event_from_row(row: Row) -> Event:
     return Event(row["number"], row["seq"], row["event"], isoformat(row["ts"]), row["data"], str(row["run_id"]))
 
 
+def event_document(row: Row) -> dict[str, Any]:
+    """The event of a row, as lists show it."""
+    return event_from_row(row).frame
+
+
 def parse_event_id(text: str, loc: str) -> Position:
     """`<run number>-<seq>` as a position; raises `Invalid` at `["query", loc]`."""
     number, _, seq = text.partition("-")
     if len(text) > _MAX_ID_LENGTH or not (number.isascii() and number.isdigit() and seq.isascii() and seq.isdigit()):
         raise Invalid.at("query", loc, message="An event id looks like 3-17: the run's number and the event's.")
     return (int(number), int(seq))
+
+
+def parse_seq(text: str, number: int | None) -> int:
+    """The place in its run of an event that `?after=` names, by its place or by its id; `number` is its run's.
+
+    Raises `Invalid` for another run's event.
+    """
+    if text.isascii() and text.isdigit() and len(text) <= _MAX_ID_LENGTH:
+        return min(int(text), _MAX_SEQ)
+    of, seq = parse_event_id(text, "after")
+    if of != (number or 0):
+        raise Invalid.at("query", "after", message="This event is of another run.")
+    return min(seq, _MAX_SEQ)

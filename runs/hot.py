@@ -17,7 +17,6 @@ from runs.documents import has_ended, run_document
 from runs.doorbell import doorbell
 from runs.events import Position, parse_event_id
 from runs.follow import follow
-from runs.lifecycle import TERMINAL, Status
 from runs.live import Subscription, hub
 from runs.queries import events_of_run, get_run, get_run_state
 from runs.services import create_run, create_stateless_run

@@ -18,7 +18,7 @@ class MessageInput(Body):
     """The default shape: one message, or several."""
 
     message: Content | None = None
-    messages: list[PostedMessage] | None = Field(None, min_length=1, max_length=1_000)
+    messages: list[PostedMessage] | None = Field(default=None, min_length=1, max_length=1_000)
 
     @model_validator(mode="after")
     def _one_form(self) -> "MessageInput":

@@ -10,6 +10,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import orjson
 import psycopg
@@ -105,7 +106,8 @@ class Hub:
         last = f"{int(time.time() * 1_000) - LOOK_BACK_MS}-0"
         while True:
             try:
-                answer = await redis.xread({key(STREAM): last}, count=500, block=BLOCK_MS)
+                # As the default protocol answers it: (stream, [(id, {field: value})]).
+                answer: Any = await redis.xread({key(STREAM): last}, count=500, block=BLOCK_MS)
             except (RedisError, OSError) as error:
                 if not self._down:
                     log.warning("Redis does not give live events; streams go on from PostgreSQL: %s", error)
@@ -123,7 +125,9 @@ class Hub:
 
     def _hand_out(self, session_id: str, run_id: str, raw: bytes) -> None:
         listeners = [*self._subscriptions.get(run_id, ()), *self._subscriptions.get(session_id, ())]
-        events = [Event(*fields, run_id=run_id) for fields in orjson.loads(raw)]
+        events = [
+            Event(number, seq, event, ts, data, run_id) for number, seq, event, ts, data in orjson.loads(raw)
+        ]
         if not events:
             for subscription in listeners:
                 subscription.poke()

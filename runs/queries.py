@@ -1,12 +1,17 @@
 """Reading runs: always inside a workspace, and for a key bound to a user, inside that user's sessions."""
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
+
+from django.db.models import F, QuerySet
 
 from accounts.identity import Identity
 from core.db import Operation, Query, Row, operation
 from core.errors import NotFound
 from runs.documents import RUN_COLUMNS
+from runs.lifecycle import Status
+from runs.models import Run, RunEvent
 
 _STEPS = """
 (SELECT jsonb_agg(jsonb_build_object('index', s.index, 'kind', s.kind, 'status', s.status, 'attempt', s.attempt,
@@ -81,3 +86,25 @@ def latest_positions(topics: Sequence[str]) -> Operation[dict[str, tuple[int, in
         {"ids": list(topics)},
     )
     return {row["topic"]: (row["number"], row["last_seq"]) for row in rows if row["last_seq"]}
+
+
+def runs(identity: Identity) -> QuerySet[Run, Row]:
+    """The rows of the runs that the caller may see, without what went in and came out."""
+    rows = Run.objects.filter(workspace_id=identity.workspace_id)
+    if identity.user_id is not None:
+        rows = rows.filter(session__user_id=identity.user_id)
+    return rows.values(*RUN_COLUMNS.split(", "))
+
+
+def events(run_id: UUID) -> QuerySet[RunEvent, Row]:
+    """The committed events of a run that the caller may see, as `runs.events.event_from_row` takes them."""
+    return RunEvent.objects.filter(run_id=run_id).values(
+        "run_id", "seq", "event", "data", "ts", number=F("run__number")
+    )
+
+
+def interrupt_of(head_run_id: UUID | None) -> Any:
+    """What the head of a session asks a person, None unless it waits for one."""
+    if head_run_id is None:
+        return None
+    return Run.objects.filter(id=head_run_id, status=Status.INTERRUPTED).values_list("interrupt", flat=True).first()

@@ -19,9 +19,9 @@ class MediaPart(Body):
     """An image, file or audio: by address, or inline as base64 with its type."""
 
     type: Literal["image", "file", "audio"]
-    url: str | None = Field(None, max_length=8_192)
+    url: str | None = Field(default=None, max_length=8_192)
     base64: str | None = None
-    mime_type: str | None = Field(None, max_length=255)
+    mime_type: str | None = Field(default=None, max_length=255)
 
     @model_validator(mode="after")
     def _one_source(self) -> "MediaPart":
@@ -58,7 +58,7 @@ Tag = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 class VersionChoice(Body):
     """A version by its number or by a tag; neither is the assistant's current one."""
 
-    version: int | None = Field(None, ge=1, le=2_147_483_647)
+    version: int | None = Field(default=None, ge=1, le=2_147_483_647)
     tag: Tag | None = None
 
     @model_validator(mode="after")
@@ -73,9 +73,9 @@ class OpenSession(VersionChoice):
 
     user_id: UserId | None = None
     metadata: Metadata = Field(default_factory=dict)
-    ttl_seconds: int | None = Field(None, ge=1, le=MAX_TTL_S)
+    ttl_seconds: int | None = Field(default=None, ge=1, le=MAX_TTL_S)
     agent_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:@-]{1,255}$")] | None = None
-    title: str = Field("", max_length=200)
+    title: str = Field(default="", max_length=200)
     initial_state: InitialState | None = None
 
 
@@ -83,8 +83,8 @@ class ChangeSession(Body):
     """PATCH /sessions/{id}"""
 
     metadata: Metadata | None = None
-    title: str | None = Field(None, max_length=200)
-    assistant_version: int | None = Field(None, ge=1, le=2_147_483_647)
+    title: str | None = Field(default=None, max_length=200)
+    assistant_version: int | None = Field(default=None, ge=1, le=2_147_483_647)
     tag: Tag | None = None
 
     @model_validator(mode="after")

@@ -20,7 +20,7 @@ HAND_BACK_S = 5
 class RunnerStep(bootsteps.StartStopStep):
     """Runs one event loop, with one runner, on a thread of its own."""
 
-    requires = {"celery.worker.components:Pool"}
+    requires = ("celery.worker.components:Pool",)
     current: Runner | None = None
 
     def include_if(self, worker: Any) -> bool:

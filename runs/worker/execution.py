@@ -78,9 +78,12 @@ class Execution:
         if self._in_flight is not None:
             self._in_flight.cancel()
 
+    def _asked(self) -> Outcome | None:
+        return self._stop
+
     async def _next_outcome(self) -> Outcome:
-        if self._stop is not None:
-            return self._stop
+        if (asked := self._asked()) is not None:
+            return asked
         time_left = self._deadline - time.monotonic()
         if time_left <= 0:
             return TimedOut()
@@ -93,9 +96,10 @@ class Execution:
                 return TimedOut()
             return Failed(StepTimeout(f"The step took longer than {self._step_timeout_s:g} s."))
         except asyncio.CancelledError:
-            if self._stop is None:
+            # By `stop()`, or by the end of this process's loop.
+            if (asked := self._asked()) is None:
                 raise
-            return self._stop
+            return asked
         except AgentError as error:
             return Failed(error)
         except Exception as error:

@@ -261,8 +261,9 @@ class Recorder:
         removed: list[str],
     ) -> None:
         conversation = self.conversation
+        checkpoint_id = str(new_id())
         row = {
-            "id": str(new_id()),
+            "id": checkpoint_id,
             "session_id": conversation.session_id,
             "run_id": self._run_id,
             "parent_id": conversation.checkpoint_id,
@@ -274,7 +275,7 @@ class Recorder:
             "removed": removed,
         }
         commit.checkpoints.append(row)
-        conversation.checkpoint_id = self._checkpoint_id = row["id"]
+        conversation.checkpoint_id = self._checkpoint_id = checkpoint_id
         conversation.step += 1
         self._journal.hold(
             "checkpoint",

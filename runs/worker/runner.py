@@ -99,7 +99,7 @@ class Runner:
             labels=self._labels,
             types=self._types,
             on_beat=self._clock.set,
-            on_lost=lambda: self._loop.call_soon_threadsafe(self._lost.set),
+            on_lost=self._declared_lost,
         )
         await asyncio.to_thread(self._presence.start)
         self._committer = Committer(self._presence.id, self._wake)
@@ -123,6 +123,9 @@ class Runner:
         await asyncio.to_thread(self._presence.stop)
         for task in done:
             task.result()  # a chore that died takes the process with it
+
+    def _declared_lost(self) -> None:
+        self._loop.call_soon_threadsafe(self._lost.set)
 
     async def _abandon(self) -> None:
         tasks = [task for _, task in self._executions.values()]

@@ -1,0 +1,43 @@
+"""`manage.py web`: HTTP, server-sent events and websockets."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+import uvicorn
+from django.core.management.base import BaseCommand
+
+from config.env import ENV
+from config.logs import configure_logging
+from config.serve.limits import raise_open_files_limit
+
+KEEP_ALIVE_S = 30
+DRAIN_S = 5  # for requests under way when the process is told to end
+LARGEST_FRAME = 2 * 1024 * 1024  # above our own limit, so that the consumer can say why it closes
+
+
+class Command(BaseCommand):
+    help = "Run the web role (HTTP, streams, websockets)."
+    requires_system_checks = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--host", default=ENV.host)
+        parser.add_argument("--port", type=int, default=ENV.port)
+
+    def handle(self, *, host: str, port: int, **_: Any) -> None:
+        configure_logging()
+        raise_open_files_limit()
+        uvicorn.run(
+            "config.asgi:application",
+            host=host,
+            port=port,
+            loop="uvloop",
+            http="httptools",
+            ws="websockets-sansio",
+            ws_max_size=LARGEST_FRAME,
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=DRAIN_S,
+        )

@@ -1,0 +1,68 @@
+"""`/metrics`: read from PostgreSQL at the moment of the scrape, so that every web process tells the same."""
+
+from collections.abc import Iterator
+
+from django.db.models import Count, F, Min, Sum
+from django.db.models.functions import Extract
+from django.http import HttpResponse
+from drf_spectacular.utils import extend_schema
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from core.clock import ClockTimestamp
+from core.pagination import read_no_query
+from runs.lifecycle import Status
+from runs.models import Run, Worker, WorkerState
+
+UNFINISHED = (Status.PENDING, Status.RUNNING, Status.INTERRUPTED)
+
+
+class ServerCollector(Collector):
+    """Runs that have not ended, and the workers that are to end them."""
+
+    def collect(self) -> Iterator[Metric]:
+        runs = GaugeMetricFamily("agent_server_runs", "Runs that have not ended.", labels=["status"])
+        counted = Run.objects.filter(status__in=UNFINISHED).values_list("status").annotate(Count("id"))
+        count_of = dict(counted.order_by())
+        for status in UNFINISHED:
+            runs.add_metric([status.value], count_of.get(status, 0))
+        yield runs
+        yield GaugeMetricFamily(
+            "agent_server_oldest_pending_age_seconds",
+            "For how long the oldest pending run has been waiting; 0 if none is.",
+            value=_oldest_pending_age_s(),
+        )
+        yield from _workers()
+
+
+def _oldest_pending_age_s() -> float:
+    oldest = Run.objects.filter(status=Status.PENDING).aggregate(
+        age=Extract(ClockTimestamp() - Min("queued_at"), "epoch")
+    )
+    return float(oldest["age"] or 0)
+
+
+def _workers() -> Iterator[Metric]:
+    alive = Worker.objects.exclude(state=WorkerState.LOST).filter(lease_expires_at__gt=ClockTimestamp())
+    totals = alive.aggregate(alive=Count("id"), slots=Sum("slots"), used=Sum(F("used")))
+    yield GaugeMetricFamily("agent_server_workers", "Worker processes alive.", value=totals["alive"])
+    yield GaugeMetricFamily("agent_server_slots", "Runs that they can carry at once.", value=totals["slots"] or 0)
+    yield GaugeMetricFamily("agent_server_slots_used", "Runs that they carry.", value=totals["used"] or 0)
+
+
+REGISTRY = CollectorRegistry(auto_describe=False)
+REGISTRY.register(ServerCollector())
+
+
+class Metrics(APIView):
+    """The server's figures in Prometheus' text format."""
+
+    scope_family = None
+
+    @extend_schema(responses={(200, "text/plain"): str})
+    def get(self, request: Request) -> HttpResponse:
+        read_no_query(request.query_params)
+        return HttpResponse(generate_latest(REGISTRY), content_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,254 @@
+"""Brings everything up, keeps it up, takes it down: the engines, web, the workers, beat.
+
+Up: PostgreSQL, Redis, the migrations, the roles. Down: workers drain and hand back, beat, web, Redis,
+PostgreSQL. All of it happens in the main thread, because a child dies with the thread that started it; other
+threads only wait for children and relay what they say.
+"""
+
+import http.client
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from types import FrameType
+
+import psycopg
+
+from config.env import BASE_DIR, Environment
+from config.serve import probes
+from config.serve.announcement import announcement, base_url
+from config.serve.data_dir import DataDir
+from config.serve.engine import Engine
+from config.serve.errors import ServeError
+from config.serve.limits import raise_open_files_limit
+from config.serve.output import Output
+from config.serve.postgres import Postgres
+from config.serve.processes import launch
+from config.serve.redis import Redis
+from config.serve.role import Role, children_environment
+
+_READY_S = 60.0
+_POLL_S = 0.05
+_FAILURES_AT_START = 3
+_WEB_PATIENCE_S = 10.0
+_WORKER_MARGIN_S = 5.0  # on top of the grace period that the workers keep themselves
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Stop(BaseException):
+    """Somebody asked us to end."""
+
+
+class Supervisor:
+    """One `serve`. `run` returns when it has been told to end and everything has ended."""
+
+    def __init__(self, env: Environment, output: Output) -> None:
+        self.env = env
+        self.output = output
+        self.data = DataDir(env.data_dir)
+        self.engines: list[Engine] = []
+        self.workers: list[Role] = []
+        self.beat: Role | None = None
+        self.web: Role | None = None
+        self._began = time.monotonic()
+        self._deaths: SimpleQueue[Role | Engine] = SimpleQueue()
+        self._starts_at: dict[Role | Engine, float] = {}
+        self._asked_to_stop = 0
+
+    def run(self) -> None:
+        """Raises `ServeError` for what the person at the keyboard has to mend."""
+        self.data.create()
+        with self.data.locked():
+            raise_open_files_limit()
+            for each in _SIGNALS:
+                signal.signal(each, self._on_signal)
+            try:
+                self._up()
+                self._keep_up()
+            except Stop:
+                self.output.line("Stopping ... (Ctrl-C again: at once)")
+            finally:
+                # Whatever ended it, a signal does not interrupt the way down any more.
+                self._asked_to_stop = max(self._asked_to_stop, 1)
+                self._down()
+
+    def _on_signal(self, signum: int, frame: FrameType | None) -> None:
+        self._asked_to_stop += 1
+        if self._asked_to_stop == 1:
+            raise Stop
+
+    # Up
+
+    def _up(self) -> None:
+        probes.check_bootstrap_key(self.env.bootstrap_key)
+        probes.check_port(self.env.host, self.env.port)
+        database_url = self._database()
+        redis_url = self._redis()
+        env = children_environment(DATABASE_URL=database_url, REDIS_URL=redis_url, DATA_DIR=str(self.env.data_dir))
+        self._say("Preparing the database")
+        credentials = self._bootstrap(env)
+        self._start_roles(env)
+        self._wait_until_ready(self.env.database_direct_url or database_url)
+        for line in announcement(base_url(self.env.host, self.env.port), credentials):
+            self.output.line(line)
+
+    def _database(self) -> str:
+        if self.env.database_url:
+            probes.check_database(self.env.database_url)
+            return self.env.database_url
+        return self._engine(Postgres(self.data))
+
+    def _redis(self) -> str:
+        if self.env.redis_url:
+            probes.check_redis(self.env.redis_url)
+            return self.env.redis_url
+        return self._engine(Redis(self.data))
+
+    def _engine(self, engine: Engine) -> str:
+        self._say(f"Starting {engine.title} in {engine.folder}")
+        self.engines.append(engine)
+        engine.start()
+        self._watch(engine)
+        return engine.url
+
+    def _bootstrap(self, env: dict[str, str]) -> dict[str, str | None]:
+        """Migrate and make the first rows, in a process that ends: this one never opens the database."""
+        command: list[str | Path] = [sys.executable, BASE_DIR / "manage.py", "bootstrap", "--json"]
+        process = launch(command, output=subprocess.PIPE, env=env)
+        said = process.communicate()[0].decode(errors="replace")
+        lines = [line for line in said.splitlines() if line.strip()] or ["it said nothing"]
+        if process.returncode != 0:
+            log = self.data.log("bootstrap")
+            log.write_text(said)
+            raise ServeError(f"The database could not be prepared: {lines[-1].strip()} (see {log})")
+        credentials: dict[str, str | None] = json.loads(lines[-1])
+        return credentials
+
+    def _start_roles(self, env: dict[str, str]) -> None:
+        count = self.env.workers
+        self._say(f"Starting web, {count} worker{'s' if count != 1 else ''} and beat")
+        self.web = Role("web", "web", env, self.output)
+        self.workers = [Role(f"worker-{n}", "worker", env, self.output) for n in range(1, count + 1)]
+        self.beat = Role("beat", "beat", env, self.output)
+        for role in self._roles():
+            role.start()
+            self._watch(role)
+
+    def _roles(self) -> list[Role]:
+        return [role for role in (self.web, *self.workers, self.beat) if role is not None]
+
+    def _wait_until_ready(self, database_url: str) -> None:
+        deadline = time.monotonic() + _READY_S
+        while not (self._web_answers() and self._a_worker_is_registered(database_url)):
+            self._mend(_POLL_S)
+            for role in self._roles():
+                if role.failures >= _FAILURES_AT_START:
+                    raise ServeError(f"{role.name} does not start; what it said is above.")
+            if time.monotonic() > deadline:
+                raise ServeError(f"Not ready after {_READY_S:.0f} s; what the processes said is above.")
+
+    def _web_answers(self) -> bool:
+        url = base_url(self.env.host, self.env.port).removeprefix("http://")
+        connection = http.client.HTTPConnection(url, timeout=5)
+        try:
+            connection.request("GET", "/healthz")
+            return connection.getresponse().status == http.client.OK
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    def _a_worker_is_registered(self, database_url: str) -> bool:
+        pids = [role.process.pid for role in self.workers if role.process is not None]
+        if not pids:
+            return True
+        question = "SELECT count(*) FROM workers WHERE state = 'active' AND pid = ANY(%s)"
+        try:
+            with psycopg.connect(database_url) as connection:
+                row = connection.execute(question, [pids]).fetchone()
+        except psycopg.OperationalError:
+            return False
+        return row is not None and row[0] > 0
+
+    # Keeping it up
+
+    def _watch(self, child: Role | Engine) -> None:
+        """Have `child` in `_deaths` the moment it ends."""
+        process = child.process
+        assert process is not None
+
+        def wait() -> None:
+            process.wait()
+            self._deaths.put(child)
+
+        threading.Thread(target=wait, daemon=True).start()
+
+    def _keep_up(self) -> None:
+        while True:
+            self._mend(None)
+
+    def _mend(self, patience_s: float | None) -> None:
+        """Wait up to `patience_s` for a death or the end of a pause, and start again who is to be started."""
+        now = time.monotonic()
+        waits = [at - now for at in self._starts_at.values()]
+        if patience_s is not None:
+            waits.append(patience_s)
+        try:
+            dead = self._deaths.get(timeout=max(0.0, min(waits)) if waits else None)
+        except Empty:
+            pass
+        else:
+            self._note_death(dead)
+        due = [child for child, at in self._starts_at.items() if at <= time.monotonic()]
+        for child in due:
+            del self._starts_at[child]
+            self._start_again(child)
+
+    def _note_death(self, child: Role | Engine) -> None:
+        if isinstance(child, Role):
+            pause_s = child.pause_after_death()
+            again = f"in {pause_s:g} s" if pause_s else "now"
+            self.output.line(f"{child.name} {child.how_it_ended()}; starting it again {again}")
+        else:
+            pause_s = 0.0
+            self.output.line(f"{child.title} ended; starting it again now")
+        self._starts_at[child] = time.monotonic() + pause_s
+
+    def _start_again(self, child: Role | Engine) -> None:
+        try:
+            child.start()
+        except ServeError as error:
+            # Ten seconds later there may be room on the disk again.
+            self.output.line(str(error))
+            self._starts_at[child] = time.monotonic() + 10.0
+        else:
+            self._watch(child)
+
+    # Down
+
+    def _down(self) -> None:
+        grace_s = float(children_environment()["BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS"])
+        self._end(self.workers, grace_s + _WORKER_MARGIN_S)
+        self._end([self.beat] if self.beat else [], _WEB_PATIENCE_S)
+        self._end([self.web] if self.web else [], _WEB_PATIENCE_S)
+        for engine in reversed(self.engines):
+            engine.stop()
+
+    def _end(self, roles: Iterable[Role], patience_s: float) -> None:
+        """SIGTERM to all of them at once; SIGKILL when patience ends, or at a second Ctrl-C."""
+        for role in roles:
+            role.send(signal.SIGTERM)
+        deadline = time.monotonic() + patience_s
+        while running := [role for role in roles if role.running]:
+            if time.monotonic() > deadline or self._asked_to_stop > 1:
+                for role in running:
+                    role.send(signal.SIGKILL)
+            time.sleep(_POLL_S)
+
+    def _say(self, text: str) -> None:
+        self.output.line(f"[{time.monotonic() - self._began:5.1f} s] {text} ...")

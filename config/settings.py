@@ -1,0 +1,185 @@
+"""Django's settings: composition only. What a deployment may change is read in `config/env.py`."""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import django_stubs_ext
+
+from config.env import BASE_DIR, ENV, BadEnvironment
+
+django_stubs_ext.monkeypatch()
+
+
+def _database(url: str) -> dict[str, Any]:
+    """Django's form of a PostgreSQL URL; `?host=/socket/folder` and other libpq options pass through."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"postgres", "postgresql"}:
+        raise BadEnvironment(f"DATABASE_URL must start with postgresql://, not {parts.scheme or url!r}://.")
+    try:
+        port = parts.port
+    except ValueError as fault:
+        raise BadEnvironment(f"DATABASE_URL does not work: {fault}.") from None
+    options = dict(parse_qsl(parts.query))
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": unquote(parts.path.lstrip("/")) or "postgres",
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": options.pop("host", None) or parts.hostname or "",
+        "PORT": str(port or options.pop("port", "")),
+        # One thread serves one request and then ends: connections live in a pool, not in the thread.
+        "OPTIONS": {**options, "pool": {"min_size": 1, "max_size": 20, "timeout": 10}},
+    }
+
+
+def _embedded(name: str) -> str:
+    """The address that `serve` left in the data folder for the roles and commands beside it."""
+    path = ENV.data_dir / f"{name}.url"
+    return path.read_text().strip() if path.is_file() else ""
+
+
+DATABASE_URL = ENV.database_url or _embedded("postgres") or "postgresql://postgres@127.0.0.1:5432/postgres"
+DATABASE_DIRECT_URL = ENV.database_direct_url or DATABASE_URL
+REDIS_URL = ENV.redis_url or _embedded("redis") or "redis://127.0.0.1:6379/0"
+
+DEBUG = ENV.debug
+SECRET_KEY = ENV.secret_key()
+ALLOWED_HOSTS = ["*"]
+ROOT_URLCONF = "config.urls"
+ASGI_APPLICATION = "config.asgi.application"
+APPEND_SLASH = False
+DATABASES = {"default": _database(DATABASE_URL)}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTH_USER_MODEL = "accounts.User"
+DATA_UPLOAD_MAX_MEMORY_SIZE = ENV.max_body_bytes
+
+INSTALLED_APPS = [
+    "daphne",
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_celery_beat",
+    "channels",
+    "core",
+    "accounts",
+    "tools",
+    "assistants",
+    "sessions.apps.SessionsConfig",
+    "runs",
+    "console",
+    "config",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "core.middleware.chunked_bodies",
+    "core.middleware.ErrorBodies",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+LOGIN_URL = "/login"
+LOGIN_REDIRECT_URL = "/console/"
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_HTTPONLY = True
+X_FRAME_OPTIONS = "DENY"
+CSRF_FAILURE_VIEW = "core.http.csrf_failure"
+# `core.edge` sends these on every answer, the async routes' too.
+SECURE_CONTENT_TYPE_NOSNIFF = False
+SECURE_REFERRER_POLICY = None
+
+STATIC_URL = "/static/"
+STATIC_ROOT = Path(ENV.data_dir) / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+# Read from the packages themselves, so that a start needs no collectstatic; compose runs it for hashes.
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = DEBUG
+
+REST_FRAMEWORK = {
+    "DEFAULT_RENDERER_CLASSES": ["core.http.JSONRenderer", "core.http.BrowsableAPIRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["core.http.StrictJSONParser"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "accounts.authentication.ApiKeyAuthentication",
+        "accounts.authentication.LoginAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["accounts.permissions.HasScope"],
+    "DEFAULT_PAGINATION_CLASS": None,
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "core.http.LenientNegotiation",
+    "DEFAULT_SCHEMA_CLASS": "core.openapi.Schema",
+    "EXCEPTION_HANDLER": "core.http.exception_handler",
+    "UNAUTHENTICATED_USER": None,
+    # `?format=` would be a query key that every list knows beside its own.
+    "URL_FORMAT_OVERRIDE": None,
+    "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%S.%fZ",
+    "COERCE_DECIMAL_TO_STRING": False,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Agent Server",
+    "DESCRIPTION": "Hosts AI agents as persistent API services: assistants, sessions, runs.",
+    "VERSION": "0.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+
+# Celery carries doorbells and housekeeping; the record of every run is PostgreSQL's.
+CELERY_BROKER_URL = REDIS_URL
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_DEFAULT_QUEUE = f"{ENV.redis_key_prefix}.celery"
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "global_keyprefix": "",
+    "socket_timeout": 5,
+    "socket_connect_timeout": 2,
+    "unacked_restore_limit": 100,
+    "visibility_timeout": 60,
+}
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_SEND_TASK_EVENTS = False
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+
+CELERY_BEAT_SCHEDULE = {"sweep": {"task": "runs.sweep", "schedule": 5.0}}
+
+LOGGING_CONFIG = None
+REDIS_KEY_PREFIX = ENV.redis_key_prefix
+
+# The runner: see `runs/worker/`.
+RUNNER_SLOTS = ENV.jobs_per_worker
+RUNNER_GRACE_S = ENV.grace_period_s
+# A C call that holds the GIL stops the heartbeat's thread too, so the lease leaves room for a long one.
+RUNNER_LEASE_S = 15

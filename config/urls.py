@@ -1,0 +1,25 @@
+"""Who answers where. The async routes of `config.asgi` take their share before Django is asked."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+from config import views
+from config.metrics import Metrics
+
+urlpatterns = [
+    path("", views.root),
+    path("", include("accounts.urls")),
+    path("", include("assistants.urls")),
+    path("", include("sessions.urls")),
+    path("", include("runs.urls")),
+    path("console/", include("console.urls")),
+    path("admin/", admin.site.urls),
+    path("metrics", Metrics.as_view()),
+    path("openapi.json", views.OpenApi.as_view(), name="openapi"),
+    path("docs/", views.Docs.as_view(url_name="openapi")),
+]
+
+handler400 = "core.http.handler400"
+handler403 = "core.http.handler403"
+handler404 = "core.http.handler404"
+handler500 = "core.http.handler500"

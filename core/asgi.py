@@ -1,0 +1,59 @@
+"""The few ASGI messages that are sent without Django."""
+
+import math
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from typing import Any
+from uuid import uuid4
+
+from core.errors import AppError
+from core.strict_json import dump_json
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+RawHeaders = Iterable[tuple[bytes, bytes]]
+
+
+def header_map(raw: RawHeaders) -> dict[str, str]:
+    """Headers by their lower-case names; a repeated one is joined, so that none is silently ignored."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in raw:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        if name in headers:
+            value = f"{headers[name]}{'; ' if name == 'cookie' else ', '}{value}"
+        headers[name] = value
+    return headers
+
+
+def request_id(scope: Scope) -> str:
+    """The id that the edge gave to this request, or a new one where there is no edge (in tests)."""
+    given: str | None = scope.get("state", {}).get("request_id")
+    return given or uuid4().hex
+
+
+def error_headers(error: AppError) -> dict[str, str]:
+    """The headers that go with an error's status."""
+    headers = {}
+    if error.status == 401:
+        headers["www-authenticate"] = "Bearer"
+    if error.retry_after is not None:
+        headers["retry-after"] = str(max(1, math.ceil(error.retry_after)))
+    return headers
+
+
+async def send_document(send: Send, document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
+    """One whole JSON answer."""
+    body = dump_json(document)
+    raw = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    for name, value in (headers or {}).items():
+        raw.append((name.lower().encode("latin-1"), value.encode("latin-1")))
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_error(send: Send, error: AppError, scope: Scope, headers: Mapping[str, str] | None = None) -> None:
+    """The one error body."""
+    document = error.document(request_id(scope))
+    await send_document(send, document, error.status, {**error_headers(error), **(headers or {})})

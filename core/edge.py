@@ -1,0 +1,160 @@
+"""The outermost layer: what holds for every request, whoever answers it.
+
+A request gets its id here, its body is measured here as it arrives, and what nobody caught becomes the error
+body.
+"""
+
+import asyncio
+import logging
+import re
+from uuid import uuid4
+
+from django.conf import settings
+from structlog.contextvars import bound_contextvars
+
+from core.asgi import App, Message, Receive, Scope, Send, send_error
+from core.errors import AppError, BadRequest, Internal, NotFound, TooLarge, UnsupportedMediaType
+from core.http import as_app_error
+
+log = logging.getLogger("agent_server.http")
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_SECURITY = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"same-origin")]
+# A client that is still sending may lose an early answer, so some more of its body is read, for this long.
+DRAIN_S = 2.0
+
+
+class Edge:
+    """Wraps the whole ASGI application.
+
+    `max_body_bytes` bounds a body, whatever its headers claim (default: Django's own setting).
+    """
+
+    def __init__(self, app: App, *, max_body_bytes: int | None = None):
+        self._app = app
+        self._max_body = max_body_bytes or settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in {"http", "websocket"}:
+            await self._app(scope, receive, send)
+            return
+        identifier = _request_id(scope)
+        scope.setdefault("state", {})["request_id"] = identifier
+        with bound_contextvars(request_id=identifier):
+            if scope["type"] == "http":
+                await self._http(scope, receive, send)
+            else:
+                await self._websocket(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = _Body(receive, self._max_body)
+        answer = _Answer(send, scope["state"]["request_id"])
+        try:
+            _refuse(scope, self._max_body)
+            await self._app(scope, body.receive, answer.send)
+            return
+        except Exception as exception:
+            if answer.started:
+                # The server logs it and cuts the connection: half an answer must not pass for a whole one.
+                raise
+            error = as_app_error(exception)
+            if error is None:
+                log.exception("Unhandled error")
+                error = Internal()
+            elif error.status == 503:
+                log.error("The database cannot be reached: %s", exception)
+        if isinstance(error, TooLarge | UnsupportedMediaType):
+            await body.drain(scope)
+            await send_error(answer.send, error, scope, {"connection": "close"})
+        else:
+            await send_error(answer.send, error, scope)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except Exception:
+            log.exception("Unhandled error in a websocket")
+            # The server closes the socket with 1011 when the application fails.
+            raise
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            given: str = value.decode("ascii")
+            return given
+    return uuid4().hex
+
+
+def _refuse(scope: Scope, max_body: int) -> None:
+    # PostgreSQL stores no NUL, and no name or filter has one.
+    if "\x00" in scope["path"]:
+        raise NotFound
+    query = scope["query_string"]
+    if b"%00" in query or b"\x00" in query or not query.isascii():
+        raise BadRequest("The query has a NUL character or one that is not percent-encoded.")
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            if not value.isdigit():
+                raise BadRequest("The Content-Length header is not a number.")
+            if len(value) > 18 or int(value) > max_body:
+                raise _too_large(max_body)
+        elif name == b"content-encoding" and value.strip().lower() not in {b"", b"identity"}:
+            raise UnsupportedMediaType
+
+
+def _too_large(limit: int) -> AppError:
+    return TooLarge(f"The body has more than {limit} bytes.")
+
+
+class _Body:
+    """The receiving side: counts the body's bytes as they arrive."""
+
+    __slots__ = ("_limit", "_receive", "_received", "ended")
+
+    def __init__(self, receive: Receive, limit: int):
+        self._receive = receive
+        self._limit = limit
+        self._received = 0
+        self.ended = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._received += len(message.get("body", b""))
+            if self._received > self._limit:
+                raise _too_large(self._limit)
+            self.ended = not message.get("more_body", False)
+        else:
+            self.ended = True
+        return message
+
+    async def drain(self, scope: Scope) -> None:
+        """Read and drop the rest of the body: as much as the limit, and not for long."""
+        # Who asks first (Expect: 100-continue) is still waiting and has sent nothing.
+        if self.ended or any(name == b"expect" for name, _ in scope["headers"]):
+            return
+        self._received = 0
+        try:
+            async with asyncio.timeout(DRAIN_S):
+                while not self.ended:
+                    await self.receive()
+        except (TimeoutError, TooLarge):
+            return
+
+
+class _Answer:
+    """The sending side: adds the headers that every answer has."""
+
+    __slots__ = ("_headers", "_send", "started")
+
+    def __init__(self, send: Send, identifier: str):
+        self._send = send
+        self._headers = [(b"x-request-id", identifier.encode("ascii")), *_SECURITY]
+        self.started = False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            message["headers"] = [*message.get("headers", ()), *self._headers]
+        await self._send(message)

@@ -1,0 +1,241 @@
+"""The async routes: the few that carry the load, without Django's request object and a thread per request.
+
+    router = Router(authenticate=authenticate)
+
+    @router.route("POST", "/sessions/{session_id}/runs", scope="runs:write")
+    async def create(request: HotRequest) -> HotResponse:
+        ...
+
+Django serves the same addresses to browsers (browsable API) and answers whatever is not taken here. Errors
+that a handler raises are answered by `core.edge`.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from urllib.parse import parse_qsl
+from uuid import UUID
+
+from core.asgi import Receive, Scope, Send, header_map, request_id, send_document
+from core.errors import FieldError, Invalid, UnsupportedMediaType
+from core.ids import path_id
+from core.strict_json import parse_json
+
+Authenticate = Callable[[dict[str, str]], Awaitable["Caller"]]
+_KEY_HEADERS = (b"authorization", b"x-api-key")
+
+
+class Caller(Protocol):
+    """Who asks, as far as routing needs to know."""
+
+    def require(self, scope: str) -> None: ...
+
+
+class ClientGoneError(Exception):
+    """The client left before its request had arrived whole; nobody is there to be answered."""
+
+
+@dataclass(slots=True)
+class HotRequest:
+    """A request read whole. Header names are in lower case; `identity` is None only on open routes."""
+
+    method: str
+    path: str
+    params: dict[str, str]
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: bytes
+    identity: Any
+    request_id: str
+
+    def json(self) -> Any:
+        """The body's document, None for an empty body.
+
+        Raises `UnsupportedMediaType` and `BadRequest`.
+        """
+        if not self.body:
+            return None
+        media_type = self.headers.get("content-type", "")
+        if media_type != "application/json" and media_type.split(";")[0].strip().lower() != "application/json":
+            raise UnsupportedMediaType
+        return parse_json(self.body)
+
+    def id(self, name: str) -> UUID:
+        """The id in the path; raises `NotFound` for a malformed one, as for an unknown one."""
+        return path_id(self.params[name])
+
+    def only_query(self, *names: str) -> None:
+        """Raise `Invalid` for a query key that is not one of `names`."""
+        unknown = [name for name in self.query if name not in names]
+        if unknown:
+            errors = [FieldError(("query", name), "Unknown query parameter.") for name in unknown]
+            raise Invalid(f"Unknown query parameter {unknown[0]!r}.", errors=errors)
+
+
+@dataclass(slots=True)
+class HotResponse:
+    """A JSON answer."""
+
+    document: Any
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class HotStream:
+    """Server-sent events: each frame is bytes ready to be sent; when the client leaves, `frames` is closed."""
+
+    frames: AsyncIterator[bytes]
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+Handler = Callable[[HotRequest], Awaitable[HotResponse | HotStream]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    pattern: re.Pattern[str]
+    handler: Handler
+    scope: str | None
+
+
+class Router:
+    """Routes by method and path. `authenticate` turns headers into an identity or raises."""
+
+    def __init__(self, authenticate: Authenticate | None = None, *, login_cookie: str = "sessionid"):
+        self._authenticate = authenticate
+        self._cookie = login_cookie.encode() + b"="
+        self._routes: dict[str, list[_Route]] = {}
+
+    def route(self, method: str, pattern: str, scope: str | None) -> Callable[[Handler], Handler]:
+        """Serve `method` at `pattern` ("/runs/{run_id}") to callers with `scope`; None opens it to all."""
+        expression = re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(pattern)))
+
+        def decorate(handler: Handler) -> Handler:
+            self._routes.setdefault(method, []).append(_Route(expression, handler, scope))
+            return handler
+
+        return decorate
+
+    def include(self, other: "Router") -> None:
+        """Take over another router's routes; this one's authenticator serves them."""
+        for method, routes in other._routes.items():
+            self._routes.setdefault(method, []).extend(routes)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Answer, or return False with nothing consumed: then the request is Django's."""
+        path = scope["path"]
+        for route in self._routes.get(scope["method"], ()):
+            match = route.pattern.fullmatch(path)
+            if match is not None:
+                break
+        else:
+            return False
+        if route.scope is not None and not self._carries_credentials(scope):
+            return False
+        try:
+            request = await self._read(scope, receive, route, match.groupdict())
+        except ClientGoneError:
+            return True
+        answer = await route.handler(request)
+        if isinstance(answer, HotResponse):
+            await send_document(send, answer.document, answer.status, answer.headers)
+        else:
+            await _stream(answer, receive, send)
+        return True
+
+    def _carries_credentials(self, scope: Scope) -> bool:
+        """A key; or a login's cookie on a read that is not a browser's page view.
+
+        Writes with a cookie need a CSRF token, and pages are HTML: both are Django's.
+        """
+        cookie, wants_data = False, False
+        for name, value in scope["headers"]:
+            if name in _KEY_HEADERS:
+                return True
+            if name == b"cookie":
+                cookie = cookie or self._cookie in value
+            elif name == b"accept":
+                wants_data = b"text/event-stream" in value or b"application/json" in value
+        return cookie and wants_data and scope["method"] == "GET"
+
+    async def _read(self, scope: Scope, receive: Receive, route: _Route, params: dict[str, str]) -> HotRequest:
+        headers = header_map(scope["headers"])
+        identity = None
+        # Before the body: who may not ask is not read.
+        if route.scope is not None:
+            assert self._authenticate is not None, "A router with closed routes needs an authenticator."
+            identity = await self._authenticate(headers)
+            identity.require(route.scope)
+        return HotRequest(
+            method=scope["method"],
+            path=scope["path"],
+            params=params,
+            query=_query(scope["query_string"]),
+            headers=headers,
+            body=b"" if scope["method"] == "GET" else await _body(receive),
+            identity=identity,
+            request_id=request_id(scope),
+        )
+
+
+def _query(raw: bytes) -> dict[str, str]:
+    if not raw:
+        return {}
+    query: dict[str, str] = {}
+    for name, value in parse_qsl(raw.decode("latin-1"), keep_blank_values=True):
+        if name in query:
+            raise Invalid.at("query", name, message="Given twice.")
+        query[name] = value
+    return query
+
+
+async def _body(receive: Receive) -> bytes:
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body"):
+        return bytes(message.get("body", b""))
+    chunks = []
+    while message["type"] == "http.request":
+        chunks.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(chunks)
+        message = await receive()
+    raise ClientGoneError
+
+
+async def _stream(stream: HotStream, receive: Receive, send: Send) -> None:
+    # ASGI promises `http.disconnect` both when the client leaves and when the answer is complete, so that one
+    # wait covers both; a stream costs one task beside the request's own.
+    pump = asyncio.create_task(_pump(stream, send))
+    try:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+    finally:
+        pump.cancel()
+        await asyncio.wait([pump])
+    if not pump.cancelled():
+        pump.result()
+
+
+async def _pump(stream: HotStream, send: Send) -> None:
+    headers = [
+        (b"content-type", b"text/event-stream; charset=utf-8"),
+        (b"cache-control", b"no-store"),
+        (b"x-accel-buffering", b"no"),
+        *((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in stream.headers.items()),
+    ]
+    end = {"type": "http.response.body", "body": b""}
+    try:
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        async for frame in stream.frames:
+            await send({"type": "http.response.body", "body": frame, "more_body": True})
+    except Exception:
+        # The end of the answer ends the wait for the client too; the failure is raised there.
+        await send(end)
+        raise
+    finally:
+        if isinstance(stream.frames, AsyncGenerator):
+            await stream.frames.aclose()
+    await send(end)

@@ -1,0 +1,84 @@
+"""How `/openapi.json` describes the API: names of operations, lists, and the one error body."""
+
+from functools import lru_cache
+from typing import Any, Literal
+
+from drf_spectacular.drainage import set_override
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import OpenApiParameter
+from pydantic import BaseModel, Field, create_model
+
+from core.pagination import DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, MAX_TOTAL, Listing
+
+
+class Fault(BaseModel):
+    """What is wrong at one place of a request."""
+
+    loc: list[str | int] = Field(description="Keys and positions; faults of the query start with `query`.")
+    message: str
+
+
+class Error(BaseModel):
+    """The body of every 4xx and 5xx."""
+
+    detail: str
+    code: str = Field(description="Stable, for programs: `not_found`, `session_busy`, ...")
+    request_id: str
+    errors: list[Fault] = Field(description="Empty unless the status is 422.")
+
+
+class Schema(AutoSchema):
+    """drf-spectacular's view inspector with our names and errors."""
+
+    def get_operation_id(self) -> str:
+        """The method and the path's words, in the singular where one is chosen: `post_session_runs`."""
+        parts = self.path.strip("/").split("/")
+        words = []
+        for part, following in zip(parts, [*parts[1:], ""], strict=True):
+            if not part.startswith("{"):
+                words.append(_singular(part) if following.startswith("{") else part)
+        return "_".join([self.method.lower(), *words]).replace("-", "_").replace(".", "_")
+
+    def _get_response_bodies(self, direction: Literal["request", "response"] = "response") -> dict[str, Any]:
+        bodies: dict[str, Any] = super()._get_response_bodies(direction)
+        error = self._get_response_for_code(Error, "default", ["application/json"], direction)  # type: ignore[no-untyped-call]
+        bodies.setdefault("default", {**error, "description": "What went wrong."})
+        return bodies
+
+
+def _singular(word: str) -> str:
+    if word.endswith("ies"):
+        return f"{word[:-3]}y"
+    return word.removesuffix("s")
+
+
+@lru_cache
+def listed(document: type[BaseModel]) -> type[BaseModel]:
+    """The envelope of a list of `document`, for `@extend_schema(responses=...)`."""
+    fields: dict[str, Any] = {
+        "items": (list[document], ...),  # type: ignore[valid-type]
+        "total": (int, Field(description=f"Counted to {MAX_TOTAL}.")),
+        "total_exact": (bool, Field(description="Whether `total` is all.")),
+        "limit": (int, ...),
+        "offset": (int, ...),
+        "next_cursor": (str | None, Field(description="`cursor` of the next page; null on the last.")),
+    }
+    envelope: type[BaseModel] = create_model(f"{document.__name__}List", **fields)
+    # Else a viewset's `list` is taken to answer an array of envelopes.
+    set_override(envelope, "many", False)
+    return envelope
+
+
+def list_parameters(listing: Listing) -> list[OpenApiParameter]:
+    """The query of a list, for `@extend_schema(parameters=...)`."""
+    orderings = [name for column in listing.orderings for name in (column, f"-{column}")]
+    return [
+        OpenApiParameter("limit", int, description=f"1 to {MAX_LIMIT}.", default=DEFAULT_LIMIT),
+        OpenApiParameter("offset", int, description=f"Up to {MAX_OFFSET}; a cursor goes further."),
+        OpenApiParameter("cursor", str, description="`next_cursor` of the page before."),
+        OpenApiParameter("ordering", str, enum=orderings, default=listing.default),
+        *(
+            OpenApiParameter(name, str, description=wanted.parse.__doc__ or "")
+            for name, wanted in listing.filters.items()
+        ),
+    ]

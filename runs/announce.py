@@ -1,0 +1,45 @@
+"""Telling the web processes that a run changed without a worker: they read its log in PostgreSQL again."""
+
+import logging
+from collections.abc import Sequence
+from functools import cache
+from uuid import UUID
+
+import redis
+from django.db import transaction
+
+from core.redis import client, key
+from runs.doorbell import doorbell
+from runs.live import MAX_ENTRIES, STREAM
+
+log = logging.getLogger(__name__)
+
+_client = cache(client)
+
+
+def announce(session_id: UUID, run_id: UUID) -> None:
+    """Have whoever follows the run or its session look now. Call it after the commit; it blocks for a moment.
+
+    Lost it does no harm: every web process looks by itself some seconds later.
+    """
+    try:
+        _client().xadd(
+            key(STREAM),
+            {"s": str(session_id), "r": str(run_id), "e": "[]"},
+            maxlen=MAX_ENTRIES,
+            approximate=True,
+        )
+    except (redis.RedisError, OSError) as error:
+        log.warning("A run's end was not announced; its followers will find it by themselves: %s", error)
+
+
+def announce_after_commit(session_id: UUID, run_ids: Sequence[UUID]) -> None:
+    """The same for runs that ended, once that is committed; and wake a worker for the session's next run."""
+
+    def tell() -> None:
+        doorbell.ring()
+        for run_id in run_ids:
+            announce(session_id, run_id)
+
+    if run_ids:
+        transaction.on_commit(tell)

@@ -1,0 +1,308 @@
+"""The runs' HTTP API, and what of the sessions' concerns their runs.
+
+Clients with a key meet the async routes of `runs.hot` first where both serve an address. These are for people who
+are signed in to the browsable API, where a write needs a CSRF token, and for `/openapi.json`.
+"""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.db import close_old_connections, transaction
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import ViewSet
+
+from accounts.identity import Identity
+from assistants.serializers import BodyForm
+from core.db import Bound, Row
+from core.errors import BadRequest, Invalid
+from core.ids import new_id
+from core.openapi import list_parameters, listed
+from core.pagination import Filter, Listing, ListQuery, choices, identifier, paginate, read_no_query, text
+from core.validation import Body, validate
+from runs import queries, services
+from runs.announce import announce_after_commit
+from runs.bodies import DEFAULT_WAIT_S, MAX_WAIT_S, CancelRun, CreateRun, CreateStatelessRun, parse_wait_s
+from runs.documents import has_ended, run_document, run_summary
+from runs.doorbell import doorbell
+from runs.events import event_document, parse_seq
+from runs.lifecycle import TERMINAL, Status
+from runs.serializers import EventDocument, RunDocument, RunSummaryDocument, SessionStateDocument
+from sessions.api import SessionViewSet as Sessions
+from sessions.api import id_in, refuse_unknown_assistant
+from sessions.documents import message_document, session_document
+from sessions.queries import messages_of, require_session, session_state, visible_sessions
+from sessions.serializers import SessionDocument
+
+POLL_S = 0.2
+CANCEL_WAIT_S = 60.0
+
+_ORDERINGS = {"created_at": ("created_at", "id")}
+_STATUS = {"status": Filter("status__in", choices(Status))}
+RUNS = Listing(
+    _ORDERINGS,
+    "-created_at",
+    {
+        **_STATUS,
+        "assistant_id": Filter("assistant_id", identifier),
+        "session_id": Filter("session_id", identifier),
+        "user_id": Filter("user_id", text),
+    },
+)
+RUNS_OF_SESSION = Listing(_ORDERINGS, "-created_at", _STATUS)
+
+
+def _events_after(number: int | None) -> Listing:
+    """The list of a run's events; the ids among them begin with the run's number."""
+
+    def after(given: str) -> int:
+        """An event's id or its number: those after it."""
+        return parse_seq(given, number)
+
+    return Listing({"seq": ("seq",)}, "seq", {"after": Filter("seq__gt", after)})
+
+
+_WAIT_S = OpenApiParameter(
+    "wait_s", float, description=f"Seconds, up to {MAX_WAIT_S}; then 202 with the run as it is.", default=DEFAULT_WAIT_S
+)
+_AFTER = OpenApiParameter("after", str, description="An event's id, or `Last-Event-ID` as a header: go on after it.")
+_WAITED = {200: RunDocument, 202: RunDocument}
+_STREAMED = {(200, "text/event-stream"): OpenApiTypes.STR}
+_CREATED = {202: RunDocument, 200: RunDocument, **_STREAMED}
+_EXAMPLE = {"input": {"message": "Hello"}}
+
+
+# -- sessions --------------------------------------------------------------------------------------------------------
+
+
+class SessionViewSet(Sessions):
+    """Sessions: conversations, each with one version of an assistant."""
+
+    @extend_schema(responses={200: SessionDocument})
+    def destroy(self, request: Request, session_id: str) -> Response:
+        """Close the session, as `/close` does: its history stays."""
+        return _close(request, session_id)
+
+    @extend_schema(responses=SessionStateDocument)
+    def state(self, request: Request, session_id: str) -> Response:
+        """What the session stands at."""
+        read_no_query(request.query_params)
+        session = session_state(request.auth, id_in(session_id, "session"))
+        document = {
+            "messages": [message_document(message) for message in messages_of(session["id"])],
+            "todos": session["state"].get("todos", []),
+            "metadata": session["context"],
+            "interrupt": queries.interrupt_of(session["head_run_id"]),
+            "checkpoint_id": session["checkpoint_id"],
+        }
+        return Response(document)
+
+
+class SessionClosing(ViewSet):
+    """The end of a session."""
+
+    scope_family = "sessions"
+
+    @extend_schema(request=Body, responses={200: SessionDocument})
+    def close(self, request: Request, session_id: str) -> Response:
+        """Close the session: its unfinished runs are cancelled, its history stays."""
+        return _close(request, session_id)
+
+    def get_serializer(self, *args: Any, **kwargs: Any) -> BodyForm:
+        """The browsable API's form: closing has no fields."""
+        return BodyForm({})
+
+
+def _close(request: Request, session_id: str) -> Response:
+    read_no_query(request.query_params)
+    validate(Body, request.data)
+    session, ended = services.close_session(request.auth, id_in(session_id, "session")).run()
+    announce_after_commit(session["id"], ended)
+    return Response(session_document(session))
+
+
+class SessionRuns(ViewSet):
+    """The runs of a session."""
+
+    scope_family = "runs"
+
+    @extend_schema(parameters=list_parameters(RUNS_OF_SESSION), responses=listed(RunSummaryDocument))
+    def list(self, request: Request, session_id: str) -> Response:
+        query = RUNS_OF_SESSION.read(request.query_params)
+        found = id_in(session_id, "session")
+        require_session(request.auth, found).run()
+        return Response(paginate(queries.runs(request.auth).filter(session_id=found), query, run_summary))
+
+    @extend_schema(request=CreateRun, parameters=[_WAIT_S], responses=_CREATED)
+    def create(self, request: Request, session_id: str) -> Response:
+        """Queue a run; `wait` and `stream` do as `/wait` and `/stream`."""
+        body = validate(CreateRun, request.data)
+        return _create(request, body, self._accept(request, session_id, body))
+
+    @extend_schema(request=CreateRun, parameters=[_WAIT_S], responses=_WAITED)
+    def wait(self, request: Request, session_id: str) -> Response:
+        """Queue a run and wait until it ends or is interrupted. Leaving does not stop it."""
+        return _wait(request, self._accept(request, session_id, validate(CreateRun, request.data)))
+
+    @extend_schema(request=CreateRun, responses=_STREAMED)
+    def stream(self, request: Request, session_id: str) -> Response:
+        """Queue a run and hear its events. Leaving does not stop it."""
+        raise _no_stream()
+
+    def _accept(self, request: Request, session_id: str, body: CreateRun) -> "_Accept":
+        return partial(services.create_run, request.auth, id_in(session_id, "session"), body)
+
+    def get_serializer(self, *args: Any, **kwargs: Any) -> BodyForm:
+        """The browsable API's form: an example."""
+        return BodyForm(_EXAMPLE)
+
+
+# -- runs ------------------------------------------------------------------------------------------------------------
+
+
+class RunViewSet(ViewSet):
+    """Runs: single executions, of any session."""
+
+    scope_family = "runs"
+
+    @extend_schema(parameters=list_parameters(RUNS), responses=listed(RunSummaryDocument))
+    def list(self, request: Request) -> Response:
+        query = RUNS.read(request.query_params)
+        refuse_unknown_assistant(request.auth, query)
+        _refuse_unknown_session(request.auth, query)
+        return Response(paginate(queries.runs(request.auth), query, run_summary))
+
+    @extend_schema(request=CreateStatelessRun, parameters=[_WAIT_S], responses=_CREATED)
+    def create(self, request: Request) -> Response:
+        """Open a session and queue its first run; `wait` and `stream` do as `/wait` and `/stream`."""
+        body = validate(CreateStatelessRun, request.data)
+        return _create(request, body, partial(services.create_stateless_run, request.auth, body))
+
+    @extend_schema(request=CreateStatelessRun, parameters=[_WAIT_S], responses=_WAITED)
+    def wait(self, request: Request) -> Response:
+        """Open a session, queue its first run and wait until it ends or is interrupted."""
+        body = validate(CreateStatelessRun, request.data)
+        return _wait(request, partial(services.create_stateless_run, request.auth, body))
+
+    @extend_schema(request=CreateStatelessRun, responses=_STREAMED)
+    def stream(self, request: Request) -> Response:
+        """Open a session, queue its first run and hear its events."""
+        raise _no_stream()
+
+    def get_serializer(self, *args: Any, **kwargs: Any) -> BodyForm:
+        """The browsable API's form: an example."""
+        return BodyForm({"assistant_id": "", **_EXAMPLE})
+
+
+class RunDetail(ViewSet):
+    """One run: as it is, as it goes on, and its end."""
+
+    scope_family = "runs"
+
+    @extend_schema(responses=RunDocument)
+    def retrieve(self, request: Request, run_id: str) -> Response:
+        read_no_query(request.query_params)
+        return Response(run_document(queries.get_run(request.auth, id_in(run_id, "run")).run()))
+
+    @extend_schema(parameters=[_WAIT_S], responses=_WAITED)
+    def join(self, request: Request, run_id: str) -> Response:
+        """Wait until the run ends or is interrupted."""
+        wait_s = _wait_s(request)
+        return _waited(_until(has_ended, request.auth, id_in(run_id, "run"), wait_s))
+
+    @extend_schema(parameters=[_AFTER], responses=_STREAMED)
+    def stream(self, request: Request, run_id: str) -> Response:
+        """Hear the run's events, those so far first; closes after `end`, or after `interrupt` while it waits."""
+        raise BadRequest("This is an event stream: ask for it with Accept: text/event-stream.")
+
+    @extend_schema(parameters=list_parameters(_events_after(None)), responses=listed(EventDocument))
+    def events(self, request: Request, run_id: str) -> Response:
+        """The run's committed events."""
+        run = queries.get_run_state(request.auth, id_in(run_id, "run")).run()
+        query = _events_after(run["number"]).read(request.query_params)
+        return Response(paginate(queries.events(run["id"]), query, event_document))
+
+    @extend_schema(request=CancelRun, responses={202: RunDocument})
+    def cancel(self, request: Request, run_id: str) -> Response:
+        """Stop the run: one that waits ends at once, one that runs is asked to. `wait`: answer when it has ended."""
+        read_no_query(request.query_params)
+        body, found = validate(CancelRun, request.data), id_in(run_id, "run")
+        status = services.cancel_run(request.auth, found).run()
+        wait_s = CANCEL_WAIT_S if body.wait else 0
+        run = _until(lambda row: row["status"] in TERMINAL, request.auth, found, wait_s)
+        if status == Status.CANCELLED:
+            announce_after_commit(run["session_id"], [found])
+        return Response(run_document(run), 202)
+
+    def get_serializer(self, *args: Any, **kwargs: Any) -> BodyForm:
+        """The browsable API's form: cancelling needs nothing."""
+        return BodyForm({"wait": False})
+
+
+# -- how -------------------------------------------------------------------------------------------------------------
+
+_Accept = Callable[..., Bound[Row]]
+
+
+def _no_stream() -> BadRequest:
+    return BadRequest("Open the stream with a key, or create the run and GET /runs/{id}/stream.")
+
+
+def _create(request: Request, body: CreateRun, accept: _Accept) -> Response:
+    if body.wait and body.stream:
+        raise Invalid.at("stream", message="Give wait or stream, not both.")
+    if body.stream:
+        raise _no_stream()
+    if body.wait:
+        return _wait(request, accept)
+    read_no_query(request.query_params)
+    return _answer(_accepted(accept), 202)
+
+
+def _accepted(accept: _Accept) -> Row:
+    run = accept(run_id=new_id()).run()
+    transaction.on_commit(doorbell.ring)
+    return run
+
+
+def _wait(request: Request, accept: _Accept) -> Response:
+    wait_s = _wait_s(request)
+    return _waited(_until(has_ended, request.auth, _accepted(accept)["id"], wait_s))
+
+
+def _until(over: Callable[[Row], bool], identity: Identity, run_id: UUID, wait_s: float) -> Row:
+    """The run once `over` says so, or as it is after `wait_s` seconds."""
+    deadline = time.monotonic() + wait_s
+    while not over(queries.get_run_state(identity, run_id).run()) and time.monotonic() < deadline:
+        # Whoever waits must not keep a connection of the pool from the others.
+        close_old_connections()
+        time.sleep(POLL_S)
+    return queries.get_run(identity, run_id).run()
+
+
+def _waited(run: Row) -> Response:
+    return _answer(run, 200 if has_ended(run) else 202)
+
+
+def _answer(run: Row, status: int) -> Response:
+    return Response(run_document(run), status, headers={"Location": f"/runs/{run['id']}"})
+
+
+def _wait_s(request: Request) -> float:
+    others = request.query_params.copy()
+    given = others.pop("wait_s", [])
+    read_no_query(others)
+    if len(given) > 1:
+        raise Invalid.at("query", "wait_s", message="Given twice.")
+    return parse_wait_s(given[0] if given else None)
+
+
+def _refuse_unknown_session(identity: Identity, query: ListQuery) -> None:
+    wanted = query.filters.get("session_id")
+    if wanted and not visible_sessions(identity).filter(id=wanted).exists():
+        raise Invalid.at("query", "session_id", message="There is no such session.")

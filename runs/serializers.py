@@ -1,0 +1,135 @@
+"""Runs, steps and events as `/openapi.json` describes them; drf-spectacular reads pydantic models.
+
+What is sent is made by `runs.documents` and `runs.events`; a test holds the two together.
+"""
+
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+from sessions.serializers import MessageDocument
+
+
+class UsageDocument(BaseModel):
+    """Tokens, and what they cost where the price is known."""
+
+    input_tokens: int
+    output_tokens: int
+    total_tokens: int
+    cost_usd: float | None
+
+
+class RunErrorDocument(BaseModel):
+    """Why a run, or its last attempt, failed."""
+
+    type: str
+    code: str
+    message: str
+    retryable: bool
+
+
+class RunSummaryDocument(BaseModel):
+    """A run as lists show it."""
+
+    id: UUID
+    number: int | None = Field(description="Its place in the session, given when it is first claimed or ended.")
+    session_id: UUID
+    assistant_id: UUID
+    assistant_version: int
+    user_id: str | None
+    parent_run_id: UUID | None
+    schedule_id: UUID | None
+    status: Literal["pending", "running", "interrupted", "success", "error", "timeout", "cancelled"]
+    attempt: int = Field(description="Executions begun.")
+    priority: int
+    error: RunErrorDocument | None
+    interrupt: dict[str, Any] | None = Field(description="What it asks a person, while it is interrupted.")
+    usage: UsageDocument
+    metadata: dict[str, Any]
+    durability: Literal["sync", "async", "exit"]
+    multitask_strategy: Literal["enqueue", "reject", "interrupt", "rollback"]
+    webhook: dict[str, Any] | None
+    worker_id: UUID | None
+    checkpoint_id: UUID | None
+    cancel_requested_at: str | None
+    next_attempt_at: str | None
+    created_at: str
+    queued_at: str
+    claimed_at: str | None
+    started_at: str | None = Field(description="Its first claim.")
+    finished_at: str | None
+
+
+class OutputDocument(BaseModel):
+    """What the agent answered."""
+
+    text: str
+    message: MessageDocument | None
+    structured: Any
+    citations: list[dict[str, Any]]
+
+
+class ModelCallDocument(BaseModel):
+    """A step's model call."""
+
+    provider: str
+    model: str
+    usage: UsageDocument
+    finish_reason: str | None
+
+
+class ToolResultDocument(BaseModel):
+    """A tool call of a step, and what came of it."""
+
+    id: str
+    name: str
+    args: dict[str, Any]
+    status: Literal["ok", "error", "rejected", "cancelled"]
+    result: Any
+    error: str | None
+    duration_ms: float
+    cached: bool
+    artifact_id: UUID | None
+
+
+class StepDocument(BaseModel):
+    """One finished step: a model call, a batch of tool calls, or a custom agent's own."""
+
+    index: int
+    kind: Literal["model", "tools", "custom"]
+    status: Literal["ok", "error"]
+    attempt: int
+    started_at: str
+    duration_ms: float
+    model: ModelCallDocument | None
+    tool_calls: list[ToolResultDocument]
+
+
+class RunDocument(RunSummaryDocument):
+    """One execution: what went in, what came out, and the steps between."""
+
+    input: Any
+    output: OutputDocument | None
+    steps: list[StepDocument]
+
+
+class EventDocument(BaseModel):
+    """One event of a run's log."""
+
+    id: str = Field(description="`<run number>-<seq>`.")
+    event: str
+    run_id: UUID
+    seq: int = Field(description="1, 2, 3 ... in its run.")
+    ts: str
+    data: dict[str, Any]
+
+
+class SessionStateDocument(BaseModel):
+    """What a session stands at."""
+
+    messages: list[MessageDocument]
+    todos: list[Any]
+    metadata: dict[str, Any] = Field(description="The session's `context`.")
+    interrupt: dict[str, Any] | None
+    checkpoint_id: UUID | None

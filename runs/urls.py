@@ -1,0 +1,25 @@
+"""The runs' addresses, and the sessions' that concern their runs."""
+
+from django.urls import path
+
+from runs.api import RunDetail, RunViewSet, SessionClosing, SessionRuns, SessionViewSet
+
+SESSION = "sessions/<str:session_id>"
+RUN = "runs/<str:run_id>"
+
+urlpatterns = [
+    path(SESSION, SessionViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"})),
+    path(f"{SESSION}/close", SessionClosing.as_view({"post": "close"})),
+    path(f"{SESSION}/state", SessionViewSet.as_view({"get": "state"})),
+    path(f"{SESSION}/runs", SessionRuns.as_view({"get": "list", "post": "create"})),
+    path(f"{SESSION}/runs/wait", SessionRuns.as_view({"post": "wait"})),
+    path(f"{SESSION}/runs/stream", SessionRuns.as_view({"post": "stream"})),
+    path("runs", RunViewSet.as_view({"get": "list", "post": "create"})),
+    path("runs/wait", RunViewSet.as_view({"post": "wait"})),
+    path("runs/stream", RunViewSet.as_view({"post": "stream"})),
+    path(RUN, RunDetail.as_view({"get": "retrieve"})),
+    path(f"{RUN}/join", RunDetail.as_view({"get": "join"})),
+    path(f"{RUN}/stream", RunDetail.as_view({"get": "stream"})),
+    path(f"{RUN}/events", RunDetail.as_view({"get": "events"})),
+    path(f"{RUN}/cancel", RunDetail.as_view({"post": "cancel"})),
+]

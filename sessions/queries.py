@@ -1,0 +1,143 @@
+"""Reading sessions and their history: always inside a workspace, and for a key bound to a user, that user's only.
+
+Lists are query sets of plain rows, as `sessions.documents` takes them, and leave the columns out that only agents
+and workers read.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from accounts.identity import Identity
+from assistants.models import Assistant
+from core.db import Operation, Query, Row, operation
+from core.errors import NotFound
+from sessions.models import Checkpoint, Message, Session
+
+SESSION_COLUMNS = (
+    "id",
+    "agent_id",
+    "assistant_id",
+    "assistant_version",
+    "user_id",
+    "title",
+    "status",
+    "activity",
+    "message_count",
+    "metadata",
+    "context",
+    "head_run_id",
+    "created_at",
+    "updated_at",
+    "last_activity_at",
+    "expires_at",
+    "closed_at",
+)
+CHECKPOINT_COLUMNS = (
+    "id",
+    "session_id",
+    "run_id",
+    "parent_id",
+    "step",
+    "source",
+    "next",
+    "message_count",
+    "created_at",
+)
+
+
+def visible_sessions(identity: Identity) -> QuerySet[Session]:
+    """The sessions that the caller may see."""
+    rows = Session.objects.filter(workspace_id=identity.workspace_id)
+    return rows if identity.user_id is None else rows.filter(user_id=identity.user_id)
+
+
+def sessions(identity: Identity) -> QuerySet[Session, Row]:
+    """The rows of those sessions."""
+    return visible_sessions(identity).values(*SESSION_COLUMNS)
+
+
+def sessions_of_assistant(identity: Identity, assistant_id: UUID) -> QuerySet[Session, Row]:
+    """Those with one assistant; raises NotFound, for a stranger's too."""
+    if not Assistant.objects.filter(workspace_id=identity.workspace_id, id=assistant_id).exists():
+        raise NotFound("There is no such assistant.")
+    return sessions(identity).filter(assistant_id=assistant_id)
+
+
+def session(identity: Identity, session_id: UUID) -> Row:
+    """One session's row; raises NotFound, for a stranger's too."""
+    return _found(sessions(identity).filter(id=session_id).first())
+
+
+def session_state(identity: Identity, session_id: UUID) -> Row:
+    """What the session stands at: `state`, `context`, `head_run_id`, `checkpoint_id`. Raises NotFound."""
+    rows = visible_sessions(identity).filter(id=session_id)
+    return _found(rows.values("id", "state", "context", "head_run_id", "checkpoint_id").first())
+
+
+def messages(identity: Identity, session_id: UUID) -> QuerySet[Message, Row]:
+    """The session's messages, the first one first; raises NotFound."""
+    require_session(identity, session_id).run()
+    return messages_of(session_id)
+
+
+def messages_of(session_id: UUID) -> QuerySet[Message, Row]:
+    """The messages of a session that the caller may see."""
+    return Message.objects.filter(session_id=session_id).order_by("seq").values()
+
+
+def checkpoints(identity: Identity, session_id: UUID) -> QuerySet[Checkpoint, Row]:
+    """The session's checkpoints, the latest first; raises NotFound."""
+    require_session(identity, session_id).run()
+    rows = Checkpoint.objects.filter(session_id=session_id)
+    return rows.order_by("-step").values(*CHECKPOINT_COLUMNS)
+
+
+def checkpoint(identity: Identity, session_id: UUID, checkpoint_id: UUID) -> Row:
+    """One of them; raises NotFound."""
+    found = checkpoints(identity, session_id).filter(id=checkpoint_id).first()
+    if found is None:
+        raise NotFound("The session has no such checkpoint.")
+    return found
+
+
+@operation()
+def require_session(identity: Identity, session_id: UUID) -> Operation[None]:
+    """Raises NotFound unless the caller may see the session."""
+    rows = yield Query(
+        "SELECT id FROM sessions WHERE id = %(session)s AND workspace_id = %(workspace)s "
+        "AND (%(user)s::text IS NULL OR user_id = %(user)s)",
+        {"session": session_id, "workspace": identity.workspace_id, "user": identity.user_id},
+    )
+    if not rows:
+        raise NotFound("There is no such session.")
+
+
+@operation()
+def values_at(checkpoint_id: UUID) -> Operation[dict[str, Any]]:
+    """The state's values as of a checkpoint that the caller may see: the fold of its ancestors' changes and its own."""
+    chain = yield Query(
+        """
+        WITH RECURSIVE chain AS (
+            SELECT parent_id, changes, removed, 0 AS distance FROM checkpoints WHERE id = %(id)s
+            UNION ALL
+            SELECT c.parent_id, c.changes, c.removed, chain.distance + 1
+            FROM chain JOIN checkpoints c ON c.id = chain.parent_id
+        )
+        SELECT changes, removed FROM chain ORDER BY distance DESC
+        """,
+        {"id": checkpoint_id},
+    )
+    values: dict[str, Any] = {}
+    for step in chain:
+        for name in step["removed"]:
+            values.pop(name, None)
+        values.update(step["changes"])
+    return values
+
+
+def _found(row: Row | None) -> Row:
+    if row is None:
+        raise NotFound("There is no such session.")
+    return row

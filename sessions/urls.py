@@ -1,0 +1,15 @@
+"""The sessions' addresses. Those that concern their runs too, `/sessions/{id}` among them, are in `runs.urls`."""
+
+from django.urls import path
+
+from sessions.api import AssistantSessions, SessionHistory, SessionViewSet
+
+ONE = "sessions/<str:session_id>"
+
+urlpatterns = [
+    path("assistants/<str:assistant_id>/sessions", AssistantSessions.as_view({"get": "list", "post": "create"})),
+    path("sessions", SessionViewSet.as_view({"get": "list"})),
+    path(f"{ONE}/messages", SessionHistory.as_view({"get": "messages"})),
+    path(f"{ONE}/checkpoints", SessionHistory.as_view({"get": "checkpoints"})),
+    path(f"{ONE}/checkpoints/<str:checkpoint_id>", SessionHistory.as_view({"get": "checkpoint"})),
+]

@@ -1,0 +1,53 @@
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from core.db import close_pool, open_pool
+from tests.servers import Server
+from tests.stubs.ledger import Ledger
+
+Turns = list[dict[str, Any]]
+NewSession = Callable[..., str]
+
+
+@pytest.fixture
+def ledger() -> Iterator[Ledger]:
+    with Ledger() as running:
+        yield running
+
+
+def make_assistant(server: Server, **config: Any) -> str:
+    """An active assistant; gives its id."""
+    body = {"name": f"a {uuid4()}", "llm": {"provider": "fake", "model": "echo"}, **config}
+    answer = server.client.post("/assistants", json=body)
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["status"] == "active", answer.text
+    return str(answer.json()["id"])
+
+
+def make_session(server: Server, **config: Any) -> str:
+    """A session with an assistant of its own; gives its id."""
+    answer = server.client.post(f"/assistants/{make_assistant(server, **config)}/sessions")
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+def scripted(server: Server, turns: Turns, **config: Any) -> str:
+    """A session whose model plays the turns."""
+    llm = {"provider": "fake", "model": "script", "settings": {"turns": turns}}
+    return make_session(server, llm=llm, **config)
+
+
+@pytest.fixture
+def echo_session(server: Server) -> str:
+    return make_session(server)
+
+
+@pytest.fixture
+async def async_pool(transactional_db: None) -> AsyncIterator[None]:
+    """The pool of this test's event loop, on the test database."""
+    await open_pool(size=4)
+    yield
+    await close_pool()
