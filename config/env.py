@@ -70,11 +70,6 @@ class Environment:
         default_factory=lambda: _integer("HTTP_MAX_REQUEST_BODY_BYTES", 10_485_760, 1)
     )
     grace_period_s: int = field(default_factory=lambda: _integer("BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS", 180))
-    job_max_retries: int = field(default_factory=lambda: _integer("BG_JOB_MAX_RETRIES", 3, 1))
-    job_timeout_s: int = field(default_factory=lambda: _integer("BG_JOB_TIMEOUT_SECS", 3600, 1))
-    resumable_stream_ttl_s: int = field(
-        default_factory=lambda: _integer("RESUMABLE_STREAM_TTL_SECONDS", 120, 1)
-    )
     log_json: bool = field(default_factory=lambda: _flag("LOG_JSON"))
     log_level: str = field(default_factory=lambda: os.environ.get("LOG_LEVEL", "INFO").upper())
 

@@ -11,7 +11,7 @@ from structlog.types import Processor
 from config.env import ENV, BadEnvironment
 
 # Their every-day lines would drown ours; their warnings stay.
-_QUIET = ("celery", "httpcore", "httpx", "uvicorn.error")
+_QUIET = ("celery", "django_celery_beat.schedulers", "httpcore", "httpx", "uvicorn.error")
 _SHARED: list[Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,

@@ -89,6 +89,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "core.middleware.chunked_bodies",
     "core.middleware.ErrorBodies",
+    "console.csp.ContentSecurityPolicy",
 ]
 TEMPLATES = [
     {
@@ -147,10 +148,25 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "Agent Server",
     "DESCRIPTION": "Hosts AI agents as persistent API services: assistants, sessions, runs.",
     "VERSION": "0.1.0",
+    # pydantic writes JSON Schema, whose null OpenAPI 3.0 does not know.
+    "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
+    # Enums stay where they are used: most come from pydantic, and made-up names for them would change with the code.
+    "POSTPROCESSING_HOOKS": [],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
+}
+
+UNFOLD = {
+    "SITE_TITLE": "Agent Server",
+    "SITE_HEADER": "Agent Server",
+    "SITE_URL": "/console/",
+    "SIDEBAR": {
+        "show_search": True,
+        "show_all_applications": True,
+        "navigation": "config.admin_menu.navigation",
+    },
 }
 
 # Celery carries doorbells and housekeeping; the record of every run is PostgreSQL's.

@@ -13,6 +13,7 @@ urlpatterns = [
     path("", include("sessions.urls")),
     path("", include("runs.urls")),
     path("console/", include("console.urls")),
+    path("admin/login/", views.admin_login),
     path("admin/", admin.site.urls),
     path("metrics", Metrics.as_view()),
     path("openapi.json", views.OpenApi.as_view(), name="openapi"),

@@ -187,7 +187,22 @@ class JSONRenderer(BaseRenderer):
 
 
 class BrowsableAPIRenderer(DRFBrowsableAPIRenderer):
-    """The browsable API: with no form parser it offers the raw JSON form, which sends what clients send."""
+    """The browsable API: with no form parser it offers the raw JSON form, which sends what clients send.
+
+    DRF asks the view what the caller may do, and knows its own exceptions only: ours mean no form, not no page.
+    """
+
+    def get_rendered_html_form(self, data: Any, view: Any, method: str, request: Request) -> Any:
+        try:
+            return super().get_rendered_html_form(data, view, method, request)
+        except AppError:
+            return None
+
+    def show_form_for_method(self, view: Any, method: str, request: Request, obj: Any) -> Any:
+        try:
+            return super().show_form_for_method(view, method, request, obj)
+        except AppError:
+            return False
 
 
 class LenientNegotiation(DefaultContentNegotiation):

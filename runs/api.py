@@ -18,10 +18,11 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from accounts.identity import Identity
+from accounts.permissions import identity_of
 from assistants.serializers import BodyForm
 from core.db import Bound, Row
 from core.errors import BadRequest, Invalid
-from core.ids import new_id
+from core.ids import new_id, path_id
 from core.openapi import list_parameters, listed
 from core.pagination import Filter, Listing, ListQuery, choices, identifier, paginate, read_no_query, text
 from core.validation import Body, validate
@@ -34,7 +35,7 @@ from runs.events import event_document, parse_seq
 from runs.lifecycle import TERMINAL, Status
 from runs.serializers import EventDocument, RunDocument, RunSummaryDocument, SessionStateDocument
 from sessions.api import SessionViewSet as Sessions
-from sessions.api import id_in, refuse_unknown_assistant
+from sessions.api import refuse_unknown_assistant
 from sessions.documents import message_document, session_document
 from sessions.queries import messages_of, require_session, session_state, visible_sessions
 from sessions.serializers import SessionDocument
@@ -72,7 +73,7 @@ _WAIT_S = OpenApiParameter(
 )
 _AFTER = OpenApiParameter("after", str, description="An event's id, or `Last-Event-ID` as a header: go on after it.")
 _WAITED = {200: RunDocument, 202: RunDocument}
-_STREAMED = {(200, "text/event-stream"): OpenApiTypes.STR}
+_STREAMED: dict[Any, Any] = {(200, "text/event-stream"): OpenApiTypes.STR}
 _CREATED = {202: RunDocument, 200: RunDocument, **_STREAMED}
 _EXAMPLE = {"input": {"message": "Hello"}}
 
@@ -92,7 +93,7 @@ class SessionViewSet(Sessions):
     def state(self, request: Request, session_id: str) -> Response:
         """What the session stands at."""
         read_no_query(request.query_params)
-        session = session_state(request.auth, id_in(session_id, "session"))
+        session = session_state(identity_of(request), path_id(session_id))
         document = {
             "messages": [message_document(message) for message in messages_of(session["id"])],
             "todos": session["state"].get("todos", []),
@@ -121,7 +122,7 @@ class SessionClosing(ViewSet):
 def _close(request: Request, session_id: str) -> Response:
     read_no_query(request.query_params)
     validate(Body, request.data)
-    session, ended = services.close_session(request.auth, id_in(session_id, "session")).run()
+    session, ended = services.close_session(identity_of(request), path_id(session_id)).run()
     announce_after_commit(session["id"], ended)
     return Response(session_document(session))
 
@@ -134,9 +135,9 @@ class SessionRuns(ViewSet):
     @extend_schema(parameters=list_parameters(RUNS_OF_SESSION), responses=listed(RunSummaryDocument))
     def list(self, request: Request, session_id: str) -> Response:
         query = RUNS_OF_SESSION.read(request.query_params)
-        found = id_in(session_id, "session")
-        require_session(request.auth, found).run()
-        return Response(paginate(queries.runs(request.auth).filter(session_id=found), query, run_summary))
+        found = path_id(session_id)
+        require_session(identity_of(request), found).run()
+        return Response(paginate(queries.runs(identity_of(request)).filter(session_id=found), query, run_summary))
 
     @extend_schema(request=CreateRun, parameters=[_WAIT_S], responses=_CREATED)
     def create(self, request: Request, session_id: str) -> Response:
@@ -155,7 +156,7 @@ class SessionRuns(ViewSet):
         raise _no_stream()
 
     def _accept(self, request: Request, session_id: str, body: CreateRun) -> "_Accept":
-        return partial(services.create_run, request.auth, id_in(session_id, "session"), body)
+        return partial(services.create_run, identity_of(request), path_id(session_id), body)
 
     def get_serializer(self, *args: Any, **kwargs: Any) -> BodyForm:
         """The browsable API's form: an example."""
@@ -173,21 +174,21 @@ class RunViewSet(ViewSet):
     @extend_schema(parameters=list_parameters(RUNS), responses=listed(RunSummaryDocument))
     def list(self, request: Request) -> Response:
         query = RUNS.read(request.query_params)
-        refuse_unknown_assistant(request.auth, query)
-        _refuse_unknown_session(request.auth, query)
-        return Response(paginate(queries.runs(request.auth), query, run_summary))
+        refuse_unknown_assistant(identity_of(request), query)
+        _refuse_unknown_session(identity_of(request), query)
+        return Response(paginate(queries.runs(identity_of(request)), query, run_summary))
 
     @extend_schema(request=CreateStatelessRun, parameters=[_WAIT_S], responses=_CREATED)
     def create(self, request: Request) -> Response:
         """Open a session and queue its first run; `wait` and `stream` do as `/wait` and `/stream`."""
         body = validate(CreateStatelessRun, request.data)
-        return _create(request, body, partial(services.create_stateless_run, request.auth, body))
+        return _create(request, body, partial(services.create_stateless_run, identity_of(request), body))
 
     @extend_schema(request=CreateStatelessRun, parameters=[_WAIT_S], responses=_WAITED)
     def wait(self, request: Request) -> Response:
         """Open a session, queue its first run and wait until it ends or is interrupted."""
         body = validate(CreateStatelessRun, request.data)
-        return _wait(request, partial(services.create_stateless_run, request.auth, body))
+        return _wait(request, partial(services.create_stateless_run, identity_of(request), body))
 
     @extend_schema(request=CreateStatelessRun, responses=_STREAMED)
     def stream(self, request: Request) -> Response:
@@ -207,13 +208,13 @@ class RunDetail(ViewSet):
     @extend_schema(responses=RunDocument)
     def retrieve(self, request: Request, run_id: str) -> Response:
         read_no_query(request.query_params)
-        return Response(run_document(queries.get_run(request.auth, id_in(run_id, "run")).run()))
+        return Response(run_document(queries.get_run(identity_of(request), path_id(run_id)).run()))
 
     @extend_schema(parameters=[_WAIT_S], responses=_WAITED)
     def join(self, request: Request, run_id: str) -> Response:
         """Wait until the run ends or is interrupted."""
         wait_s = _wait_s(request)
-        return _waited(_until(has_ended, request.auth, id_in(run_id, "run"), wait_s))
+        return _waited(_until(has_ended, identity_of(request), path_id(run_id), wait_s))
 
     @extend_schema(parameters=[_AFTER], responses=_STREAMED)
     def stream(self, request: Request, run_id: str) -> Response:
@@ -223,7 +224,7 @@ class RunDetail(ViewSet):
     @extend_schema(parameters=list_parameters(_events_after(None)), responses=listed(EventDocument))
     def events(self, request: Request, run_id: str) -> Response:
         """The run's committed events."""
-        run = queries.get_run_state(request.auth, id_in(run_id, "run")).run()
+        run = queries.get_run_state(identity_of(request), path_id(run_id)).run()
         query = _events_after(run["number"]).read(request.query_params)
         return Response(paginate(queries.events(run["id"]), query, event_document))
 
@@ -231,10 +232,10 @@ class RunDetail(ViewSet):
     def cancel(self, request: Request, run_id: str) -> Response:
         """Stop the run: one that waits ends at once, one that runs is asked to. `wait`: answer when it has ended."""
         read_no_query(request.query_params)
-        body, found = validate(CancelRun, request.data), id_in(run_id, "run")
-        status = services.cancel_run(request.auth, found).run()
+        body, found = validate(CancelRun, request.data), path_id(run_id)
+        status = services.cancel_run(identity_of(request), found).run()
         wait_s = CANCEL_WAIT_S if body.wait else 0
-        run = _until(lambda row: row["status"] in TERMINAL, request.auth, found, wait_s)
+        run = _until(lambda row: row["status"] in TERMINAL, identity_of(request), found, wait_s)
         if status == Status.CANCELLED:
             announce_after_commit(run["session_id"], [found])
         return Response(run_document(run), 202)
@@ -272,7 +273,7 @@ def _accepted(accept: _Accept) -> Row:
 
 def _wait(request: Request, accept: _Accept) -> Response:
     wait_s = _wait_s(request)
-    return _waited(_until(has_ended, request.auth, _accepted(accept)["id"], wait_s))
+    return _waited(_until(has_ended, identity_of(request), _accepted(accept)["id"], wait_s))
 
 
 def _until(over: Callable[[Row], bool], identity: Identity, run_id: UUID, wait_s: float) -> Row:

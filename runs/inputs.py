@@ -1,12 +1,11 @@
 """A run's input: checked against the assistant's schema before anything is queued, and as messages for the model."""
 
-from functools import lru_cache
 from typing import Any
 
 import orjson
-from jsonschema import Draft202012Validator
 from pydantic import Field, model_validator
 
+from assistants.schemas import faults
 from core.errors import FieldError, Invalid
 from core.ids import new_id
 from core.validation import Body, validate
@@ -27,19 +26,13 @@ class MessageInput(Body):
         return self
 
 
-@lru_cache(maxsize=256)
-def _validator(schema: bytes) -> Draft202012Validator:
-    return Draft202012Validator(orjson.loads(schema))
-
-
 def check_input(value: Any, schema: dict[str, Any] | None) -> None:
     """Raises `Invalid` with places below `input` where the input is not what the assistant takes."""
     if schema is not None:
-        faults = sorted(_validator(orjson.dumps(schema)).iter_errors(value), key=lambda fault: list(fault.path))
-        if faults:
+        if found := faults(schema, value):
             raise Invalid(
                 "The input does not fit the assistant's input_schema.",
-                errors=[FieldError(("input", *fault.absolute_path), fault.message) for fault in faults[:20]],
+                errors=[FieldError(("input", *fault.loc), fault.message) for fault in found],
             )
         if not (isinstance(value, dict) and value.keys() & {"message", "messages"}):
             return

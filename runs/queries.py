@@ -12,6 +12,7 @@ from core.errors import NotFound
 from runs.documents import RUN_COLUMNS
 from runs.lifecycle import Status
 from runs.models import Run, RunEvent
+from sessions.queries import rows_of
 
 _STEPS = """
 (SELECT jsonb_agg(jsonb_build_object('index', s.index, 'kind', s.kind, 'status', s.status, 'attempt', s.attempt,
@@ -65,12 +66,18 @@ def events_of_run(run_id: UUID, after: int, limit: int) -> Operation[list[Row]]:
 
 @operation()
 def events_of_session(session_id: UUID, number: int, seq: int, limit: int) -> Operation[list[Row]]:
-    """Committed events of a session that the caller may see, after the event `<number>-<seq>`, oldest first."""
+    """Committed events of a session that the caller may see, after the event `<number>-<seq>`, oldest first.
+
+    They stop at the run in flight: a run that was cancelled in the queue behind it has its number and its end already,
+    and a reader that went on to it would take the rest of the run in flight for old.
+    """
     return (
         yield Query(
             "SELECT e.run_id, r.number, e.seq, e.event, e.ts, e.data FROM runs r JOIN run_events e ON e.run_id = r.id "
             "WHERE r.session_id = %(session)s AND r.number IS NOT NULL "
-            "AND (r.number, e.seq) > (%(number)s, %(seq)s) ORDER BY r.number, e.seq LIMIT %(limit)s",
+            "AND (r.number, e.seq) > (%(number)s, %(seq)s) AND NOT EXISTS (SELECT FROM runs b "
+            "WHERE b.session_id = r.session_id AND b.number < r.number AND b.finished_at IS NULL) "
+            "ORDER BY r.number, e.seq LIMIT %(limit)s",
             {"session": session_id, "number": number, "seq": seq, "limit": limit},
         )
     )
@@ -93,14 +100,13 @@ def runs(identity: Identity) -> QuerySet[Run, Row]:
     rows = Run.objects.filter(workspace_id=identity.workspace_id)
     if identity.user_id is not None:
         rows = rows.filter(session__user_id=identity.user_id)
-    return rows.values(*RUN_COLUMNS.split(", "))
+    return rows_of(rows, *RUN_COLUMNS.split(", "))
 
 
 def events(run_id: UUID) -> QuerySet[RunEvent, Row]:
     """The committed events of a run that the caller may see, as `runs.events.event_from_row` takes them."""
-    return RunEvent.objects.filter(run_id=run_id).values(
-        "run_id", "seq", "event", "data", "ts", number=F("run__number")
-    )
+    rows = RunEvent.objects.filter(run_id=run_id).annotate(number=F("run__number"))
+    return rows_of(rows, "run_id", "number", "seq", "event", "ts", "data")
 
 
 def interrupt_of(head_run_id: UUID | None) -> Any:

@@ -12,7 +12,7 @@ from accounts.identity import Identity
 from assistants.models import Status as AssistantStatus
 from assistants.spec import RunDefaults, run_defaults
 from core.db import Operation, Query, Row, jsonb, operation
-from core.errors import AssistantNotActive, Conflict, NotFound, RunFinished, SessionBusy, SessionClosed
+from core.errors import AssistantNotActive, Conflict, Invalid, NotFound, RunFinished, SessionBusy, SessionClosed
 from runs.bodies import CreateRun, CreateStatelessRun
 from runs.inputs import check_input
 from runs.lifecycle import ACTIVE, TERMINAL, Status, sources
@@ -65,9 +65,15 @@ def create_run(identity: Identity, session_id: UUID, body: CreateRun, run_id: UU
 
 @operation(atomic=True)
 def create_stateless_run(identity: Identity, body: CreateStatelessRun, run_id: UUID) -> Operation[Row]:
-    """Open a session and accept its first run, both or neither."""
+    """Open a session and accept its first run, both or neither.
+
+    Raises as both do, and Invalid for an unknown assistant: its id stands in the body.
+    """
     choice = OpenSession(version=body.version, tag=body.tag, user_id=body.user_id)
-    session = yield from open_session(identity, body.assistant_id, choice).start()
+    try:
+        session = yield from open_session(identity, body.assistant_id, choice).start()
+    except NotFound as unknown:
+        raise Invalid.at("assistant_id", message=unknown.detail) from None
     return (yield from _accept(identity, session["id"], body, run_id))
 
 

@@ -13,22 +13,24 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import IO
 
 
 def build(venv: Path, lock: Path) -> None:
     stamp = venv / ".complete"
     digest = hashlib.sha256(lock.read_bytes()).hexdigest() + "\n"
     with lock.open() as guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)
+        _take(guard)
         if stamp.exists() and stamp.read_text() == digest:
             stamp.touch()
             return
-        stamp.unlink(missing_ok=True)
         began = time.monotonic()
-        if not _works(venv):
+        if not (stamp.exists() and _works(venv)):
+            # Never whole, or no longer: what an interrupted pip left cannot be told from what it finished.
             shutil.rmtree(venv, ignore_errors=True)
             _say(f"Making a virtual environment in {venv} ...")
             _run("the virtual environment", sys.executable, "-m", "venv", str(venv))
+        stamp.unlink(missing_ok=True)
         _say("Installing the packages of requirements.lock (a minute or so the first time) ...")
         _run(
             "the packages", str(venv / "bin" / "python"), "-m", "pip", "install",
@@ -37,6 +39,14 @@ def build(venv: Path, lock: Path) -> None:
         )  # fmt: skip
         _say(f"Installed in {time.monotonic() - began:.0f} s.")
         stamp.write_text(digest)
+
+
+def _take(guard: IO[str]) -> None:
+    try:
+        fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        _say("Waiting for another process that is installing ...")
+        fcntl.flock(guard, fcntl.LOCK_EX)
 
 
 def _works(venv: Path) -> bool:

@@ -8,7 +8,6 @@ import importlib.util
 import os
 import shutil
 import signal
-import subprocess
 from pathlib import Path
 from urllib.parse import quote
 
@@ -19,7 +18,7 @@ from config.serve.data_dir import DataDir
 from config.serve.engine import Engine
 from config.serve.errors import ServeError
 from config.serve.launcher import CANNOT_DROP_ROOT
-from config.serve.processes import launch
+from config.serve.processes import run
 
 DATABASE = "agent_server"
 _OVERRIDE = "Or set DATABASE_URL to a PostgreSQL of yours."
@@ -27,6 +26,8 @@ _NOBODY = 65534
 # Where the wheel keeps each major version's programs.
 _INSTALLS = {"16": "pginstall", "18": "pginstall18"}
 _CURRENT = "18"
+_CONFIG = "postgres.conf"
+# Ours are rewritten at each start; `ALTER SYSTEM` overrides them for good.
 _SETTINGS = {
     "listen_addresses": "",
     "max_connections": "200",
@@ -66,6 +67,8 @@ class Postgres(Engine):
         self.url = self._url(DATABASE)
 
     def prepare(self) -> None:
+        settings = {**_SETTINGS, "unix_socket_directories": str(self.sockets).replace("'", "''")}
+        self.data.write_private(_CONFIG, "".join(f"{name} = '{value}'\n" for name, value in settings.items()))
         # A killed server's socket would keep the next from starting where its pid is another process's by now.
         for leftover in self.sockets.glob(".s.PGSQL.*"):
             leftover.unlink()
@@ -81,19 +84,17 @@ class Postgres(Engine):
             os.chown(fresh, uid, uid)
         command: list[str | Path] = [self._program("initdb"), "-D", fresh, "-U", "postgres", "-A", "trust"]
         command += ["-E", "UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
-        process = launch(command, output=subprocess.PIPE, uid=uid)
-        said = process.communicate()[0].decode(errors="replace")
+        done = run(command, uid=uid)
         with self.data.log(self.name).open("a") as log:
-            log.write(said)
-        self.process = process
-        if process.returncode != 0:
+            log.write(done.output)
+        if done.code == CANNOT_DROP_ROOT:
+            raise _needs_another_user()
+        if done.code != 0:
             raise self.failed()
         fresh.rename(self.folder)
 
     def command(self) -> list[str | Path]:
-        options = {**_SETTINGS, "unix_socket_directories": self.sockets}
-        settings = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
-        return [self._program("postgres"), "-D", self.folder, *settings]
+        return [self._program("postgres"), "-D", self.folder, "-c", f"config_file={self.data.path / _CONFIG}"]
 
     def pid_file(self) -> Path:
         return self.folder / "postmaster.pid"
@@ -116,13 +117,9 @@ class Postgres(Engine):
         return owner or _NOBODY
 
     def failed(self) -> ServeError:
-        if self.process is None or self.process.returncode != CANNOT_DROP_ROOT:
-            return super().failed()
-        return ServeError(
-            "PostgreSQL does not run as root, and this container does not allow another user "
-            "(it withholds CAP_SETUID, CAP_SETPCAP or CAP_DAC_OVERRIDE). "
-            "Run as an ordinary user, or set DATABASE_URL to a PostgreSQL of yours."
-        )
+        if self.process is not None and self.process.returncode == CANNOT_DROP_ROOT:
+            return _needs_another_user()
+        return super().failed()
 
     def _program(self, name: str) -> Path:
         version = self.data.read("postgres/PG_VERSION") or _CURRENT
@@ -136,3 +133,11 @@ class Postgres(Engine):
 
     def _url(self, database: str) -> str:
         return f"postgresql://postgres@/{database}?host={quote(str(self.sockets), safe='')}"
+
+
+def _needs_another_user() -> ServeError:
+    return ServeError(
+        "PostgreSQL does not run as root, and this container does not allow another user "
+        "(it withholds CAP_SETUID, CAP_SETPCAP or CAP_DAC_OVERRIDE). "
+        "Run as an ordinary user, or set DATABASE_URL to a PostgreSQL of yours."
+    )

@@ -7,10 +7,17 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 _LAUNCHER = Path(__file__).with_name("launcher.py")
 _POLL_S = 0.02
+
+
+class Finished(NamedTuple):
+    """A command that has ended: its exit code, and what it said on both streams."""
+
+    code: int
+    output: str
 
 
 def launch(
@@ -38,6 +45,18 @@ def launch(
         env=env,
         start_new_session=True,
     )
+
+
+def run(command: Sequence[str | Path], *, env: Mapping[str, str] | None = None, uid: int | None = None) -> Finished:
+    """Run `command` to its end. Interrupted, it takes the command and all that this has started with it."""
+    process = launch(command, output=subprocess.PIPE, env=env, uid=uid)
+    try:
+        output = process.communicate()[0]
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
+    return Finished(process.returncode, output.decode(errors="replace"))
 
 
 def command_line(pid: int) -> str:

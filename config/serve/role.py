@@ -66,6 +66,7 @@ class Role:
 
 def children_environment(**settings: str) -> dict[str, str]:
     """This process's environment for its children, with the addresses that it found."""
-    under_serve = {"BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS": "10"}
-    always = {"PYTHONUNBUFFERED": "1", "DJANGO_SETTINGS_MODULE": "config.settings"}
-    return {**under_serve, **os.environ, **always, **settings}
+    # Whoever ends a serve on their own machine does not want to wait for three minutes.
+    grace_s = os.environ.get("BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS") or "10"
+    ours = {"PYTHONUNBUFFERED": "1", "BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS": grace_s}
+    return {**os.environ, **ours, **settings}

@@ -8,7 +8,6 @@ threads only wait for children and relay what they say.
 import http.client
 import json
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -28,7 +27,7 @@ from config.serve.errors import ServeError
 from config.serve.limits import raise_open_files_limit
 from config.serve.output import Output
 from config.serve.postgres import Postgres
-from config.serve.processes import launch
+from config.serve.processes import run
 from config.serve.redis import Redis
 from config.serve.role import Role, children_environment
 
@@ -119,12 +118,11 @@ class Supervisor:
     def _bootstrap(self, env: dict[str, str]) -> dict[str, str | None]:
         """Migrate and make the first rows, in a process that ends: this one never opens the database."""
         command: list[str | Path] = [sys.executable, BASE_DIR / "manage.py", "bootstrap", "--json"]
-        process = launch(command, output=subprocess.PIPE, env=env)
-        said = process.communicate()[0].decode(errors="replace")
-        lines = [line for line in said.splitlines() if line.strip()] or ["it said nothing"]
-        if process.returncode != 0:
+        done = run(command, env=env)
+        lines = [line for line in done.output.splitlines() if line.strip()] or ["it said nothing"]
+        if done.code != 0:
             log = self.data.log("bootstrap")
-            log.write_text(said)
+            log.write_text(done.output)
             raise ServeError(f"The database could not be prepared: {lines[-1].strip()} (see {log})")
         credentials: dict[str, str | None] = json.loads(lines[-1])
         return credentials
@@ -144,7 +142,7 @@ class Supervisor:
 
     def _wait_until_ready(self, database_url: str) -> None:
         deadline = time.monotonic() + _READY_S
-        while not (self._web_answers() and self._a_worker_is_registered(database_url)):
+        while not (self._web_answers() and self._workers_are_registered(database_url)):
             self._mend(_POLL_S)
             for role in self._roles():
                 if role.failures >= _FAILURES_AT_START:
@@ -163,17 +161,17 @@ class Supervisor:
         finally:
             connection.close()
 
-    def _a_worker_is_registered(self, database_url: str) -> bool:
+    def _workers_are_registered(self, database_url: str) -> bool:
         pids = [role.process.pid for role in self.workers if role.process is not None]
         if not pids:
             return True
         question = "SELECT count(*) FROM workers WHERE state = 'active' AND pid = ANY(%s)"
         try:
-            with psycopg.connect(database_url) as connection:
+            with psycopg.connect(database_url, connect_timeout=5) as connection:
                 row = connection.execute(question, [pids]).fetchone()
         except psycopg.OperationalError:
             return False
-        return row is not None and row[0] > 0
+        return row is not None and row[0] == len(pids)
 
     # Keeping it up
 

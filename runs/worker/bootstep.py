@@ -4,17 +4,21 @@ import asyncio
 import logging
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from celery import bootsteps
 from django.conf import settings
 
 from runs.worker.runner import Runner
+from runtime.providers.connection import close_connections
 
 log = logging.getLogger(__name__)
 
 # How long handing back may take after the grace period, in seconds, before the process ends anyway.
 HAND_BACK_S = 5
+# For name look-ups and the runner's own blocking calls.
+SPARE_THREADS = 8
 
 
 class RunnerStep(bootsteps.StartStopStep):
@@ -54,9 +58,12 @@ class RunnerStep(bootsteps.StartStopStep):
 
     async def _work(self) -> None:
         self._loop = asyncio.get_running_loop()
+        # Blocking tools: each slot may have one, and the usual default is a handful for all.
+        self._loop.set_default_executor(ThreadPoolExecutor(settings.RUNNER_SLOTS + SPARE_THREADS, "tool"))
         runner = Runner(slots=settings.RUNNER_SLOTS, labels=self._labels, types=self._types)
         RunnerStep.current = runner
         await runner.run()
+        await close_connections()
 
 
 def wake() -> None:

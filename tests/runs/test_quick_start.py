@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import httpx
 import pytest
@@ -148,7 +149,7 @@ def test_runs_of_one_session_take_turns(server: Server) -> None:
     ]
     runs = [server.client.get(f"/runs/{run}/join").json() for run in ids]
     assert [run["number"] for run in runs] == [1, 2, 3, 4, 5]
-    for before, after in zip(runs, runs[1:], strict=False):
+    for before, after in pairwise(runs):
         assert before["finished_at"] <= after["started_at"]
 
 

@@ -1,0 +1,47 @@
+"""The admin's sidebar: what belongs together stands together, whichever app it comes from."""
+
+from typing import Any
+
+from django.apps import apps
+from django.contrib.auth import get_permission_codename
+from django.http import HttpRequest
+from django.urls import reverse
+
+GROUPS = {
+    "Agents": {"assistants.Assistant": "smart_toy"},
+    "Conversations": {
+        "agent_sessions.Session": "forum",
+        "agent_sessions.Message": "chat",
+        "agent_sessions.Checkpoint": "flag",
+    },
+    "Execution": {"runs.Run": "play_circle", "runs.RunEvent": "list", "runs.Worker": "dns"},
+    "People and keys": {
+        "accounts.Workspace": "domain",
+        "accounts.User": "person",
+        "accounts.Membership": "group",
+        "accounts.ApiKey": "key",
+        "auth.Group": "shield_person",
+    },
+}
+
+
+def navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """Unfold's `SIDEBAR.navigation`, with what this person may see."""
+    groups = [{"title": title, "separator": True, "items": _items(request, models)} for title, models in GROUPS.items()]
+    return [group for group in groups if group["items"]]
+
+
+def _items(request: HttpRequest, models: dict[str, str]) -> list[dict[str, Any]]:
+    items = []
+    for label, icon in models.items():
+        options = apps.get_model(label)._meta
+        codename = get_permission_codename("view", options)
+        if request.user.has_perm(f"{options.app_label}.{codename}"):
+            items.append(
+                {
+                    "title": str(options.verbose_name_plural).capitalize().replace("Api ", "API "),
+                    "icon": icon,
+                    "link": reverse(f"admin:{options.app_label}_{options.model_name}_changelist"),
+                }
+            )
+    return items

@@ -1,0 +1,146 @@
+"""What a run survives: a killed worker, an empty Redis, a leaving worker."""
+
+import os
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.runs.conftest import scripted
+from tests.servers import Server, wait_for
+from tests.sse import Event, assert_contiguous, events, text_of
+from tests.stubs.ledger import Ledger
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
+
+
+@pytest.fixture(scope="module")
+def two_workers() -> Iterator[Server]:
+    with tempfile.TemporaryDirectory() as folder, Server(Path(folder), AGENT_SERVER_WORKERS="2") as running:
+        yield running
+
+
+def _call(ledger: Ledger, name: str, sleep: float = 0) -> dict[str, object]:
+    return {"tool_calls": [{"name": "http_request", "args": {"url": f"{ledger.url}/{name}?sleep={sleep}"}}]}
+
+
+def _worker_pid(server: Server, run_id: str) -> int:
+    """The process that holds the run."""
+    worker = server.client.get(f"/runs/{run_id}").json()["worker_id"]
+    rows = server.sql("SELECT pid FROM workers WHERE id = %s", worker)
+    return int(rows[0][0])
+
+
+def test_a_killed_worker_loses_no_run_and_repeats_no_finished_step(two_workers: Server, ledger: Ledger) -> None:
+    server = two_workers
+    turns = [_call(ledger, "first"), _call(ledger, "slow", sleep=3), {"text": "survived it"}]
+    session = scripted(server, turns, tools=[{"name": "http_request"}])
+    run = server.client.post(f"/sessions/{session}/runs", json={"input": {"message": "go"}}).json()
+    with server.client.stream("GET", f"/runs/{run['id']}/stream") as response:
+        stream = events(response)
+        received = [next(stream)]
+        wait_for(lambda: ledger.calls["slow"] == 1)
+        os.kill(_worker_pid(server, run["id"]), signal.SIGKILL)
+        received += list(stream)
+    ended = server.client.get(f"/runs/{run['id']}").json()
+    assert (ended["status"], ended["attempt"], ended["output"]["text"]) == ("success", 2, "survived it")
+    assert ledger.calls["first"] == 1
+    assert ledger.calls["slow"] == 2
+    assert_contiguous(received)
+    assert len({event.data["worker_id"] for event in received if event.event == "metadata"}) == 2
+
+
+def test_a_stream_survives_the_death_of_its_worker_in_the_middle_of_a_text(two_workers: Server) -> None:
+    server = two_workers
+    text = " ".join(f"word{i}" for i in range(40))
+    session = scripted(server, [{"text": text, "delay_ms": 50}])
+    run = server.client.post(f"/sessions/{session}/runs", json={"input": {"message": "go"}}).json()
+    received: list[Event] = []
+    with server.client.stream("GET", f"/runs/{run['id']}/stream") as response:
+        stream = events(response)
+        while len([e for e in received if e.event == "token"]) < 8:
+            received.append(next(stream))
+        os.kill(_worker_pid(server, run["id"]), signal.SIGKILL)
+        received += list(stream)
+    assert received[-1].data["status"] == "success"
+    assert text_of(received) == text
+    assert_contiguous(received)
+
+
+def test_an_emptied_redis_loses_no_pending_run(two_workers: Server) -> None:
+    server = two_workers
+    sessions = [scripted(server, [{"text": "still here", "delay_ms": 20}]) for _ in range(4)]
+    body = {"input": {"message": "go"}}
+    ids = [
+        server.client.post(f"/sessions/{session}/runs", json=body).json()["id"]
+        for _ in range(10)
+        for session in sessions
+    ]
+    redis.Redis.from_url((server.data_dir / "redis.url").read_text().strip()).flushall()
+    ended = [server.client.get(f"/runs/{run_id}/join").json() for run_id in ids]
+    assert {run["status"] for run in ended} == {"success"}
+
+
+def test_a_leaving_worker_hands_a_long_run_back_without_a_charge(ledger: Ledger) -> None:
+    with tempfile.TemporaryDirectory(prefix="agent-server-") as folder:
+        settings = {"AGENT_SERVER_WORKERS": "2", "BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS": "1"}
+        with Server(Path(folder), **settings) as server:
+            session = scripted(
+                server, [_call(ledger, "long", sleep=4), {"text": "done"}], tools=[{"name": "http_request"}]
+            )
+            run = server.client.post(f"/sessions/{session}/runs", json={"input": {"message": "go"}}).json()
+            wait_for(lambda: ledger.calls["long"] == 1)
+            os.kill(_worker_pid(server, run["id"]), signal.SIGTERM)
+            ended = server.client.get(f"/runs/{run['id']}/join").json()
+            crashes = server.sql("SELECT crashes, failures FROM runs WHERE id = %s", run["id"])
+    assert (ended["status"], ended["attempt"]) == ("success", 2)
+    assert crashes == [(0, 0)]
+
+
+def test_a_failing_model_is_tried_again_and_its_tokens_are_superseded(two_workers: Server) -> None:
+    turns = [{"error": {"status": 500}}, {"error": {"status": 429, "retry_after": 0.1}}, {"text": "third time lucky"}]
+    retry = {"max_attempts": 3, "initial_interval_s": 0.05}
+    session = scripted(two_workers, turns, retry_policy=retry)
+    run = two_workers.client.post(f"/sessions/{session}/runs/wait", json={"input": {"message": "go"}}).json()
+    assert (run["status"], run["attempt"], run["output"]["text"]) == ("success", 3, "third time lucky")
+    assert [step["status"] for step in run["steps"]] == ["error", "error", "ok"]
+
+
+def test_a_model_that_keeps_failing_ends_the_run_after_its_last_attempt(two_workers: Server) -> None:
+    session = scripted(
+        two_workers, [{"error": {"status": 503}}], retry_policy={"max_attempts": 2, "initial_interval_s": 0.05}
+    )
+    run = two_workers.client.post(f"/sessions/{session}/runs/wait", json={"input": {"message": "go"}}).json()
+    assert (run["status"], run["attempt"]) == ("error", 2)
+    assert run["error"]["code"] == "model_server_error"
+    assert run["error"]["retryable"] is False
+
+
+def test_an_endless_loop_stops_at_its_step_limit(two_workers: Server) -> None:
+    turns = [{"tool_calls": [{"name": "calculator", "args": {"expression": "1"}}]}]
+    session = scripted(two_workers, turns, tools=[{"name": "calculator"}], max_steps=3)
+    run = two_workers.client.post(f"/sessions/{session}/runs/wait", json={"input": {"message": "go"}}).json()
+    assert (run["status"], run["error"]["code"]) == ("error", "max_steps_exceeded")
+    assert len([step for step in run["steps"] if step["kind"] == "model" and step["status"] == "ok"]) == 3
+
+
+def test_a_run_that_takes_too_long_times_out(two_workers: Server) -> None:
+    session = scripted(two_workers, [{"text": "word " * 100, "delay_ms": 100}])
+    body = {"input": {"message": "go"}, "timeout_s": 0.5}
+    run = two_workers.client.post(f"/sessions/{session}/runs/wait", json=body).json()
+    assert (run["status"], run["error"]["code"]) == ("timeout", "run_timeout")
+
+
+def test_after_a_cancelled_tool_call_the_session_goes_on(two_workers: Server, ledger: Ledger) -> None:
+    server = two_workers
+    session = scripted(server, [_call(ledger, "stopped", sleep=20), {"text": "next"}], tools=[{"name": "http_request"}])
+    run = server.client.post(f"/sessions/{session}/runs", json={"input": {"message": "go"}}).json()
+    wait_for(lambda: ledger.calls["stopped"] == 1)
+    assert server.client.post(f"/runs/{run['id']}/cancel", json={"wait": True}).json()["status"] == "cancelled"
+    following = server.client.post(f"/sessions/{session}/runs/wait", json={"input": {"message": "again"}}).json()
+    assert following["output"]["text"] == "next"
+    messages = server.client.get(f"/sessions/{session}/messages").json()["items"]
+    assert [m["role"] for m in messages] == ["user", "assistant", "tool", "user", "assistant"]
