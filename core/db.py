@@ -140,7 +140,7 @@ async def open_pool(*, size: int) -> AsyncPool:
         configure=configure,
         min_size=1,
         max_size=size,
-        timeout=10,
+        timeout=4,
         open=False,
     )
     await _pool.open()

@@ -22,9 +22,7 @@ class AppError(Exception):
     code = "internal"
     status = 500
 
-    def __init__(
-        self, detail: str = "", *, errors: Sequence[FieldError] = (), retry_after: float | None = None
-    ):
+    def __init__(self, detail: str = "", *, errors: Sequence[FieldError] = (), retry_after: float | None = None):
         self.detail = detail or (type(self).__doc__ or "").split("\n")[0]
         self.errors = list(errors)
         self.retry_after = retry_after

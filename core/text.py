@@ -2,7 +2,7 @@
 
 from typing import Any
 
-_BAD = {0: "\ufffd"} | {code: "\ufffd" for code in range(0xD800, 0xE000)}
+_BAD = {0: "\ufffd"} | dict.fromkeys(range(55296, 57344), "�")
 
 
 def clean(value: Any) -> Any:

@@ -1,0 +1,241 @@
+import asyncio
+import gzip
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx2
+import pytest
+
+from core.url_guard import AnswerTooLong, BlockedUrl, UrlGuard
+
+INTERNAL = [
+    "http://127.0.0.1/",
+    "http://127.1/",
+    "http://2130706433/",
+    "http://0x7f000001/",
+    "http://0x7f.1/",
+    "http://017700000001/",
+    "http://0177.0.0.1/",
+    "http://0/",
+    "http://127.0.0.1./",
+    "http://127。0。0。1/",
+    "http://\uff11\uff12\uff17.0.0.1/",
+    "http://①②⑦.0.0.1/",
+    "http://localhost/",
+    "http://LOCALHOST./",
+    "http://db.localhost/",
+    "http://10.0.0.8/",
+    "http://100.64.0.1/",
+    "http://169.254.169.254/latest/meta-data/",
+    "http://168.63.129.16/",
+    "http://172.31.255.255/",
+    "http://192.168.1.1/",
+    "http://198.18.0.1/",
+    "http://224.0.0.1/",
+    "http://255.255.255.255/",
+    "http://[::1]/",
+    "http://[::]/",
+    "http://[0:0:0:0:0:0:0:1]/",
+    "http://[::ffff:127.0.0.1]/",
+    "http://[::ffff:7f00:1]/",
+    "http://[::127.0.0.1]/",
+    "http://[64:ff9b::127.0.0.1]/",
+    "http://[64:ff9b::a9fe:a9fe]/",
+    "http://[64:ff9b:1::1]/",
+    "http://[2002:7f00:1::]/",
+    "http://[2002:c0a8:101::1]/",
+    "http://[2001:0:7f00:1::]/",
+    "http://[fe80::1]/",
+    "http://[fe80::1%25eth0]/",
+    "http://[fe80::1%eth0]/",
+    "http://[2606:4700:4700::1111%251]/",
+    "http://[fd00:ec2::254]/",
+    "http://[ff02::1]/",
+    "http://[2001:db8::1]/",
+    "http://example.com:80@127.0.0.1/",
+    "http://user:secret@example.com/",
+    "http://127.0.0.1\\@example.com/",
+    "http://exa%6dple.com/",
+    "http://example.com:0/",
+    "http://example.com:99999/",
+    "http:///x",
+    "//example.com/",
+    "ftp://example.com/",
+    "file:///etc/passwd",
+    "gopher://127.0.0.1:6379/_FLUSHALL",
+    "not a url",
+    "",
+]
+PUBLIC = [
+    "https://example.com/",
+    "http://example.com:8080/a?b=c#d",
+    "https://EXAMPLE.com./",
+    "https://bücher.example/",
+    "https://93.184.216.34/",
+    "https://[2606:4700:4700::1111]/",
+    "https://[64:ff9b::5db8:d822]/",
+    "https://[2002:5db8:d822::1]/",
+]
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def served(handle: Handler) -> AsyncIterator[int]:
+    """A server on a free loopback port that hands each connection to `handle` after the request's head."""
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await reader.readuntil(b"\r\n\r\n")
+            await handle(reader, writer)
+            await writer.drain()
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+def answering(body: bytes, head: str = "HTTP/1.1 200 OK") -> Handler:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(f"{head}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body)
+
+    return handle
+
+
+def resolving_to(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> list[str]:
+    """Let every name resolve to `addresses`; returns the names that were asked for."""
+    asked: list[str] = []
+
+    async def getaddrinfo(host: str, port: int, **options: Any) -> list[Any]:
+        asked.append(host)
+        return [(0, 0, 0, "", (address, port)) for address in addresses]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    return asked
+
+
+@pytest.mark.parametrize("url", INTERNAL)
+def test_what_the_text_shows_is_refused(url: str) -> None:
+    with pytest.raises(BlockedUrl):
+        UrlGuard().check(url)
+
+
+@pytest.mark.parametrize("url", INTERNAL)
+async def test_and_no_connection_is_made(url: str) -> None:
+    with pytest.raises((BlockedUrl, httpx2.InvalidURL, httpx2.UnsupportedProtocol)):
+        async with UrlGuard().client(timeout_s=2) as client:
+            await client.get(url)
+
+
+@pytest.mark.parametrize("url", PUBLIC)
+def test_public_addresses_pass(url: str) -> None:
+    UrlGuard().check(url)
+
+
+@pytest.mark.parametrize("entry", ["127.0.0.1", "127.0.0.1:8080", " 127.0.0.1 "])
+def test_the_allow_list_opens_a_host_as_written(entry: str) -> None:
+    UrlGuard([entry]).check("http://127.0.0.1:8080/")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://localhost:8080/",
+        "http://0x7f.1:8080/",
+        "http://127.1:8080/",
+        "http://127.0.0.1:8081/",
+        "http://127.0.0.1/",
+        "http://127.0.0.1.:8080/",
+        "http://[::ffff:127.0.0.1]:8080/",
+        "http://127。0。0。1:8080/",
+        "http://user@127.0.0.1:8080/",
+    ],
+)
+def test_the_allow_list_opens_nothing_else(url: str) -> None:
+    with pytest.raises(BlockedUrl):
+        UrlGuard(["127.0.0.1:8080"]).check(url)
+
+
+def test_the_allow_list_takes_ipv6_in_brackets() -> None:
+    UrlGuard(["[::1]:8080"]).check("http://[::1]:8080/")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "10.1.2.3", "::1", "::ffff:10.0.0.1", "fe80::1%2"])
+async def test_a_name_for_an_internal_address_is_refused(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    resolving_to(monkeypatch, address)
+    with pytest.raises(BlockedUrl, match="internal address"):
+        await UrlGuard().fetch("GET", "http://harmless.example/")
+
+
+async def test_one_internal_address_among_public_ones_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolving_to(monkeypatch, "93.184.216.34", "127.0.0.1")
+    with pytest.raises(BlockedUrl):
+        await UrlGuard().fetch("GET", "http://harmless.example/")
+
+
+async def test_the_address_looked_at_is_the_one_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with served(answering(b"pinned")) as port:
+        asked = resolving_to(monkeypatch, "127.0.0.1")
+        guard = UrlGuard(["harmless.example"])
+        assert (await guard.fetch("GET", f"http://harmless.example:{port}/")).body == b"pinned"
+        assert asked == ["harmless.example"]
+
+
+async def test_redirects_are_answers() -> None:
+    head = "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/"
+    async with served(answering(b"", head)) as port:
+        answer = await UrlGuard(["127.0.0.1"]).fetch("GET", f"http://127.0.0.1:{port}/")
+    assert (answer.status, answer.headers["location"]) == (302, "http://127.0.0.1:1/")
+
+
+async def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+    async with served(answering(b"direct")) as port:
+        assert (await UrlGuard(["127.0.0.1"]).fetch("GET", f"http://127.0.0.1:{port}/")).body == b"direct"
+
+
+@pytest.mark.parametrize(("size", "fits"), [(1000, True), (1001, False)])
+async def test_an_answer_is_read_up_to_its_bound(size: int, fits: bool) -> None:
+    async with served(answering(b"x" * size)) as port:
+        fetched = UrlGuard(["127.0.0.1"]).fetch("GET", f"http://127.0.0.1:{port}/", max_bytes=1000)
+        if fits:
+            assert len((await fetched).body) == size
+        else:
+            with pytest.raises(AnswerTooLong):
+                await fetched
+
+
+async def test_a_compressed_answer_is_not_unpacked() -> None:
+    head = "HTTP/1.1 200 OK\r\ncontent-encoding: gzip"
+    async with served(answering(gzip.compress(b"x" * 10_000_000), head)) as port:
+        with pytest.raises(BlockedUrl, match="compressed"):
+            await UrlGuard(["127.0.0.1"]).fetch("GET", f"http://127.0.0.1:{port}/")
+
+
+@pytest.mark.parametrize("head", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n"])
+async def test_a_dripping_answer_ends_in_time(head: bytes) -> None:
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(head or b"HTTP/1.1 200 OK\r\nx: ")
+        for _ in range(100):
+            writer.write(b"x")
+            await writer.drain()
+            await asyncio.sleep(0.05)
+
+    async with served(drip) as port:
+        begun = asyncio.get_running_loop().time()
+        with pytest.raises(httpx2.TimeoutException):
+            await UrlGuard(["127.0.0.1"]).fetch("GET", f"http://127.0.0.1:{port}/", timeout_s=0.4)
+        assert asyncio.get_running_loop().time() - begun < 1.5
+
+
+async def test_an_unknown_name_is_a_connection_error() -> None:
+    with pytest.raises(httpx2.ConnectError):
+        await UrlGuard().fetch("GET", "http://nobody.invalid/", timeout_s=10)
