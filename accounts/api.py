@@ -1,0 +1,73 @@
+"""Keys and tickets over HTTP."""
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts import openapi, queries, services  # noqa: F401 - drf-spectacular finds the schemes by their import
+from accounts.bodies import CreateApiKey, CreateWsTicket
+from accounts.documents import api_key_document
+from accounts.models import TicketPurpose
+from accounts.permissions import identity_of
+from accounts.serializers import ApiKeyDocument, NewApiKeyDocument, WsTicketDocument
+from core.ids import path_id
+from core.openapi import list_parameters, listed
+from core.pagination import Listing, paginate, read_no_query
+from core.validation import validate
+
+API_KEYS = Listing(orderings={"created_at": ("created_at", "id")}, default="-created_at")
+
+
+class ApiKeys(APIView):
+    """The workspace's API keys. A key is shown once, in the answer that makes it."""
+
+    scope_family = "keys"
+
+    @extend_schema(parameters=list_parameters(API_KEYS), responses=listed(ApiKeyDocument))
+    def get(self, request: Request) -> Response:
+        query = API_KEYS.read(request.query_params)
+        return Response(paginate(queries.api_keys(identity_of(request).workspace_id), query, api_key_document))
+
+    @extend_schema(request=CreateApiKey, responses={201: NewApiKeyDocument})
+    def post(self, request: Request) -> Response:
+        read_no_query(request.query_params)
+        body = validate(CreateApiKey, request.data)
+        stored, key = services.grant_api_key(
+            identity_of(request), body.name, body.scopes, user_id=body.user_id, expires_at=body.expires_at
+        )
+        return Response({**api_key_document(stored), "key": key}, status=201)
+
+
+class ApiKeyDetail(APIView):
+    """One API key."""
+
+    scope_family = "keys"
+
+    @extend_schema(responses=ApiKeyDocument)
+    def get(self, request: Request, api_key_id: str) -> Response:
+        read_no_query(request.query_params)
+        key = queries.get_api_key(identity_of(request).workspace_id, path_id(api_key_id))
+        return Response(api_key_document(key))
+
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request, api_key_id: str) -> Response:
+        """Revoke the key; it stays in the list."""
+        read_no_query(request.query_params)
+        services.revoke_api_key(identity_of(request).workspace_id, path_id(api_key_id))
+        return Response(status=204)
+
+
+class WsTickets(APIView):
+    """Single-use tickets, by which a browser opens a websocket without showing its key."""
+
+    scope_family = None
+
+    @extend_schema(request=CreateWsTicket, responses={201: WsTicketDocument})
+    def post(self, request: Request) -> Response:
+        read_no_query(request.query_params)
+        body = validate(CreateWsTicket, request.data)
+        ticket, expires_at = services.issue_ticket(
+            TicketPurpose.WEBSOCKET, path=body.path, identity=identity_of(request)
+        )
+        return Response({"ticket": ticket, "expires_at": expires_at}, status=201)

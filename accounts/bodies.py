@@ -1,0 +1,39 @@
+"""The bodies that these routes take."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints
+
+from accounts.identity import SCOPES
+from core.validation import Body, UserId
+
+
+def _only_text(value: Any) -> Any:
+    # Pydantic would take a number for a moment too.
+    if value is not None and not isinstance(value, str):
+        raise ValueError("Must be a moment like 2026-01-31T12:00:00Z.")
+    return value
+
+
+def _known_scope(scope: str) -> str:
+    if scope not in SCOPES:
+        raise ValueError("Not a scope: <family>:<read|write> or *.")
+    return scope
+
+
+Moment = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_only_text)]
+
+
+class CreateApiKey(Body):
+    """A new key."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    scopes: Annotated[list[Annotated[str, AfterValidator(_known_scope)]], Field(min_length=1, max_length=20)]
+    user_id: UserId | None = None
+    expires_at: Moment | None = None
+
+
+class CreateWsTicket(Body):
+    """A ticket for one websocket."""
+
+    path: Annotated[str, StringConstraints(max_length=500, pattern=r"^/ws/[^?#\s]+$")]

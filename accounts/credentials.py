@@ -1,0 +1,157 @@
+"""From a key to an identity: the one statement that both the hot routes and DRF ask, and its short memory."""
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Mapping
+from hashlib import sha256
+from uuid import UUID
+
+from accounts.identity import Identity
+from core.db import Operation, Query, operation
+from core.errors import BadRequest, Unauthenticated
+from core.http import DATABASE_DOWN
+
+log = logging.getLogger(__name__)
+
+# In other processes than the revoking one, a revoked key is refused this much later at most. For that the hot
+# routes save a query per request.
+MEMORY_S = 2.0
+MEMORY_SIZE = 10_000
+USE_NOTED_EVERY_S = 60.0
+
+KEY_FORM = re.compile(r"[A-Za-z0-9_-]{20,128}")
+
+
+def key_in(headers: Mapping[str, str]) -> str | None:
+    """The key that a request carries, None if none. Header names in lower case.
+
+    Raises `BadRequest` for two different ones and `Unauthenticated` for one that cannot be a key.
+    """
+    authorization, key = headers.get("authorization"), headers.get("x-api-key")
+    if authorization is not None:
+        method, _, bearer = authorization.partition(" ")
+        bearer = bearer.strip()
+        if method.lower() != "bearer":
+            raise Unauthenticated("The Authorization header must be `Bearer <key>`.")
+        if key is not None and key != bearer:
+            raise BadRequest("Authorization and X-Api-Key carry different keys.")
+        key = bearer
+    if key is not None and not KEY_FORM.fullmatch(key):
+        raise Unauthenticated("The API key is not valid.")
+    return key
+
+
+def digest_of(secret: str) -> str:
+    """What is stored of a key or a ticket. Both are long and random, so a plain SHA-256 holds."""
+    return sha256(secret.encode()).hexdigest()
+
+
+@operation()
+def find_identity(digest: str) -> Operation[Identity | None]:
+    """The identity of the key with this digest, None if it is unknown, revoked or expired."""
+    rows = yield Query(
+        """SELECT id, workspace_id, name, scopes, user_id FROM api_keys
+           WHERE digest = %(digest)s AND revoked_at IS NULL
+             AND (expires_at IS NULL OR expires_at > clock_timestamp())""",
+        {"digest": digest},
+    )
+    if not rows:
+        return None
+    key = rows[0]
+    return Identity(
+        workspace_id=key["workspace_id"],
+        scopes=frozenset(key["scopes"]),
+        actor=f"key:{key['name']}",
+        user_id=key["user_id"],
+        api_key_id=key["id"],
+    )
+
+
+@operation()
+def note_use(api_key_id: UUID) -> Operation[None]:
+    """Write when the key was last used, at most once a minute across all processes."""
+    yield Query(
+        """UPDATE api_keys SET last_used_at = clock_timestamp()
+           WHERE id = %(id)s
+             AND (last_used_at IS NULL OR last_used_at < clock_timestamp() - interval '1 minute')""",
+        {"id": api_key_id},
+    )
+
+
+class Memory:
+    """This process's keys: who they are (for two seconds), and when their use was last noted."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[float, Identity]] = {}
+        self._noted: dict[str, float] = {}
+
+    def get(self, digest: str) -> Identity | None:
+        entry = self._known.get(digest)
+        return entry[1] if entry and time.monotonic() - entry[0] < MEMORY_S else None
+
+    def put(self, digest: str, identity: Identity) -> None:
+        if len(self._known) >= MEMORY_SIZE:
+            self._known.clear()
+            self._noted.clear()
+        self._known[digest] = (time.monotonic(), identity)
+
+    def use_is_due(self, digest: str) -> bool:
+        """Whether the use is to be noted now; says so once a minute per key."""
+        now = time.monotonic()
+        if now - self._noted.get(digest, -USE_NOTED_EVERY_S) < USE_NOTED_EVERY_S:
+            return False
+        self._noted[digest] = now
+        return True
+
+    def forget(self, digest: str) -> None:
+        self._known.pop(digest, None)
+
+    def clear(self) -> None:
+        self._known.clear()
+        self._noted.clear()
+
+
+MEMORY = Memory()
+_background: set[asyncio.Task[None]] = set()
+
+
+def identify(key: str) -> Identity:
+    """The key's identity, on Django's connection. Raises `Unauthenticated`."""
+    digest = digest_of(key)
+    identity = MEMORY.get(digest)
+    if identity is None:
+        identity = _known(find_identity(digest).run())
+        MEMORY.put(digest, identity)
+    if MEMORY.use_is_due(digest) and identity.api_key_id:
+        note_use(identity.api_key_id).run()
+    return identity
+
+
+async def aidentify(key: str) -> Identity:
+    """The key's identity, on the async pool; nobody waits for its use to be noted. Raises `Unauthenticated`."""
+    digest = digest_of(key)
+    identity = MEMORY.get(digest)
+    if identity is None:
+        identity = _known(await find_identity(digest).arun())
+        MEMORY.put(digest, identity)
+    if MEMORY.use_is_due(digest) and identity.api_key_id:
+        task = asyncio.create_task(_note_use_quietly(identity.api_key_id))
+        # The loop itself holds tasks only weakly.
+        _background.add(task)
+        task.add_done_callback(_background.discard)
+    return identity
+
+
+async def _note_use_quietly(api_key_id: UUID) -> None:
+    try:
+        await note_use(api_key_id).arun()
+    except DATABASE_DOWN as fault:
+        log.warning("A key's use was not noted: %s", fault)
+
+
+def _known(identity: Identity | None) -> Identity:
+    if identity is None:
+        raise Unauthenticated("The API key is not valid.")
+    return identity

@@ -1,0 +1,72 @@
+"""Who asks, and what they may do."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from accounts.models import Role
+from core.errors import Forbidden
+
+FAMILIES = ("assistants", "sessions", "runs", "schedules", "knowledge", "memory", "webhooks", "keys")
+EVERYTHING = "*"
+SCOPES = frozenset({EVERYTHING, *(f"{family}:{verb}" for family in FAMILIES for verb in ("read", "write"))})
+
+_READ_ALL = frozenset(f"{family}:read" for family in FAMILIES)
+_MEMBER = _READ_ALL | {"sessions:write", "runs:write"}
+ROLE_SCOPES = {
+    Role.MEMBER: _MEMBER,
+    Role.EDITOR: _MEMBER | {"assistants:write", "schedules:write", "knowledge:write", "memory:write", "webhooks:write"},
+    Role.OPERATOR: _READ_ALL | {"runs:write"},
+    Role.ADMIN: frozenset({EVERYTHING}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The caller of one request: a key or a login, always inside one workspace.
+
+    `actor` ("key:<name>", "user:<username>") is what `created_by` shows. `user_id` is the end user that a key
+    is bound to, or a member's own name: such a caller sees that user's sessions only.
+    """
+
+    workspace_id: UUID
+    scopes: frozenset[str]
+    actor: str
+    user_id: str | None = None
+    api_key_id: UUID | None = None
+    login_id: UUID | None = None
+
+    def allows(self, scope: str) -> bool:
+        """Whether `scope` ("runs:read") is held; a family's write includes its read."""
+        if scope in self.scopes or EVERYTHING in self.scopes:
+            return True
+        family, _, verb = scope.partition(":")
+        return verb == "read" and f"{family}:write" in self.scopes
+
+    def require(self, scope: str) -> None:
+        """Raise `Forbidden` unless `scope` is held."""
+        if not self.allows(scope):
+            raise Forbidden(f"This needs the scope {scope}.")
+
+    def document(self) -> dict[str, Any]:
+        """As JSON, for a ticket that stands for this caller for some seconds."""
+        ids = {"api_key_id": self.api_key_id, "login_id": self.login_id}
+        return {
+            "workspace_id": str(self.workspace_id),
+            "scopes": sorted(self.scopes),
+            "actor": self.actor,
+            "user_id": self.user_id,
+            **{name: str(value) if value else None for name, value in ids.items()},
+        }
+
+    @classmethod
+    def from_document(cls, document: dict[str, Any]) -> "Identity":
+        """What `document` made."""
+        ids = {name: UUID(document[name]) if document[name] else None for name in ("api_key_id", "login_id")}
+        return cls(
+            workspace_id=UUID(document["workspace_id"]),
+            scopes=frozenset(document["scopes"]),
+            actor=document["actor"],
+            user_id=document["user_id"],
+            **ids,
+        )

@@ -1,0 +1,13 @@
+"""Housekeeping that beat drives."""
+
+from celery import shared_task
+from django.core.management import call_command
+
+from accounts.services import forget_expired_tickets
+
+
+@shared_task(name="accounts.forget_expired")
+def forget_expired() -> None:
+    """Delete the tickets and logins that have ended."""
+    forget_expired_tickets()
+    call_command("clearsessions")

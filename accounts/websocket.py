@@ -1,0 +1,38 @@
+"""Who opens a websocket: browsers cannot set its headers, so there are more ways than for a request."""
+
+from collections.abc import Mapping, Sequence
+from urllib.parse import urlsplit
+
+from accounts.authentication import authenticate
+from accounts.identity import Identity
+from accounts.models import TicketPurpose
+from accounts.services import redeem_ticket
+from core.errors import Forbidden, Unauthenticated
+
+BEARER = "bearer."
+
+
+async def authenticate_websocket(
+    headers: Mapping[str, str], subprotocols: Sequence[str], ticket: str | None, path: str
+) -> Identity:
+    """The identity behind a websocket's handshake.
+
+    In this order: a key in `Authorization` or `X-Api-Key`; the subprotocol `bearer.<key>`; a single-use ticket for
+    this path; the cookie of a login, from a page of this site only. Raises `Unauthenticated`, `BadRequest` and
+    `Forbidden`.
+    """
+    if "authorization" in headers or "x-api-key" in headers:
+        return await authenticate(dict(headers))
+    for offered in subprotocols:
+        if offered.startswith(BEARER):
+            return await authenticate({"x-api-key": offered.removeprefix(BEARER)})
+    if ticket is not None:
+        redeemed = await redeem_ticket(ticket, TicketPurpose.WEBSOCKET, path).arun()
+        if redeemed.identity is None:
+            raise Unauthenticated
+        return redeemed.identity
+    if "cookie" not in headers:
+        raise Unauthenticated
+    if urlsplit(headers.get("origin", "")).netloc != headers.get("host"):
+        raise Forbidden("A websocket with a login's cookie must come from a page of this site.")
+    return await authenticate({"cookie": headers["cookie"]})

@@ -1,0 +1,113 @@
+"""The pages where people sign in and out."""
+
+import pytest
+from django.conf import settings
+from django.test import Client
+from pytest_django import Settings
+
+from accounts.models import TicketPurpose, User, Workspace
+from accounts.services import issue_ticket
+from core.redis import client as redis_client
+from tests.accounts.conftest import PASSWORD
+
+RIGHT = {"username": "ada", "password": PASSWORD}
+
+
+@pytest.fixture(autouse=True)
+def _quick_hashes(settings: Settings) -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+def signed_in(client: Client) -> bool:
+    return "_auth_user_id" in client.session
+
+
+def test_a_person_signs_in_and_out(client: Client, person: User) -> None:
+    page = client.get("/login?next=/docs/")
+    assert 'name="next" value="/docs/"' in page.text
+    answer = client.post("/login", {**RIGHT, "next": "/docs/"})
+    assert (answer.status_code, answer["Location"]) == (302, "/docs/")
+    assert signed_in(client)
+    assert client.post("/logout")["Location"] == "/login"
+    assert not signed_in(client)
+
+
+def test_signing_out_takes_a_form(client: Client) -> None:
+    answer = client.get("/logout", headers={"accept": "application/json"})
+    assert (answer.status_code, answer["Allow"], answer.json()["code"]) == (405, "POST", "method_not_allowed")
+
+
+def test_an_unknown_name_and_a_wrong_password_look_the_same(client: Client, person: User) -> None:
+    wrong = client.post("/login", {"username": "ada", "password": "no"})
+    unknown = client.post("/login", {"username": "abc", "password": "no"})
+    assert wrong.status_code == unknown.status_code == 401
+    for page in (wrong, unknown):
+        assert "This name and password do not match." in page.text
+    assert not signed_in(client)
+
+
+def test_a_name_is_written_back_as_text(client: Client, db: None) -> None:
+    page = client.post("/login", {"username": '"><script>alert(1)</script>', "password": "no"})
+    assert "<script>alert" not in page.text
+
+
+@pytest.mark.parametrize(
+    "target", ["https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)", "console", ""]
+)
+def test_the_way_on_stays_within_this_site(client: Client, person: User, target: str) -> None:
+    answer = client.post("/login", {**RIGHT, "next": target})
+    assert answer["Location"] == settings.LOGIN_REDIRECT_URL
+
+
+def test_after_five_failures_a_pause(client: Client, person: User) -> None:
+    for _ in range(5):
+        assert client.post("/login", {"username": "Ada", "password": "no"}).status_code == 401
+    answer = client.post("/login", RIGHT)
+    assert answer.status_code == 429
+    assert "Try again in 30 s." in answer.text
+    assert answer["Retry-After"] == "30"
+    elsewhere = Client(REMOTE_ADDR="192.0.2.1")
+    assert elsewhere.post("/login", RIGHT).status_code == 302
+    redis_client().flushdb()  # as after the pause
+    assert client.post("/login", RIGHT).status_code == 302
+
+
+def test_without_redis_people_still_sign_in(client: Client, person: User, settings: Settings) -> None:
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    assert client.post("/login", {**RIGHT, "password": "no"}).status_code == 401
+    assert client.post("/login", RIGHT).status_code == 302
+
+
+def test_a_form_needs_its_token(person: User) -> None:
+    strict = Client(enforce_csrf_checks=True)
+    answer = strict.post("/login", RIGHT, headers={"accept": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+
+
+def test_a_link_signs_in_once_and_not_by_being_looked_at(client: Client, person: User, workspace: Workspace) -> None:
+    token, _ = issue_ticket(TicketPurpose.SIGN_IN, path="/console/", user=person, workspace=workspace)
+    link = f"/sign-in/{token}"
+    assert client.get(link).status_code == client.get(link).status_code == 200
+    assert not signed_in(client)
+    answer = client.post(link)
+    assert (answer.status_code, answer["Location"]) == (302, "/console/")
+    assert signed_in(client)
+    again = Client().post(link)
+    assert again.status_code == 410
+    assert "does not work any more" in again.text
+
+
+def test_a_link_leads_within_this_site(client: Client, person: User) -> None:
+    token, _ = issue_ticket(TicketPurpose.SIGN_IN, path="/console/", user=person)
+    assert client.post(f"/sign-in/{token}", {"next": "//evil.example"})["Location"] == "/console/"
+
+
+def test_a_link_does_not_let_in_who_was_shut_out(client: Client, person: User) -> None:
+    token, _ = issue_ticket(TicketPurpose.SIGN_IN, path="/console/", user=person)
+    User.objects.update(is_active=False)
+    assert client.post(f"/sign-in/{token}").status_code == 410
+    assert not signed_in(client)
+
+
+def test_the_page_runs_nobodys_script(client: Client, db: None) -> None:
+    assert "script-src 'self'" in client.get("/login")["Content-Security-Policy"]
