@@ -199,7 +199,6 @@ class Tool(ABC):
 
     name: ClassVar[str]
     description: ClassVar[str]
-    cacheable: ClassVar[bool] = False
 
     Args: ClassVar[type[BaseModel]] = NoArguments
     Parameters: ClassVar[type[BaseModel]] = NoArguments

@@ -1,0 +1,45 @@
+"""The providers of models, by the name that an assistant's `llm.provider` gives."""
+
+from functools import cache
+from importlib import import_module
+
+from runtime.providers.base import LLM, Problem, Provider
+
+# Entry strings: an integration costs a second or two to import, so only a process that uses it does.
+_ENTRIES = {
+    "anthropic": "runtime.providers.anthropic:AnthropicProvider",
+    "fake": "runtime.providers.fake:FakeProvider",
+    "openai": "runtime.providers.openai:OpenAIProvider",
+}
+
+
+def provider_names() -> list[str]:
+    """The names, sorted."""
+    return sorted(_ENTRIES)
+
+
+@cache
+def provider(name: str) -> Provider:
+    """The provider called `name`; raises `LookupError`."""
+    if name not in _ENTRIES:
+        raise LookupError(f"There is no provider {name!r}; there are {', '.join(provider_names())}.")
+    module, _, attribute = _ENTRIES[name].partition(":")
+    found: Provider = getattr(import_module(module), attribute)()
+    return found
+
+
+def check_llm(llm: LLM) -> list[Problem]:
+    """What is wrong with an `llm` block and its fallbacks, as far as it shows without a call."""
+    try:
+        chosen = provider(str(llm.get("provider")))
+    except LookupError as error:
+        return [Problem(("provider",), str(error.args[0]))]
+    problems = chosen.check(llm)
+    for index, fallback in enumerate(llm.get("fallbacks") or []):
+        if fallback.get("fallbacks"):
+            problems.append(Problem(("fallbacks", index, "fallbacks"), "A fallback has no fallbacks of its own."))
+        problems += [
+            Problem(("fallbacks", index, *problem.loc), problem.message, problem.environment)
+            for problem in check_llm({**fallback, "fallbacks": None})
+        ]
+    return problems

@@ -1,0 +1,145 @@
+"""Which key goes to which address.
+
+A key is sent only where its owner means it to go, for whoever writes an assistant chooses the address but
+must not learn the server's keys by it:
+
+- A provider's own variable (`OPENAI_API_KEY`) goes to that provider's own address, and to the one that the
+  operator has set in the environment (`OPENAI_BASE_URL`), nowhere else.
+- Any other variable must be named in `api_key_env` and begin with an allowed prefix.
+- A variable that the operator has bound to hosts goes to these only, whatever else would hold.
+- Any other address gets a placeholder, which local model servers want to see.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+
+import httpx2
+
+from core.url_guard import BlockedUrl, UrlGuard, host_and_port
+from runtime.configuration import current
+from runtime.errors import AgentError, MissingSecret, ModelError
+from runtime.providers.base import LLM, Problem
+
+PLACEHOLDER = "not-needed"
+# A shorter value is no key, and cutting it out would garble every message.
+_SHORTEST_SECRET = 8
+_KEY_LIKE = re.compile(r"\bsk-[\w*-]{6,}")
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """A provider's own place: its key's variable, its addresses (the first is the default one), and the
+    variable by which an operator sends all its calls elsewhere."""
+
+    key_variable: str
+    addresses: tuple[str, ...]
+    address_variable: str
+
+    def owns(self, url: str) -> bool:
+        """Whether `url` is on one of the provider's own addresses or the operator's."""
+        own = [*self.addresses, *filter(None, [os.environ.get(self.address_variable)])]
+        return _origin(url) in [_origin(address) for address in own]
+
+
+OPENAI = Home(
+    "OPENAI_API_KEY",
+    ("https://api.openai.com/v1", "https://eu.api.openai.com/v1", "https://us.api.openai.com/v1"),
+    "OPENAI_BASE_URL",
+)
+ANTHROPIC = Home("ANTHROPIC_API_KEY", ("https://api.anthropic.com",), "ANTHROPIC_BASE_URL")
+_HOMES = {home.key_variable: home for home in (OPENAI, ANTHROPIC)}
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Where a model is called and with which key.
+
+    `official`: at the provider itself; `own`: there or where the operator sends all calls instead.
+    """
+
+    base_url: str
+    key: str
+    official: bool
+    own: bool
+
+
+def access(llm: LLM, home: Home) -> Access:
+    """The address and the key for `llm`; raises `MissingSecret`, or `ModelError` for the address."""
+    found = _resolve(llm, home)
+    if isinstance(found, Problem):
+        kind: type[AgentError] = ModelError if found.loc == ("base_url",) else MissingSecret
+        raise kind(found.message)
+    return found
+
+
+def check_access(llm: LLM, home: Home) -> list[Problem]:
+    """What keeps `llm` from being called."""
+    found = _resolve(llm, home)
+    return [found] if isinstance(found, Problem) else []
+
+
+def guard() -> UrlGuard:
+    """The guard of the model calls: the operator's own addresses are open to them."""
+    operators = [os.environ.get(home.address_variable) for home in _HOMES.values()]
+    entries = [_entry(address) for address in operators if address]
+    return UrlGuard([*current().url_allowlist, *entries])
+
+
+def redact(text: str) -> str:
+    """`text` without the keys of the environment and without what looks like one."""
+    prefixes = (*current().secret_env_prefixes, *_HOMES)
+    for name, value in os.environ.items():
+        if name.startswith(prefixes) and len(value) >= _SHORTEST_SECRET:
+            text = text.replace(value, f"[{name}]")
+    return _KEY_LIKE.sub("[key]", text)
+
+
+def _resolve(llm: LLM, home: Home) -> Access | Problem:
+    url = llm.get("base_url") or os.environ.get(home.address_variable) or home.addresses[0]
+    named = llm.get("api_key_env")
+    try:
+        guard().check(url)
+    except BlockedUrl as error:
+        return Problem(("base_url",), error.message, environment=not llm.get("base_url"))
+    official = _origin(url) in [_origin(address) for address in home.addresses]
+    own = home.owns(url)
+    variable = named or (home.key_variable if own else None)
+    if variable is None:
+        return Access(url, PLACEHOLDER, official, own)
+    if refusal := _refusal(variable, url, is_named=bool(named)):
+        return Problem(("api_key_env",), refusal)
+    key = os.environ.get(variable, "").strip()
+    if not key and (named or official):
+        return Problem(("api_key_env",), f"The environment variable {variable} is not set.", environment=True)
+    return Access(url, key or PLACEHOLDER, official, own)
+
+
+def _refusal(variable: str, url: str, *, is_named: bool) -> str | None:
+    settings = current()
+    if is_named and not variable.startswith(settings.secret_env_prefixes):
+        return f"The variable's name must begin with one of {', '.join(settings.secret_env_prefixes)}."
+    host, port = host_and_port(httpx2.URL(url))
+    bound = settings.secret_bindings.get(variable)
+    if bound is not None:
+        return None if bound.opens(host, port) else f"{variable} is not sent to {host}."
+    home = _HOMES.get(variable)
+    if home is not None and not home.owns(url):
+        return f"{variable} is sent to its provider's own address only, not to {host}."
+    return None
+
+
+def _origin(url: str) -> tuple[str, str, int] | None:
+    try:
+        parsed = httpx2.URL(url)
+        return (parsed.scheme, *host_and_port(parsed))
+    except (httpx2.InvalidURL, KeyError):
+        return None
+
+
+def _entry(url: str) -> str:
+    origin = _origin(url)
+    if origin is None:
+        return ""
+    _, host, port = origin
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

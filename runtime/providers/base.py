@@ -1,0 +1,70 @@
+"""What a provider of models is."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from runtime.errors import AgentError, ModelError
+
+if TYPE_CHECKING:
+    # A web server checks configurations and builds no model: it does not import langchain.
+    from langchain_core.language_models.chat_models import BaseChatModel
+
+LLM = Mapping[str, Any]
+"""The `llm` block of an assistant: `provider`, `model`, `temperature`, `max_tokens`, `top_p`,
+`stop_sequences`, `base_url`, `api_key_env`, `settings`, `fallbacks`. What is not given is absent or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why an `llm` block cannot work. `loc` starts inside the block.
+
+    With `environment` the block may be right, but the server lacks something that its operator has to set.
+    """
+
+    loc: tuple[str | int, ...]
+    message: str
+    environment: bool = False
+
+
+class Settings(BaseModel):
+    """The keys of `llm.settings`: an allow-list for each provider, for they are passed on."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+class Provider(ABC):
+    """One provider of chat models. `Settings` lists what it takes in `llm.settings`."""
+
+    name: ClassVar[str]
+    Settings: ClassVar[type[BaseModel]] = Settings
+    # The fake model plays its script by the number of the session's calls, which only the agent knows.
+    counts_turns: ClassVar[bool] = False
+
+    def check(self, llm: LLM) -> list[Problem]:
+        """What is wrong with `llm`, as far as it shows without a call."""
+        try:
+            self.Settings.model_validate(llm.get("settings") or {})
+        except ValidationError as error:
+            return [self._problem(fault["type"], fault["loc"], fault["msg"]) for fault in error.errors()]
+        return []
+
+    def _problem(self, kind: str, loc: tuple[str | int, ...], message: str) -> Problem:
+        if kind == "extra_forbidden" and len(loc) == 1:
+            message = f"{self.name} takes only {', '.join(self.Settings.model_fields)} here."
+        return Problem(("settings", *loc), message)
+
+    @abstractmethod
+    def build(self, llm: LLM) -> "BaseChatModel":
+        """The model, ready to be asked; raises `AgentError`, `MissingSecret` among them."""
+
+    def failures(self) -> tuple[type[Exception], ...]:
+        """The exceptions by which this provider's model says that a call failed."""
+        return (ValueError, TypeError, KeyError)
+
+    def classify(self, error: Exception) -> AgentError:
+        """The failed call as one of our errors."""
+        return ModelError(f"{self.name}: {error}")

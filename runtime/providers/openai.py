@@ -1,0 +1,67 @@
+"""OpenAI, and every server that speaks its Chat Completions API (local models)."""
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, SecretStr
+
+from runtime.providers.access import OPENAI, access
+from runtime.providers.base import LLM
+from runtime.providers.connection import http_client
+from runtime.providers.http import HTTPProvider, HTTPSettings
+
+if TYPE_CHECKING:
+    from langchain_core.language_models.chat_models import BaseChatModel
+
+
+class OpenAISettings(HTTPSettings):
+    """Passed on as they are, but for `timeout_s`."""
+
+    seed: int | None = None
+    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
+    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
+    response_format: dict[str, Any] | None = None
+
+
+class OpenAIProvider(HTTPProvider):
+    name = "openai"
+    Settings = OpenAISettings
+    home = OPENAI
+
+    def build(self, llm: LLM) -> "BaseChatModel":
+        from runtime.providers.openai_model import ChatCompletions  # noqa: PLC0415  (slow)
+
+        settings = OpenAISettings.model_validate(llm.get("settings") or {})
+        reached = access(llm, self.home)
+        max_tokens = llm.get("max_tokens")
+        body = {"response_format": settings.response_format} if settings.response_format else {}
+        # OpenAI's newer models refuse `max_tokens`, and many compatible servers know nothing else.
+        if max_tokens and not reached.official:
+            body["max_tokens"] = max_tokens
+        return ChatCompletions(
+            model=llm["model"],
+            base_url=reached.base_url,
+            api_key=SecretStr(reached.key),
+            temperature=llm.get("temperature"),
+            max_completion_tokens=max_tokens if reached.official else None,
+            top_p=llm.get("top_p"),
+            stop_sequences=llm.get("stop_sequences") or None,
+            extra_body=body or None,
+            seed=settings.seed,
+            frequency_penalty=settings.frequency_penalty,
+            presence_penalty=settings.presence_penalty,
+            reasoning_effort=settings.reasoning_effort,
+            timeout=settings.timeout_s,
+            stream_chunk_timeout=settings.timeout_s,
+            http_async_client=http_client(reached, ("authorization", f"Bearer {reached.key}"), settings.timeout_s),
+            # The server's own policy retries, and a proxy of the environment would lead past the guard.
+            max_retries=0,
+            openai_proxy=None,
+            stream_usage=True,
+            use_responses_api=False,
+        )
+
+    def sdk(self) -> Any:
+        import openai  # noqa: PLC0415
+
+        return openai

@@ -1,0 +1,84 @@
+"""Drives an agent as the server does: steps until done, keeping messages and what was heard."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from runtime.contract import AgentSpec, BaseAgent, BoundTool, Content, Message, State, Step, Tool, ToolRecord
+from runtime.react import ReactAgent
+
+
+@dataclass
+class Heard:
+    """A `StepIO` that remembers."""
+
+    run_id: str = "run"
+    session_id: str = "session"
+    workspace_id: str = "workspace"
+    user_id: str | None = None
+    attempt: int = 1
+    tokens: list[tuple[str, str]] = field(default_factory=list)
+    results: list[ToolRecord] = field(default_factory=list)
+    ids: int = 0
+
+    def token(self, message_id: str, text: str, kind: str = "text") -> None:
+        self.tokens.append((kind, text))
+
+    def tool_result(self, record: ToolRecord) -> None:
+        self.results.append(record)
+
+    def custom(self, name: str, value: Any) -> None:
+        pass
+
+    def new_id(self) -> str:
+        self.ids += 1
+        return f"id-{self.ids}"
+
+
+@dataclass
+class Conversation:
+    """One session with one agent."""
+
+    agent: BaseAgent
+    io: Heard = field(default_factory=Heard)
+    state: State = field(default_factory=lambda: State([], {}, None))
+    steps: list[Step] = field(default_factory=list)
+
+    async def say(self, content: Content) -> str:
+        """A run: what the agent answers in the end."""
+        self.state.run_start = len(self.state.messages)
+        self.state.model_calls = 0
+        self.state.messages.append(Message(self.io.new_id(), "user", content))
+        while not (await self.step()).done:
+            pass
+        return self.state.messages[-1].text
+
+    async def step(self) -> Step:
+        step = await self.agent.step(self.state, self.io)
+        self.steps.append(step)
+        self.state.messages += step.messages
+        if step.kind == "model":
+            self.state.model_calls += 1
+            self.state.session_model_calls += 1
+        return step
+
+    @property
+    def kinds(self) -> list[str]:
+        return [step.kind for step in self.steps]
+
+
+def react(llm: dict[str, Any], *tools: Tool, **config: Any) -> Conversation:
+    bound = {tool.name: BoundTool(tool) for tool in tools}
+    return Conversation(ReactAgent(AgentSpec("ReactAgent", {"llm": llm, **config}, bound)))
+
+
+def echo(*tools: Tool, **config: Any) -> Conversation:
+    return react({"provider": "fake", "model": "echo"}, *tools, **config)
+
+
+def script(*turns: dict[str, Any], tools: tuple[Tool, ...] = (), **config: Any) -> Conversation:
+    return react({"provider": "fake", "model": "script", "settings": {"turns": list(turns)}}, *tools, **config)
+
+
+def calls(*wanted: tuple[str, dict[str, Any]]) -> dict[str, Any]:
+    """A turn that calls tools."""
+    return {"tool_calls": [{"name": name, "args": args} for name, args in wanted]}
