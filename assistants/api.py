@@ -1,0 +1,184 @@
+"""The assistants' HTTP API."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import ViewSet
+
+from accounts.identity import Identity
+from accounts.permissions import identity_of
+from assistants import queries, services
+from assistants.config import CreateAssistant
+from assistants.documents import assistant_document, config_of, version_document
+from assistants.models import Assistant, Status
+from assistants.serializers import (
+    AssistantDocument,
+    AssistantTypeDocument,
+    BodyForm,
+    ToolDocument,
+    UpdateAssistant,
+    VersionDocument,
+)
+from core.errors import Invalid, NotFound
+from core.ids import path_id
+from core.openapi import list_parameters, listed
+from core.pagination import Filter, Listing, choices, paginate, read_no_query, text
+from core.validation import Body, validate
+from runtime.registry import agent_types
+from tools import registry
+
+ASSISTANTS = Listing(
+    orderings={
+        "created_at": ("created_at", "id"),
+        "updated_at": ("updated_at", "id"),
+        "name": ("name",),
+    },
+    default="-created_at",
+    filters={
+        "type": Filter("type", text),
+        "status": Filter("status__in", choices(Status)),
+        "name": Filter("name__icontains", text),
+    },
+)
+VERSIONS = Listing(orderings={"version": ("number",)}, default="-version")
+IF_MATCH = OpenApiParameter(
+    "If-Match", str, OpenApiParameter.HEADER, description='The version that the change is meant for: `"3"`.'
+)
+EXAMPLE = {"name": "my-assistant", "llm": {"provider": "fake", "model": "echo"}, "system_prompt": ""}
+
+
+def version_in(path: str) -> int:
+    """The version number in a path."""
+    if not re.fullmatch(r"[1-9][0-9]{0,8}", path):
+        raise NotFound(f"The assistant has no version {path}.")
+    return int(path)
+
+
+class AssistantViewSet(ViewSet):
+    """Assistants: named, versioned agent configurations."""
+
+    scope_family = "assistants"
+
+    @extend_schema(parameters=list_parameters(ASSISTANTS), responses=listed(AssistantDocument))
+    def list(self, request: Request) -> Response:
+        query = ASSISTANTS.read(request.query_params)
+        return Response(paginate(queries.assistants(identity_of(request)), query, assistant_document))
+
+    @extend_schema(request=CreateAssistant, responses={201: AssistantDocument})
+    def create(self, request: Request) -> Response:
+        """Create an assistant at version 1. It is active if it passes its checks."""
+        read_no_query(request.query_params)
+        assistant = services.create_assistant(identity_of(request), request.data)
+        return Response(assistant_document(assistant), status=201)
+
+    @extend_schema(responses=AssistantDocument)
+    def retrieve(self, request: Request, assistant_id: str) -> Response:
+        read_no_query(request.query_params)
+        return Response(assistant_document(queries.assistant(identity_of(request), path_id(assistant_id))))
+
+    @extend_schema(request=UpdateAssistant, parameters=[IF_MATCH], responses=AssistantDocument)
+    def partial_update(self, request: Request, assistant_id: str) -> Response:
+        """Change the configuration: objects merge, lists are replaced, null returns to the default.
+
+        What changes it makes a new version. An active assistant must still pass its checks (else 422).
+        """
+        read_no_query(request.query_params)
+        assistant = services.update_assistant(
+            identity_of(request), path_id(assistant_id), request.data, request.headers.get("If-Match")
+        )
+        return Response(assistant_document(assistant))
+
+    @extend_schema(responses={200: AssistantDocument})
+    def destroy(self, request: Request, assistant_id: str) -> Response:
+        """Archive the assistant; again without effect. Its sessions and their history stay."""
+        if "permanent" in request.query_params:
+            raise Invalid.at("query", "permanent", message="Permanent deletion is not supported yet.")
+        read_no_query(request.query_params)
+        assistant = services.delete_assistant(identity_of(request), path_id(assistant_id))
+        return Response(assistant_document(assistant))
+
+    def get_serializer(self, *args: Any, **kwargs: Any) -> BodyForm:
+        """The browsable API's form: an example to create, the present configuration to change."""
+        if "assistant_id" not in self.kwargs:
+            return BodyForm(EXAMPLE)
+        try:
+            found = queries.assistant(identity_of(self.request), path_id(self.kwargs["assistant_id"]))
+        except NotFound:
+            # The page that says so has a form too.
+            return BodyForm({})
+        return BodyForm(config_of(found))
+
+
+class AssistantMoves(ViewSet):
+    """Moves between the states of an assistant; an illegal one is a conflict."""
+
+    scope_family = "assistants"
+
+    @extend_schema(request=None, responses=AssistantDocument)
+    def activate(self, request: Request, assistant_id: str) -> Response:
+        """Let a created assistant serve; failed checks are a conflict that names them."""
+        return self._move(services.activate_assistant, request, assistant_id)
+
+    @extend_schema(request=None, responses=AssistantDocument)
+    def archive(self, request: Request, assistant_id: str) -> Response:
+        """Take an active assistant out of service."""
+        return self._move(services.archive_assistant, request, assistant_id)
+
+    @extend_schema(request=None, responses=AssistantDocument)
+    def restore(self, request: Request, assistant_id: str) -> Response:
+        """Let an archived assistant serve again; failed checks are a conflict that names them."""
+        return self._move(services.restore_assistant, request, assistant_id)
+
+    def _move(self, move: Callable[[Identity, UUID], Assistant], request: Request, assistant_id: str) -> Response:
+        read_no_query(request.query_params)
+        validate(Body, request.data)
+        return Response(assistant_document(move(identity_of(request), path_id(assistant_id))))
+
+    def get_serializer(self, *args: Any, **kwargs: Any) -> BodyForm:
+        """The browsable API's form: a move has no fields."""
+        return BodyForm({})
+
+
+class VersionViewSet(ViewSet):
+    """The immutable versions of an assistant."""
+
+    scope_family = "assistants"
+
+    @extend_schema(parameters=list_parameters(VERSIONS), responses=listed(VersionDocument))
+    def list(self, request: Request, assistant_id: str) -> Response:
+        query = VERSIONS.read(request.query_params)
+        versions = queries.versions(identity_of(request), path_id(assistant_id))
+        return Response(paginate(versions, query, version_document))
+
+    @extend_schema(responses=VersionDocument)
+    def retrieve(self, request: Request, assistant_id: str, number: str) -> Response:
+        read_no_query(request.query_params)
+        version = queries.version(identity_of(request), path_id(assistant_id), version_in(number))
+        return Response(version_document(version))
+
+
+class AssistantTypes(ViewSet):
+    """The agent types that this server knows."""
+
+    scope_family = "assistants"
+
+    @extend_schema(responses=AssistantTypeDocument)
+    def list(self, request: Request) -> Response:
+        read_no_query(request.query_params)
+        return Response([entry.document() for entry in agent_types()])
+
+
+class Tools(ViewSet):
+    """The tools that this server knows."""
+
+    scope_family = "assistants"
+
+    @extend_schema(responses=ToolDocument)
+    def list(self, request: Request) -> Response:
+        read_no_query(request.query_params)
+        return Response(registry.documents())

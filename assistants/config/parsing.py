@@ -1,0 +1,78 @@
+"""From a body to a configuration as it is stored; every fault with its place."""
+
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+import orjson
+
+from assistants.config.assistant import AssistantConfig, UpdateOptions
+from assistants.schemas import BadSchemaError, check_schema
+from core.errors import FieldError, Invalid
+from core.validation import validate
+from runtime.providers import provider_names
+from runtime.registry import agent_names
+
+C = TypeVar("C", bound=AssistantConfig)
+Config = dict[str, Any]
+
+MAX_BYTES = 4 * 1024 * 1024
+
+
+def parse(model: type[C], body: Any) -> C:
+    """`body` as a configuration; raises `Invalid`."""
+    parsed = validate(model, body)
+    faults = [*_unknown_names(parsed), *_repeated_tools(parsed), *_bad_schemas(parsed)]
+    if faults:
+        raise Invalid(faults[0].message, errors=faults)
+    if len(orjson.dumps(stored(parsed))) > MAX_BYTES:
+        raise Invalid(f"The configuration may have at most {MAX_BYTES} bytes.")
+    return parsed
+
+
+def stored(config: AssistantConfig) -> Config:
+    """The configuration as a version keeps it: defaults filled in, without what only the body holds."""
+    return config.model_dump(include=set(AssistantConfig.model_fields))
+
+
+def parse_update(body: Any) -> tuple[UpdateOptions, dict[str, Any]]:
+    """A PATCH's body: what it says about the update, and the changes themselves."""
+    if body is None:
+        body = {}
+    if not isinstance(body, dict):
+        raise Invalid("The body must be a JSON object.")
+    options = {key: value for key, value in body.items() if key in UpdateOptions.model_fields}
+    changes = {key: value for key, value in body.items() if key not in options}
+    return validate(UpdateOptions, options), changes
+
+
+def _unknown_names(config: AssistantConfig) -> Iterator[FieldError]:
+    if config.type not in agent_names():
+        yield FieldError(("type",), f"There is no assistant type {config.type!r}, only {_list(agent_names())}.")
+    places: list[tuple[str | int, ...]] = [("llm",)]
+    places += [("llm", "fallbacks", index) for index in range(len(config.llm.fallbacks))]
+    for place, model in zip(places, [config.llm, *config.llm.fallbacks], strict=True):
+        if model.provider not in provider_names():
+            message = f"There is no provider {model.provider!r}, only {_list(provider_names())}."
+            yield FieldError((*place, "provider"), message)
+
+
+def _list(names: list[str]) -> str:
+    return ", ".join(names)
+
+
+def _repeated_tools(config: AssistantConfig) -> Iterator[FieldError]:
+    seen: set[str] = set()
+    for index, tool in enumerate(config.tools):
+        if tool.name in seen:
+            yield FieldError(("tools", index, "name"), f"The tool {tool.name!r} is listed twice.")
+        seen.add(tool.name)
+
+
+def _bad_schemas(config: AssistantConfig) -> Iterator[FieldError]:
+    for name in ("input_schema", "output_schema"):
+        schema = getattr(config, name)
+        try:
+            if schema is not None:
+                check_schema(schema)
+        except BadSchemaError as fault:
+            yield FieldError((name, *fault.path), fault.message)

@@ -1,0 +1,55 @@
+"""The JSON shapes of assistants and their versions."""
+
+from typing import Any, cast
+
+from pydantic import BaseModel
+
+from assistants.config import AssistantConfig, Config
+from assistants.models import Assistant, AssistantVersion
+from core.clock import isoformat
+
+
+def config_of(assistant: Assistant) -> Config:
+    """The current configuration of an assistant that `queries.assistants` read."""
+    current: list[AssistantVersion] = cast(Any, assistant).current_versions
+    return in_order(current[0].config)
+
+
+def in_order(config: Config, block: type[BaseModel] = AssistantConfig) -> Config:
+    """The keys as they are declared: PostgreSQL sorts them by length."""
+    ordered = {key: config[key] for key in block.model_fields if key in config}
+    for key, value in ordered.items():
+        kind = block.model_fields[key].annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            ordered[key] = in_order(value, kind)
+    return ordered
+
+
+def assistant_document(assistant: Assistant) -> dict[str, Any]:
+    """An assistant that `queries.assistants` read: its configuration, and what the server knows of it."""
+    return {
+        "id": str(assistant.id),
+        **config_of(assistant),
+        "status": assistant.status,
+        "version": assistant.version,
+        "tags": {tag.name: tag.version for tag in assistant.version_tags.all()},
+        "endpoint": f"/assistants/{assistant.id}/sessions",
+        "validation": assistant.validation,
+        "created_at": isoformat(assistant.created_at),
+        "updated_at": isoformat(assistant.updated_at),
+        "created_by": assistant.created_by,
+    }
+
+
+def version_document(version: AssistantVersion) -> dict[str, Any]:
+    """A version that `queries.versions` read."""
+    tags = [tag.name for tag in version.assistant.version_tags.all() if tag.version == version.number]
+    return {
+        "version": version.number,
+        "config": in_order(version.config),
+        "created_at": isoformat(version.created_at),
+        "created_by": version.created_by,
+        "change_note": version.change_note,
+        "source_version": version.source_version,
+        "tags": sorted(tags),
+    }

@@ -1,0 +1,41 @@
+"""What a workspace may read of its assistants."""
+
+from uuid import UUID
+
+from django.db.models import F, Prefetch, QuerySet
+
+from accounts.identity import Identity
+from assistants.models import Assistant, AssistantVersion
+from core.errors import NotFound
+
+
+def assistants(identity: Identity) -> QuerySet[Assistant]:
+    """The workspace's assistants with current versions and tags: three queries for any number of them."""
+    current = AssistantVersion.objects.filter(number=F("assistant__version"))
+    return Assistant.objects.filter(workspace_id=identity.workspace_id).prefetch_related(
+        Prefetch("versions", current, to_attr="current_versions"), "version_tags"
+    )
+
+
+def assistant(identity: Identity, assistant_id: UUID) -> Assistant:
+    """One of them; raises NotFound, for a stranger's too."""
+    found = assistants(identity).filter(id=assistant_id).first()
+    if found is None:
+        raise NotFound("There is no such assistant.")
+    return found
+
+
+def versions(identity: Identity, assistant_id: UUID) -> QuerySet[AssistantVersion]:
+    """The assistant's versions, the latest first, with the tags; raises NotFound."""
+    if not Assistant.objects.filter(workspace_id=identity.workspace_id, id=assistant_id).exists():
+        raise NotFound("There is no such assistant.")
+    rows = AssistantVersion.objects.filter(assistant_id=assistant_id).order_by("-number")
+    return rows.select_related("assistant").prefetch_related("assistant__version_tags")
+
+
+def version(identity: Identity, assistant_id: UUID, number: int) -> AssistantVersion:
+    """One version; raises NotFound."""
+    found = versions(identity, assistant_id).filter(number=number).first()
+    if found is None:
+        raise NotFound(f"The assistant has no version {number}.")
+    return found

@@ -1,0 +1,102 @@
+"""The API's answers as `/openapi.json` describes them, and what its browser forms hold at first.
+
+Bodies and answers are pydantic models (drf-spectacular reads them): one description of a configuration serves
+validation, storage and documentation.
+"""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, Field, create_model
+from rest_framework import serializers
+
+from assistants.config import AssistantConfig, UpdateOptions
+from assistants.config.blocks import Block
+
+
+class CheckDocument(BaseModel):
+    """One automatic check."""
+
+    name: str
+    ok: bool
+    message: str
+
+
+class ValidationDocument(BaseModel):
+    """The automatic checks of the current version."""
+
+    status: Literal["passed", "failed"]
+    checked_at: str
+    checks: list[CheckDocument]
+
+
+class AssistantDocument(AssistantConfig):
+    """An assistant: its current configuration, and what the server knows of it."""
+
+    id: UUID
+    status: Literal["created", "active", "archived"]
+    version: int = Field(description="The version that new sessions use.")
+    tags: dict[str, int] = Field(description="Labels, and the versions that they point at.")
+    endpoint: str
+    validation: ValidationDocument
+    created_at: str
+    updated_at: str
+    created_by: str
+
+
+class VersionDocument(BaseModel):
+    """An immutable snapshot of an assistant's configuration."""
+
+    version: int
+    config: AssistantConfig
+    created_at: str
+    created_by: str
+    change_note: str
+    source_version: int | None
+    tags: list[str]
+
+
+class AssistantTypeDocument(BaseModel):
+    """An agent type that an assistant may choose."""
+
+    name: str
+    description: str
+    config_schema: dict[str, Any]
+
+
+class ToolDocument(BaseModel):
+    """A tool that an assistant may list."""
+
+    name: str
+    description: str
+    args_schema: dict[str, Any]
+    parameters_schema: dict[str, Any]
+
+
+def _partial(model: type[BaseModel], name: str) -> type[BaseModel]:
+    """`model` as a PATCH takes it: every field may be left out or null, in its blocks too."""
+    fields: dict[str, Any] = {}
+    for key, field in model.model_fields.items():
+        kind: Any = field.annotation
+        if isinstance(kind, type) and issubclass(kind, Block):
+            kind = _partial(kind, f"Update{kind.__name__}")
+        elif field.metadata:
+            kind = Annotated[kind, *field.metadata]
+        fields[key] = (kind | None, Field(default=None, description=field.description))
+    return create_model(name, **fields)
+
+
+class UpdateAssistant(UpdateOptions, _partial(AssistantConfig, "UpdateAssistantConfig")):  # type: ignore[misc]
+    """The body of `PATCH /assistants/{id}`: objects merge, lists are replaced, null returns to the default."""
+
+
+class BodyForm(serializers.Serializer[Any]):
+    """What the browsable API's JSON form holds before one types."""
+
+    def __init__(self, content: dict[str, Any]):
+        super().__init__()
+        self.content = content
+
+    @property
+    def data(self) -> Any:
+        return dict(self.content)

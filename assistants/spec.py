@@ -1,0 +1,122 @@
+"""From an assistant's version to an agent that is ready to run, and to what its runs begin with.
+
+Versions never change, so what is made of one is kept for the life of the process.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from assistants.config import Config
+from core.db import Operation, Query, operation
+from core.errors import NotFound
+from runtime.contract import AgentSpec, BaseAgent, BoundTool
+from runtime.registry import agent_class
+from tools import registry
+
+T = TypeVar("T")
+Key = tuple[UUID, int]
+
+MAX_CACHED = 512
+
+
+@dataclass(frozen=True, slots=True)
+class RunDefaults:
+    """What a run takes from its assistant's version unless its own body says otherwise. Times are seconds."""
+
+    type: str
+    priority: int
+    retry_policy: dict[str, Any]
+    run_timeout_s: float
+    step_timeout_s: float
+    queue_timeout_s: float | None
+    durability: str
+    max_steps: int
+    memory_scope: str
+    input_schema: dict[str, Any] | None
+
+
+class _Cache(Generic[T]):
+    """What was made of the versions used last; threads and the event loop share it."""
+
+    def __init__(self, make: Callable[[Config], T], size: int = MAX_CACHED):
+        self._make, self._size = make, size
+        self._made: OrderedDict[Key, T] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, key: Key) -> T | None:
+        with self._lock:
+            if key in self._made:
+                self._made.move_to_end(key)
+            return self._made.get(key)
+
+    def put(self, key: Key, config: Config) -> T:
+        """Make it and keep it; of two that make it at once, both get the one kept first."""
+        made = self._make(config)
+        with self._lock:
+            kept = self._made.setdefault(key, made)
+            if len(self._made) > self._size:
+                self._made.popitem(last=False)
+        return kept
+
+
+@operation()
+def load_version(assistant_id: UUID, number: int) -> Operation[Config]:
+    """The configuration of a version; raises NotFound."""
+    rows = yield Query(
+        "SELECT config FROM assistant_versions WHERE assistant_id = %(assistant)s AND number = %(number)s",
+        {"assistant": assistant_id, "number": number},
+    )
+    if not rows:
+        raise NotFound(f"There is no version {number} of the assistant {assistant_id}.")
+    config: Config = rows[0]["config"]
+    return config
+
+
+@operation()
+def agent_for(assistant_id: UUID, version: int) -> Operation[BaseAgent]:
+    """The agent that serves all runs of this version in this process; a second time it costs no statement.
+
+    Raises NotFound, or LookupError where this process lacks the agent type or a tool.
+    """
+    key = (assistant_id, version)
+    return _agents.get(key) or _agents.put(key, (yield from load_version(*key).start()))
+
+
+@operation()
+def run_defaults(assistant_id: UUID, version: int) -> Operation[RunDefaults]:
+    """What the version's runs begin with; a second time it costs no statement. Raises NotFound."""
+    key = (assistant_id, version)
+    return _defaults.get(key) or _defaults.put(key, (yield from load_version(*key).start()))
+
+
+def agent_from_config(config: Config) -> BaseAgent:
+    """An agent of the configuration's type with its enabled tools; raises LookupError for unknown names."""
+    tools = {
+        use["name"]: BoundTool(registry.get(use["name"]), use["parameters"])
+        for use in config["tools"]
+        if use["enabled"]
+    }
+    return agent_class(config["type"])(AgentSpec(config["type"], config, tools))
+
+
+def _run_defaults(config: Config) -> RunDefaults:
+    return RunDefaults(
+        type=config["type"],
+        priority=config["priority"],
+        retry_policy=config["retry_policy"],
+        run_timeout_s=config["run_timeout_s"],
+        step_timeout_s=config["step_timeout_s"],
+        queue_timeout_s=config["queue_timeout_s"],
+        durability=config["durability"],
+        max_steps=config["max_steps"],
+        memory_scope=config["memory"]["scope"],
+        input_schema=config["input_schema"],
+    )
+
+
+_agents = _Cache(agent_from_config)
+_defaults = _Cache(_run_defaults)
