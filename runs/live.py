@@ -125,9 +125,7 @@ class Hub:
 
     def _hand_out(self, session_id: str, run_id: str, raw: bytes) -> None:
         listeners = [*self._subscriptions.get(run_id, ()), *self._subscriptions.get(session_id, ())]
-        events = [
-            Event(number, seq, event, ts, data, run_id) for number, seq, event, ts, data in orjson.loads(raw)
-        ]
+        events = [Event(number, seq, event, ts, data, run_id) for number, seq, event, ts, data in orjson.loads(raw)]
         if not events:
             for subscription in listeners:
                 subscription.poke()

@@ -3,7 +3,6 @@
 The models own the schema; the hot statements over it are raw SQL in `runs/sql/`.
 """
 
-from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 
@@ -196,8 +195,6 @@ class Worker(models.Model):
     lock_key = models.BigIntegerField()
     slots = models.PositiveIntegerField()
     used = models.PositiveIntegerField(db_default=0)
-    labels = ArrayField(models.CharField(max_length=64), default=list)
-    types = ArrayField(models.CharField(max_length=100), default=list)
     state = models.CharField(max_length=16, choices=WorkerState.choices, default=WorkerState.ACTIVE)
     started_at = created_field()
     heartbeat_at = created_field()

@@ -27,14 +27,20 @@ runs.workspace_id = %(workspace)s AND (%(user)s::text IS NULL OR EXISTS (
 """
 
 
+_WHOLE = f"""
+SELECT {RUN_COLUMNS}, p.input, p.output, {_STEPS} FROM runs JOIN run_payloads p ON p.run_id = runs.id
+WHERE runs.id = %(run)s AND {_VISIBLE}
+"""  # noqa: S608 - constants of this module
+
+_STATE = f"""
+SELECT id, session_id, number, status, last_seq FROM runs WHERE id = %(run)s AND {_VISIBLE}
+"""  # noqa: S608
+
+
 @operation()
 def get_run(identity: Identity, run_id: UUID) -> Operation[Row]:
     """The whole run: its row, `input`, `output` and `steps`. Raises NotFound."""
-    rows = yield Query(
-        f"SELECT {RUN_COLUMNS}, p.input, p.output, {_STEPS} FROM runs JOIN run_payloads p ON p.run_id = runs.id "
-        f"WHERE runs.id = %(run)s AND {_VISIBLE}",  # noqa: S608 - constants of this module
-        {"run": run_id, "workspace": identity.workspace_id, "user": identity.user_id},
-    )
+    rows = yield Query(_WHOLE, {"run": run_id, "workspace": identity.workspace_id, "user": identity.user_id})
     if not rows:
         raise NotFound("There is no such run.")
     return rows[0]
@@ -43,10 +49,7 @@ def get_run(identity: Identity, run_id: UUID) -> Operation[Row]:
 @operation()
 def get_run_state(identity: Identity, run_id: UUID) -> Operation[Row]:
     """What a stream must know of a run: id, session_id, number, status, last_seq. Raises NotFound."""
-    rows = yield Query(
-        f"SELECT id, session_id, number, status, last_seq FROM runs WHERE id = %(run)s AND {_VISIBLE}",  # noqa: S608
-        {"run": run_id, "workspace": identity.workspace_id, "user": identity.user_id},
-    )
+    rows = yield Query(_STATE, {"run": run_id, "workspace": identity.workspace_id, "user": identity.user_id})
     if not rows:
         raise NotFound("There is no such run.")
     return rows[0]

@@ -162,7 +162,8 @@ def cancel_run(identity: Identity, run_id: UUID) -> Operation[str]:
 _END = """
 WITH ended AS (
     UPDATE runs r SET status = %(status)s, error = %(error)s, finished_at = clock_timestamp(), ready = false,
-        lease_owner = NULL, next_attempt_at = NULL, last_seq = r.last_seq + 1, number = coalesce(r.number, s.run_count + 1)
+        lease_owner = NULL, next_attempt_at = NULL, last_seq = r.last_seq + 1,
+        number = coalesce(r.number, s.run_count + 1)
     FROM sessions s
     WHERE r.id = ANY(%(runs)s) AND s.id = r.session_id AND r.status = ANY(%(sources)s)
     RETURNING r.*

@@ -1,7 +1,6 @@
 """The sessions' HTTP API. Closing a session and reading its state concern its runs: `runs.api` adds them."""
 
 from typing import Any
-from uuid import UUID
 
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
@@ -9,10 +8,11 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from accounts.identity import Identity
+from accounts.permissions import identity_of
 from assistants.models import Assistant
 from assistants.serializers import BodyForm
-from core.errors import Invalid, NotFound
-from core.ids import parse_id
+from core.errors import Invalid
+from core.ids import path_id
 from core.openapi import list_parameters, listed
 from core.pagination import Filter, Listing, ListQuery, choices, identifier, paginate, read_no_query, text
 from core.validation import validate
@@ -30,14 +30,6 @@ MESSAGES = Listing({"seq": ("seq",)}, "seq")
 CHECKPOINTS = Listing({"step": ("step",)}, "-step")
 
 
-def id_in(path: str, name: str) -> UUID:
-    """The id of a `name` in a path; a malformed one is as unknown as any other."""
-    found = parse_id(path)
-    if found is None:
-        raise NotFound(f"There is no such {name}.")
-    return found
-
-
 def refuse_unknown_assistant(identity: Identity, query: ListQuery) -> None:
     """Raise `Invalid` for a filter that names an assistant which the caller's workspace does not have."""
     wanted = query.filters.get("assistant_id")
@@ -53,24 +45,24 @@ class SessionViewSet(ViewSet):
     @extend_schema(parameters=list_parameters(SESSIONS), responses=listed(SessionDocument))
     def list(self, request: Request) -> Response:
         query = SESSIONS.read(request.query_params)
-        refuse_unknown_assistant(request.auth, query)
-        return Response(paginate(queries.sessions(request.auth), query, session_document))
+        refuse_unknown_assistant(identity_of(request), query)
+        return Response(paginate(queries.sessions(identity_of(request)), query, session_document))
 
     @extend_schema(responses=SessionDocument)
     def retrieve(self, request: Request, session_id: str) -> Response:
         read_no_query(request.query_params)
-        return Response(session_document(queries.session(request.auth, id_in(session_id, "session"))))
+        return Response(session_document(queries.session(identity_of(request), path_id(session_id))))
 
     @extend_schema(request=ChangeSession, responses=SessionDocument)
     def partial_update(self, request: Request, session_id: str) -> Response:
         read_no_query(request.query_params)
         body = validate(ChangeSession, request.data)
-        changed = services.change_session(request.auth, id_in(session_id, "session"), body).run()
+        changed = services.change_session(identity_of(request), path_id(session_id), body).run()
         return Response(session_document(changed))
 
     def get_serializer(self, *args: Any, **kwargs: Any) -> BodyForm:
         """The browsable API's form: what may be changed."""
-        session = queries.session(self.request.auth, id_in(self.kwargs["session_id"], "session"))
+        session = queries.session(identity_of(self.request), path_id(self.kwargs["session_id"]))
         return BodyForm({name: session[name] for name in ("title", "metadata", "assistant_version")})
 
 
@@ -82,14 +74,14 @@ class AssistantSessions(ViewSet):
     @extend_schema(parameters=list_parameters(SESSIONS_OF_ASSISTANT), responses=listed(SessionDocument))
     def list(self, request: Request, assistant_id: str) -> Response:
         query = SESSIONS_OF_ASSISTANT.read(request.query_params)
-        sessions = queries.sessions_of_assistant(request.auth, id_in(assistant_id, "assistant"))
+        sessions = queries.sessions_of_assistant(identity_of(request), path_id(assistant_id))
         return Response(paginate(sessions, query, session_document))
 
     @extend_schema(request=OpenSession, responses={201: SessionDocument})
     def create(self, request: Request, assistant_id: str) -> Response:
         read_no_query(request.query_params)
         body = validate(OpenSession, request.data)
-        session = services.open_session(request.auth, id_in(assistant_id, "assistant"), body).run()
+        session = services.open_session(identity_of(request), path_id(assistant_id), body).run()
         return Response(session_document(session), 201, headers={"Location": f"/sessions/{session['id']}"})
 
     def get_serializer(self, *args: Any, **kwargs: Any) -> BodyForm:
@@ -105,20 +97,20 @@ class SessionHistory(ViewSet):
     @extend_schema(parameters=list_parameters(MESSAGES), responses=listed(MessageDocument))
     def messages(self, request: Request, session_id: str) -> Response:
         query = MESSAGES.read(request.query_params)
-        messages = queries.messages(request.auth, id_in(session_id, "session"))
+        messages = queries.messages(identity_of(request), path_id(session_id))
         return Response(paginate(messages, query, message_document))
 
     @extend_schema(parameters=list_parameters(CHECKPOINTS), responses=listed(CheckpointDocument))
     def checkpoints(self, request: Request, session_id: str) -> Response:
         query = CHECKPOINTS.read(request.query_params)
-        checkpoints = queries.checkpoints(request.auth, id_in(session_id, "session"))
+        checkpoints = queries.checkpoints(identity_of(request), path_id(session_id))
         return Response(paginate(checkpoints, query, checkpoint_document))
 
     @extend_schema(responses=CheckpointDetailDocument)
     def checkpoint(self, request: Request, session_id: str, checkpoint_id: str) -> Response:
         read_no_query(request.query_params)
-        wanted = id_in(checkpoint_id, "checkpoint")
-        row = queries.checkpoint(request.auth, id_in(session_id, "session"), wanted)
+        wanted = path_id(checkpoint_id)
+        row = queries.checkpoint(identity_of(request), path_id(session_id), wanted)
         messages = queries.messages_of(row["session_id"]).filter(seq__lte=row["message_count"])
         state = {
             "messages": [message_document(message) for message in messages],

@@ -4,16 +4,18 @@ Lists are query sets of plain rows, as `sessions.documents` takes them, and leav
 and workers read.
 """
 
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 
 from accounts.identity import Identity
 from assistants.models import Assistant
 from core.db import Operation, Query, Row, operation
 from core.errors import NotFound
 from sessions.models import Checkpoint, Message, Session
+
+M = TypeVar("M", bound=Model)
 
 SESSION_COLUMNS = (
     "id",
@@ -47,6 +49,12 @@ CHECKPOINT_COLUMNS = (
 )
 
 
+def rows_of(queryset: QuerySet[M], *columns: str) -> QuerySet[M, Row]:
+    """The query set's rows as dicts of these columns, of all without."""
+    rows: QuerySet[M, Any] = queryset.values(*columns)
+    return rows
+
+
 def visible_sessions(identity: Identity) -> QuerySet[Session]:
     """The sessions that the caller may see."""
     rows = Session.objects.filter(workspace_id=identity.workspace_id)
@@ -55,7 +63,7 @@ def visible_sessions(identity: Identity) -> QuerySet[Session]:
 
 def sessions(identity: Identity) -> QuerySet[Session, Row]:
     """The rows of those sessions."""
-    return visible_sessions(identity).values(*SESSION_COLUMNS)
+    return rows_of(visible_sessions(identity), *SESSION_COLUMNS)
 
 
 def sessions_of_assistant(identity: Identity, assistant_id: UUID) -> QuerySet[Session, Row]:
@@ -72,8 +80,8 @@ def session(identity: Identity, session_id: UUID) -> Row:
 
 def session_state(identity: Identity, session_id: UUID) -> Row:
     """What the session stands at: `state`, `context`, `head_run_id`, `checkpoint_id`. Raises NotFound."""
-    rows = visible_sessions(identity).filter(id=session_id)
-    return _found(rows.values("id", "state", "context", "head_run_id", "checkpoint_id").first())
+    wanted = visible_sessions(identity).filter(id=session_id)
+    return _found(rows_of(wanted, "id", "state", "context", "head_run_id", "checkpoint_id").first())
 
 
 def messages(identity: Identity, session_id: UUID) -> QuerySet[Message, Row]:
@@ -84,14 +92,13 @@ def messages(identity: Identity, session_id: UUID) -> QuerySet[Message, Row]:
 
 def messages_of(session_id: UUID) -> QuerySet[Message, Row]:
     """The messages of a session that the caller may see."""
-    return Message.objects.filter(session_id=session_id).order_by("seq").values()
+    return rows_of(Message.objects.filter(session_id=session_id).order_by("seq"))
 
 
 def checkpoints(identity: Identity, session_id: UUID) -> QuerySet[Checkpoint, Row]:
     """The session's checkpoints, the latest first; raises NotFound."""
     require_session(identity, session_id).run()
-    rows = Checkpoint.objects.filter(session_id=session_id)
-    return rows.order_by("-step").values(*CHECKPOINT_COLUMNS)
+    return rows_of(Checkpoint.objects.filter(session_id=session_id).order_by("-step"), *CHECKPOINT_COLUMNS)
 
 
 def checkpoint(identity: Identity, session_id: UUID, checkpoint_id: UUID) -> Row:

@@ -31,9 +31,6 @@ class RunnerStep(bootsteps.StartStopStep):
         return settings.RUNNER_SLOTS > 0
 
     def start(self, worker: Any) -> None:
-        conf = worker.app.conf
-        self._labels = list(conf.get("agent_worker_labels") or ())
-        self._types = list(conf.get("agent_worker_types") or ())
         self._thread = threading.Thread(target=self._run, name="runner", daemon=True)
         self._thread.start()
 
@@ -60,7 +57,7 @@ class RunnerStep(bootsteps.StartStopStep):
         self._loop = asyncio.get_running_loop()
         # Blocking tools: each slot may have one, and the usual default is a handful for all.
         self._loop.set_default_executor(ThreadPoolExecutor(settings.RUNNER_SLOTS + SPARE_THREADS, "tool"))
-        runner = Runner(slots=settings.RUNNER_SLOTS, labels=self._labels, types=self._types)
+        runner = Runner(slots=settings.RUNNER_SLOTS)
         RunnerStep.current = runner
         await runner.run()
         await close_connections()

@@ -32,7 +32,8 @@ ACTIVITY_AFTER = {
 class StepCommit:
     """One step's rows, ready to be written; `status` moves the run on, None leaves it running.
 
-    `run` holds the run's new totals and `base_seq`, its last event before the step; `retry_in_s` (seconds) is for a run that goes back to pending.
+    `run` holds the run's new totals and `base_seq`, its last event before the step; `retry_in_s` (seconds)
+    is for a run that goes back to pending.
     """
 
     run_id: str

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from core.db import Row
 from core.ids import new_id
-from runs.lifecycle import Status
+from runs.worker.commit import StepCommit
 from runs.worker.committer import Committer
 from runs.worker.conversation import Conversation
 from runs.worker.journal import Journal
@@ -55,8 +55,8 @@ class Execution:
         self._stop: Outcome | None = Cancelled() if claim["cancel_requested_at"] else None
         self._in_flight: asyncio.Task[Step] | None = None
 
-    async def carry_out(self) -> Status:
-        """Step until the run ends, is handed back or waits; gives the status that the last commit set.
+    async def carry_out(self) -> StepCommit:
+        """Step until the run ends, is handed back or waits; gives the last commit, which says which.
 
         Raises LeaseLost when another worker has taken the run over.
         """
@@ -68,7 +68,7 @@ class Execution:
             cancel_asked = await self._committer.submit(commit)
             self._journal.commit()
             if commit.status is not None:
-                return commit.status
+                return commit
             if cancel_asked:
                 self._stop = Cancelled()
 

@@ -11,7 +11,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 BEAT_S = 1.0
 
 _REGISTER = """
-INSERT INTO workers (id, host, pid, lock_key, slots, labels, types, state, lease_expires_at)
-VALUES (%(id)s, %(host)s, %(pid)s, %(lock_key)s, %(slots)s, %(labels)s, %(types)s, 'active',
+INSERT INTO workers (id, host, pid, lock_key, slots, state, lease_expires_at)
+VALUES (%(id)s, %(host)s, %(pid)s, %(lock_key)s, %(slots)s, 'active',
     clock_timestamp() + make_interval(secs => %(lease_s)s))
 """
 
@@ -45,13 +45,11 @@ WHERE id = %(id)s AND state <> 'lost' RETURNING clock_timestamp() AS now
 class Presence:
     """Registers this process as a worker and keeps it alive until `stop()`.
 
-    `on_beat` hears the database's time, and the monotonic clock's at that moment, with each heartbeat; `on_lost` is called once, from the heartbeat's thread,
-    when others have declared this worker lost.
+    `on_beat` hears the database's time, and the monotonic clock's at that moment, with each heartbeat; `on_lost` is
+    called once when others have declared this worker lost. Both are called from the heartbeat's thread.
     """
 
     slots: int
-    labels: Sequence[str]
-    types: Sequence[str]
     on_beat: Callable[[datetime, float], None]
     on_lost: Callable[[], None]
     id: UUID = field(default_factory=new_id)
@@ -75,8 +73,6 @@ class Presence:
                 "pid": os.getpid(),
                 "lock_key": self._lock_key,
                 "slots": self.slots,
-                "labels": list(self.labels),
-                "types": list(self.types),
                 "lease_s": settings.RUNNER_LEASE_S,
             },
         )

@@ -5,7 +5,6 @@ Doorbells, finished runs and a slow poll wake it; it claims as many runs as it h
 
 import asyncio
 import logging
-from collections.abc import Sequence
 from uuid import UUID
 
 import psycopg
@@ -40,9 +39,8 @@ OUTAGE_PAUSE_S = 0.5
 class Runner:
     """Everything a worker process does with runs. Made and used inside one event loop."""
 
-    def __init__(self, *, slots: int, labels: Sequence[str] = (), types: Sequence[str] = ()):
+    def __init__(self, *, slots: int):
         self.slots = slots
-        self._labels, self._types = labels, types
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -96,8 +94,6 @@ class Runner:
         self._stopping = asyncio.Event()
         self._presence = Presence(
             slots=self.slots,
-            labels=self._labels,
-            types=self._types,
             on_beat=self._clock.set,
             on_lost=self._declared_lost,
         )
@@ -195,7 +191,7 @@ class Runner:
     async def _carry_out(self, execution: Execution) -> None:
         saturated = self._free_slots <= 0
         try:
-            status = await execution.carry_out()
+            last = await execution.carry_out()
         except LeaseLost:
             log.warning("run %s was taken over; what this worker still had is dropped", execution.run_id)
         except Exception as error:
@@ -204,8 +200,9 @@ class Runner:
             await give_up(UUID(execution.run_id), self._presence.id, f"{type(error).__name__}: {error}").arun()
         else:
             self._conversations.keep(execution.conversation)
-            if status == Status.PENDING:
-                self._wake.set()
+            if last.status == Status.PENDING:
+                # Its next attempt; a worker that is elsewhere by then finds it by its poll.
+                self._loop.call_later(last.retry_in_s or 0, self._wake.set)
         finally:
             del self._executions[execution.run_id]
             self._presence.used = len(self._executions)

@@ -1,0 +1,106 @@
+"""Sessions for operators. They are looked at here; what closes one concerns its runs: `runs.admin`."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin
+
+from assistants.admin import pretty
+from core.admin import ReadOnlyAdmin, ReadOnlyInline
+from core.ids import parse_id
+from sessions.models import Checkpoint, Message, Session
+
+ROWS_PER_PAGE = 20
+
+
+class FoundById(ModelAdmin):
+    """A list that is searched by whole ids; in any other way it would be read from end to end."""
+
+    found_by: tuple[str, ...] = ("id", "session_id")
+    search_fields = ("id",)
+    search_help_text = "A whole id: its own, or of what it belongs to."
+    # A UUIDv7 sorts by time, and its index is there.
+    ordering = ("-id",)
+    sortable_by = ()
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        if not search_term.strip():
+            return queryset, False
+        wanted = parse_id(search_term.strip().lower())
+        if wanted is None:
+            return queryset.none(), False
+        found = Q()
+        for name in self.found_by:
+            found |= Q(**{name: wanted})
+        return queryset.filter(found), False
+
+
+class MessageInline(ReadOnlyInline):
+    model = Message
+    per_page = ROWS_PER_PAGE
+    fields = readonly_fields = ("seq", "role", "content", "run_id", "created_at")
+
+
+class CheckpointInline(ReadOnlyInline):
+    model = Checkpoint
+    per_page = ROWS_PER_PAGE
+    fk_name = "session"
+    fields = readonly_fields = ("step", "source", "message_count", "changes", "run_id", "created_at")
+
+
+class SessionAdmin(FoundById, ReadOnlyAdmin):
+    """Registered by `runs.admin`, which adds how to close one."""
+
+    found_by = ("id", "assistant_id", "head_run_id")
+    list_display = ("id", "title", "assistant", "user_id", "status", "activity", "message_count", "last_activity_at")
+    list_filter = ("status", "activity", "workspace")
+    list_select_related = ("assistant",)
+    inlines = (MessageInline, CheckpointInline)
+    fields = (
+        "id",
+        "workspace",
+        "assistant",
+        "assistant_version",
+        "agent_id",
+        "user_id",
+        "title",
+        "status",
+        "activity",
+        "message_count",
+        "head_run_id",
+        "checkpoint_id",
+        "metadata",
+        "context",
+        "values",
+        "created_at",
+        "last_activity_at",
+        "expires_at",
+        "closed_at",
+    )
+    readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Session]:
+        rows: QuerySet[Session] = super().get_queryset(request).defer("state")
+        return rows
+
+    @admin.display(description="state")
+    def values(self, session: Session) -> str:
+        return pretty(session.state)
+
+
+@admin.register(Message)
+class MessageAdmin(FoundById, ReadOnlyAdmin):
+    found_by = ("id", "session_id")
+    list_display = ("id", "session_id", "seq", "role", "run_id", "created_at")
+    list_filter = ("role",)
+
+
+@admin.register(Checkpoint)
+class CheckpointAdmin(FoundById, ReadOnlyAdmin):
+    found_by = ("id", "session_id")
+    list_display = ("id", "session_id", "step", "source", "message_count", "run_id", "created_at")
+    list_filter = ("source",)

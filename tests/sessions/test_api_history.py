@@ -1,0 +1,116 @@
+"""What was said, and what each step left."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+from pytest_django import DjangoAssertNumQueries
+
+from core.ids import new_id
+from sessions.models import Checkpoint, Message, Session
+from sessions.serializers import CheckpointDetailDocument, CheckpointDocument, MessageDocument
+from tests.api import Api, assert_refused
+
+MESSAGE_KEYS = "id session_id run_id seq role content tool_calls tool_call_id name metadata created_at"
+CHECKPOINT_KEYS = "id session_id run_id parent_id step source next message_count created_at"
+
+
+@pytest.fixture
+def session(api: Api) -> str:
+    """A session of four messages and three steps, whose state changed on the way."""
+    session = api.session()
+    roles = ["user", "assistant", "user", "assistant"]
+    Message.objects.bulk_create(
+        Message(session_id=session, run_id=new_id(), seq=seq, role=role, content=f"no. {seq}")
+        for seq, role in enumerate(roles, start=1)
+    )
+    first = _checkpoint(session, None, 1, 1, {"todos": ["pack"], "draft": "a"}, [])
+    second = _checkpoint(session, first, 2, 2, {"todos": ["pack", "go"]}, ["draft"])
+    last = _checkpoint(session, second, 3, 4, {"mood": "good"}, [])
+    state = {"todos": ["pack", "go"], "mood": "good"}
+    Session.objects.filter(id=session).update(
+        message_count=4, step=3, checkpoint_id=last, state=state, context={"lang": "de"}
+    )
+    return session
+
+
+def _checkpoint(
+    session: str, parent: UUID | None, step: int, messages: int, changes: dict[str, Any], removed: list[str]
+) -> UUID:
+    made = Checkpoint.objects.create(
+        session_id=session,
+        run_id=new_id(),
+        parent_id=parent,
+        step=step,
+        source="model",
+        message_count=messages,
+        changes=changes,
+        removed=removed,
+    )
+    return made.id
+
+
+def test_messages_come_in_their_order_with_every_key(api: Api, session: str) -> None:
+    messages = api.items(f"/sessions/{session}/messages")
+    assert [message["seq"] for message in messages] == [1, 2, 3, 4]
+    assert " ".join(messages[0]) == MESSAGE_KEYS == " ".join(MessageDocument.model_fields)
+    assert (messages[0]["role"], messages[0]["content"], messages[0]["session_id"]) == ("user", "no. 1", session)
+    assert messages[0]["run_id"]
+
+
+def test_messages_page(api: Api, session: str) -> None:
+    first = api.get(f"/sessions/{session}/messages", limit=3).json()
+    rest = api.get(f"/sessions/{session}/messages", limit=3, cursor=first["next_cursor"]).json()
+    assert (first["total"], [message["seq"] for message in rest["items"]]) == (4, [4])
+
+
+def test_checkpoints_come_newest_first_with_every_key(api: Api, session: str) -> None:
+    checkpoints = api.items(f"/sessions/{session}/checkpoints")
+    assert [checkpoint["step"] for checkpoint in checkpoints] == [3, 2, 1]
+    assert " ".join(checkpoints[0]) == CHECKPOINT_KEYS == " ".join(CheckpointDocument.model_fields)
+    assert checkpoints[0]["parent_id"] == checkpoints[1]["id"]
+
+
+def test_a_checkpoint_shows_the_state_of_its_moment(api: Api, session: str) -> None:
+    last, second, first = (checkpoint["id"] for checkpoint in api.items(f"/sessions/{session}/checkpoints"))
+    shown = api.get(f"/sessions/{session}/checkpoints/{second}").json()
+    assert " ".join(shown) == f"{CHECKPOINT_KEYS} state" == " ".join(CheckpointDetailDocument.model_fields)
+    assert [message["seq"] for message in shown["state"]["messages"]] == [1, 2]
+    assert shown["state"]["values"] == {"todos": ["pack", "go"]}
+    values = {
+        name: api.get(f"/sessions/{session}/checkpoints/{name}").json()["state"]["values"] for name in (first, last)
+    }
+    assert values[first] == {"todos": ["pack"], "draft": "a"}
+    assert values[last] == {"todos": ["pack", "go"], "mood": "good"}
+
+
+def test_a_checkpoint_of_another_session_is_unknown(api: Api, session: str) -> None:
+    checkpoint = api.items(f"/sessions/{session}/checkpoints")[0]["id"]
+    assert_refused(api.get(f"/sessions/{api.session()}/checkpoints/{checkpoint}"), 404, "not_found")
+
+
+def test_the_state_is_the_last_checkpoints(api: Api, session: str) -> None:
+    state = api.get(f"/sessions/{session}/state").json()
+    assert set(state) == {"messages", "todos", "metadata", "interrupt", "checkpoint_id"}
+    assert [message["seq"] for message in state["messages"]] == [1, 2, 3, 4]
+    assert (state["todos"], state["metadata"], state["interrupt"]) == (["pack", "go"], {"lang": "de"}, None)
+    assert state["checkpoint_id"] == api.items(f"/sessions/{session}/checkpoints")[0]["id"]
+
+
+def test_a_new_sessions_state_is_empty(api: Api) -> None:
+    state = api.get(f"/sessions/{api.session()}/state").json()
+    assert state == {"messages": [], "todos": [], "metadata": {}, "interrupt": None, "checkpoint_id": None}
+
+
+def test_a_history_costs_the_same_at_any_length(
+    api: Api, session: str, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    for path in ("messages", "checkpoints"):
+        with django_assert_num_queries(2) as asked:
+            api.items(f"/sessions/{session}/{path}")
+        assert '"changes"' not in str(asked.captured_queries)
+    with django_assert_num_queries(3):
+        api.items(f"/sessions/{session}/messages", limit=1)
+    checkpoint = api.items(f"/sessions/{session}/checkpoints")[0]["id"]
+    with django_assert_num_queries(4):
+        api.get(f"/sessions/{session}/checkpoints/{checkpoint}")
