@@ -14,7 +14,6 @@ django_app = get_asgi_application()
 from channels.routing import URLRouter  # noqa: E402
 
 from accounts.authentication import authenticate  # noqa: E402
-
 from config import status  # noqa: E402
 from config.env import ENV  # noqa: E402
 from core.asgi import App, Receive, Scope, Send  # noqa: E402

@@ -42,17 +42,13 @@ def _list(name: str, default: str = "") -> list[str]:
 class Environment:
     """Every variable the server reads. Sizes are bytes, durations seconds."""
 
-    data_dir: Path = field(
-        default_factory=lambda: Path(os.environ.get("DATA_DIR") or BASE_DIR / ".data").absolute()
-    )
+    data_dir: Path = field(default_factory=lambda: Path(os.environ.get("DATA_DIR") or BASE_DIR / ".data").absolute())
     host: str = field(default_factory=lambda: os.environ.get("HOST") or "127.0.0.1")
     port: int = field(default_factory=lambda: _integer("PORT", 8000, 1))
     database_url: str = field(default_factory=lambda: os.environ.get("DATABASE_URL", ""))
     database_direct_url: str = field(default_factory=lambda: os.environ.get("DATABASE_DIRECT_URL", ""))
     redis_url: str = field(default_factory=lambda: os.environ.get("REDIS_URL", ""))
-    redis_key_prefix: str = field(
-        default_factory=lambda: os.environ.get("REDIS_KEY_PREFIX") or "agent-server"
-    )
+    redis_key_prefix: str = field(default_factory=lambda: os.environ.get("REDIS_KEY_PREFIX") or "agent-server")
     debug: bool = field(default_factory=lambda: _flag("DEBUG"))
     bootstrap_key: str = field(default_factory=lambda: os.environ.get("AGENT_SERVER_BOOTSTRAP_KEY", ""))
     admin_password: str = field(default_factory=lambda: os.environ.get("AGENT_SERVER_ADMIN_PASSWORD", ""))
@@ -60,15 +56,11 @@ class Environment:
     jobs_per_worker: int = field(default_factory=lambda: _integer("N_JOBS_PER_WORKER", 10))
     url_allowlist: list[str] = field(default_factory=lambda: _list("AGENT_SERVER_URL_ALLOWLIST"))
     secret_env_prefixes: list[str] = field(
-        default_factory=lambda: _list(
-            "AGENT_SERVER_SECRET_ENV_PREFIXES", "OPENAI_,ANTHROPIC_,MCP_,AGENT_SECRET_"
-        )
+        default_factory=lambda: _list("AGENT_SERVER_SECRET_ENV_PREFIXES", "OPENAI_,ANTHROPIC_,MCP_,AGENT_SECRET_")
     )
     secret_hosts: list[str] = field(default_factory=lambda: _list("AGENT_SERVER_SECRET_HOSTS"))
     agent_modules: list[str] = field(default_factory=lambda: _list("AGENT_SERVER_AGENTS"))
-    max_body_bytes: int = field(
-        default_factory=lambda: _integer("HTTP_MAX_REQUEST_BODY_BYTES", 10_485_760, 1)
-    )
+    max_body_bytes: int = field(default_factory=lambda: _integer("HTTP_MAX_REQUEST_BODY_BYTES", 10_485_760, 1))
     grace_period_s: int = field(default_factory=lambda: _integer("BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS", 180))
     log_json: bool = field(default_factory=lambda: _flag("LOG_JSON"))
     log_level: str = field(default_factory=lambda: os.environ.get("LOG_LEVEL", "INFO").upper())

@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 from celery.signals import setup_logging
-from structlog.types import Processor
+from structlog.types import EventDict, Processor, WrappedLogger
 
 from config.env import ENV, BadEnvironment
 
@@ -21,8 +21,11 @@ _SHARED: list[Processor] = [
 ]
 
 
-def configure_logging() -> None:
-    """Send the process's logs to standard output, from `LOG_LEVEL` up. Each role calls it first of all."""
+def configure_logging(role: str) -> None:
+    """Send the process's logs to standard output, from `LOG_LEVEL` up. Each role calls it first of all.
+
+    `role` ("web") is what JSON lines are marked with; the others are read under `serve`, which shows it.
+    """
     level = logging.getLevelNamesMapping().get(ENV.log_level)
     if level is None:
         raise BadEnvironment(f"LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR, not {ENV.log_level!r}.")
@@ -30,7 +33,7 @@ def configure_logging() -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=_SHARED,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering()],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(role)],
         )
     )
     root = logging.getLogger()
@@ -49,9 +52,13 @@ def configure_logging() -> None:
     setup_logging.connect(_leave_as_it_is, weak=False, dispatch_uid="config.logs")
 
 
-def _rendering() -> list[Processor]:
+def _rendering(role: str) -> list[Processor]:
     if ENV.log_json:
-        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+
+        def mark(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+            return {"role": role, **event}
+
+        return [mark, structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     plain = structlog.dev.plain_traceback
     return [structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0, exception_formatter=plain)]
 

@@ -1,5 +1,6 @@
 """Django's settings: composition only. What a deployment may change is read in `config/env.py`."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -29,7 +30,7 @@ def _database(url: str) -> dict[str, Any]:
         "HOST": options.pop("host", None) or parts.hostname or "",
         "PORT": str(port or options.pop("port", "")),
         # One thread serves one request and then ends: connections live in a pool, not in the thread.
-        "OPTIONS": {**options, "pool": {"min_size": 1, "max_size": 20, "timeout": 10}},
+        "OPTIONS": {**options, "pool": {"min_size": 1, "max_size": 20, "timeout": 4}},
     }
 
 
@@ -125,6 +126,8 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 # Read from the packages themselves, so that a start needs no collectstatic; compose runs it for hashes.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
+# WhiteNoise hands Django files to iterate over; under ASGI they are read whole in a thread, which their size allows.
+warnings.filterwarnings("ignore", "StreamingHttpResponse must consume synchronous iterators", Warning)
 
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["core.http.JSONRenderer", "core.http.BrowsableAPIRenderer"],
@@ -189,7 +192,10 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 
-CELERY_BEAT_SCHEDULE = {"sweep": {"task": "runs.sweep", "schedule": 5.0}}
+CELERY_BEAT_SCHEDULE = {
+    "sweep": {"task": "runs.sweep", "schedule": 5.0},
+    "forget_expired": {"task": "accounts.forget_expired", "schedule": 3600.0},
+}
 
 LOGGING_CONFIG = None
 REDIS_KEY_PREFIX = ENV.redis_key_prefix

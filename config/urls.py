@@ -7,7 +7,7 @@ from config import views
 from config.metrics import Metrics
 
 urlpatterns = [
-    path("", views.root),
+    path("", views.root, name="root"),
     path("", include("accounts.urls")),
     path("", include("assistants.urls")),
     path("", include("sessions.urls")),

@@ -13,9 +13,12 @@ class Output:
 
     A terminal that is held, or a pipe that nobody reads, must not stop the children who write through us:
     beyond `_HELD` waiting lines the newest are dropped, and the next that is shown says how many.
+
+    `named`: put a child's name before its lines; not for JSON, which carries it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, named: bool = True) -> None:
+        self._named = named
         self._lines: Queue[str | None] = Queue(_HELD)
         self._dropped = 0
         self._writer = threading.Thread(target=self._write, name="output", daemon=True)
@@ -46,7 +49,7 @@ class Output:
         with pipe:
             for line in pipe:
                 if text := line.decode(errors="replace").rstrip():
-                    self.line(f"{name:<9}| {text}")
+                    self.line(f"{name:<9}| {text}" if self._named else text)
 
     def _write(self) -> None:
         while (text := self._lines.get()) is not None:

@@ -14,6 +14,6 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def handle(self, **_: Any) -> None:
-        configure_logging()
+        configure_logging("beat")
         # No pid file: a stale one would keep it from starting, and a second beat does no harm.
         app.Beat(loglevel=ENV.log_level, quiet=True, schedule=str(ENV.data_dir / "beat-schedule")).run()

@@ -17,8 +17,8 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def handle(self, **_: Any) -> None:
-        configure_logging()
-        output = Output()
+        configure_logging("serve")
+        output = Output(named=not ENV.log_json)
         try:
             Supervisor(ENV, output).run()
         except ServeError as error:

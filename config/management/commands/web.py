@@ -24,7 +24,7 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, default=ENV.port)
 
     def handle(self, *, host: str, port: int, **_: Any) -> None:
-        configure_logging()
+        configure_logging("web")
         raise_open_files_limit()
         uvicorn.run(
             "config.asgi:application",

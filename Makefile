@@ -1,0 +1,41 @@
+# Needs Python 3.11 or newer and make; everything else is made here.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test lint bench lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+# One command that exec replaces: make passes SIGTERM on to that alone.
+serve: $(VENV)/.complete ## Run everything: PostgreSQL, Redis, web, workers, beat
+	@exec $(BIN)/python manage.py serve
+
+test: $(VENV)/.complete ## Run the tests (ARGS="-k engines" passes options to pytest)
+	@exec $(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.complete ## Check style, types, import order and migrations
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python manage.py makemigrations --check --dry-run
+
+bench: $(VENV)/.complete ## Measure (figures go to bench.json)
+	@exec $(BIN)/python -m benchmarks $(ARGS)
+
+lock: ## Choose versions anew, as pyproject.toml allows (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--quiet --upgrade --extra dev pyproject.toml -o requirements.lock
+
+clean: ## Remove the virtual environment and caches; the data stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+$(VENV)/.complete: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "agent-server: $(PYTHON) must be Python 3.11 or newer. Install it, or: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@exec $(PYTHON) config/serve/environment.py $(VENV) requirements.lock

@@ -1,0 +1,57 @@
+"""What every test may use: real PostgreSQL and Redis, and a whole server.
+
+The engines start when this file is read, because Django's settings want their addresses: hence no
+DJANGO_SETTINGS_MODULE in `pyproject.toml`, which would have the settings read before.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import django
+import pytest
+
+from tests.servers import Engines, Server
+
+_engines = Engines()
+_engines.start()
+os.environ.update(
+    DJANGO_SETTINGS_MODULE="config.settings",
+    DATA_DIR=str(_engines.data.path),
+    DATABASE_URL=_engines.postgres.url,
+    DATABASE_DIRECT_URL=_engines.postgres.url,
+    REDIS_URL=_engines.redis.url,
+    SECRET_KEY="only-for-tests",
+)
+django.setup()
+
+# Imported once Django is set up.
+pytest_plugins = ["tests.api"]
+
+
+def pytest_unconfigure() -> None:
+    _engines.stop()
+
+
+@pytest.fixture(scope="session")
+def engines() -> Engines:
+    return _engines
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> None:
+    """Let the async pool, which opens its own connections, find the test database too."""
+    from django.conf import settings
+
+    name = settings.DATABASES["default"]["NAME"]
+    settings.DATABASE_URL = urlunsplit(urlsplit(settings.DATABASE_URL)._replace(path=f"/{name}"))
+    settings.DATABASE_DIRECT_URL = settings.DATABASE_URL
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """A running server that all tests share: leave it as you would like to find it."""
+    with tempfile.TemporaryDirectory(prefix="agent-server-") as folder, Server(Path(folder)) as running:
+        yield running

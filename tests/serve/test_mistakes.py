@@ -1,0 +1,100 @@
+"""What a person can get wrong costs one line that says what to do."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from config.serve.data_dir import DataDir
+from tests.servers import ROOT, Engines, free_port
+
+
+def serve(data_dir: Path, **settings: str) -> list[str]:
+    """The lines of a `manage.py serve` that has to refuse."""
+    inherited = {name: value for name, value in os.environ.items() if "_URL" not in name}
+    env = {**inherited, "DATA_DIR": str(data_dir), "PORT": str(free_port()), **settings}
+    done = subprocess.run(
+        [sys.executable, "manage.py", "serve"], cwd=ROOT, env=env, capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == 1
+    return done.stderr.strip().splitlines()
+
+
+def test_a_port_in_use(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        [line] = serve(tmp_path, PORT=str(port))
+    assert f"Cannot listen on 127.0.0.1:{port} (Address already in use)" in line
+    assert f"PORT={port + 1}" in line
+
+
+def test_a_port_that_is_no_number(tmp_path: Path) -> None:
+    assert serve(tmp_path, PORT="http") == ["PORT must be a whole number, not 'http'."]
+
+
+def test_a_host_that_is_not_ours(tmp_path: Path) -> None:
+    [line] = serve(tmp_path, HOST="203.0.113.7")
+    assert "Cannot listen on 203.0.113.7" in line
+
+
+@pytest.mark.parametrize("settings", [{}, {"SECRET_KEY": ""}])
+def test_a_data_folder_that_cannot_be_written(settings: dict[str, str]) -> None:
+    [line] = serve(Path("/proc/agent-server"), **settings)
+    assert "/proc/agent-server" in line
+    assert "Set DATA_DIR to a folder of your own" in line
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("mysql://127.0.0.1/x", "must start with postgresql://"),
+        ("postgresql://127.0.0.1:notaport/x", "DATABASE_URL"),
+        ("postgresql://user:secret@127.0.0.1:1/x", "Connection refused"),
+        ("postgresql://127.0.0.1:1/x?nosuchoption=1", "nosuchoption"),
+    ],
+)
+def test_a_database_url_that_leads_nowhere(tmp_path: Path, url: str, reason: str) -> None:
+    [line] = serve(tmp_path, DATABASE_URL=url)
+    assert "DATABASE_URL" in line
+    assert reason in line
+    assert "secret" not in line
+
+
+def test_a_database_that_refuses_us(tmp_path: Path, engines: Engines) -> None:
+    [line] = serve(tmp_path, DATABASE_URL=engines.postgres.url.replace("postgres@", "stranger@"))
+    assert 'role "stranger" does not exist' in line
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1", "redis://127.0.0.1:1", "redis://:secret@127.0.0.1:1/x"])
+def test_a_redis_url_that_leads_nowhere(tmp_path: Path, engines: Engines, url: str) -> None:
+    [line] = serve(tmp_path, DATABASE_URL=engines.postgres.url, REDIS_URL=url)
+    assert "REDIS_URL" in line
+    assert "secret" not in line
+
+
+def test_a_redis_that_wants_another_password(tmp_path: Path, engines: Engines) -> None:
+    url = f"redis://:wrong-one@127.0.0.1:{engines.redis.port}"
+    [line] = serve(tmp_path, DATABASE_URL=engines.postgres.url, REDIS_URL=url)
+    assert "invalid username-password pair" in line
+    assert "wrong-one" not in line
+
+
+@pytest.mark.parametrize("key", ["too-short", "x" * 129, "with a space and more letters"])
+def test_a_bootstrap_key_that_no_request_could_carry(tmp_path: Path, key: str) -> None:
+    [line] = serve(tmp_path, AGENT_SERVER_BOOTSTRAP_KEY=key)
+    assert "AGENT_SERVER_BOOTSTRAP_KEY must be 20 to 128 characters" in line
+
+
+def test_a_log_level_that_does_not_exist(tmp_path: Path) -> None:
+    assert serve(tmp_path, LOG_LEVEL="LOUD")[-1].startswith("LOG_LEVEL must be")
+
+
+def test_a_second_serve_on_the_same_data(tmp_path: Path) -> None:
+    data = DataDir(tmp_path)
+    data.create()
+    with data.locked():
+        [line] = serve(tmp_path)
+    assert f"Another serve (process {os.getpid()}) is using {tmp_path}" in line
