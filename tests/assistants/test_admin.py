@@ -12,7 +12,7 @@ from accounts.models import User
 from assistants import services
 from assistants.models import Assistant
 
-pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.assistants.urls")]
+pytestmark = pytest.mark.django_db
 LIST = "/admin/assistants/assistant/"
 Body = dict[str, Any]
 

@@ -15,7 +15,7 @@ from assistants.config import AssistantConfig
 from assistants.models import Assistant, AssistantTag
 from core.ids import new_id
 
-pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.assistants.urls")]
+pytestmark = pytest.mark.django_db
 Body = dict[str, Any]
 
 KNOWN_BY_THE_SERVER = {
