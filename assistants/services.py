@@ -72,7 +72,8 @@ def update_assistant(identity: Identity, assistant_id: UUID, body: Any, if_match
             assistant.version = _last_number(assistant) + 1
             _store(assistant, config, checks, _now())
             _add_version(identity, assistant, config, assistant.version, options.change_note)
-    return queries.assistant(identity, assistant_id)
+        # Read under the lock: the answer shows the version that this call made.
+        return queries.assistant(identity, assistant_id)
 
 
 def activate_assistant(identity: Identity, assistant_id: UUID) -> Assistant:

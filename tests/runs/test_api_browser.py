@@ -17,7 +17,7 @@ PAGE = {"headers": {"accept": "text/html"}}
 @pytest.fixture
 def person(api: Api) -> User:
     person = User.objects.create_user("ann", password="a long password")
-    Membership.objects.create(workspace=api.workspace, user=person, role=Role.MEMBER)
+    Membership.objects.create(workspace=api.workspace, user=person, role=Role.EDITOR)
     return person
 
 
