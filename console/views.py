@@ -1,0 +1,150 @@
+"""The chat's pages and the few things that they fetch."""
+
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.shortcuts import redirect, render
+from django.urls import get_script_prefix, reverse
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from accounts.identity import EVERYTHING, Identity
+from console import queries
+from console.access import page
+from console.history import read_page
+from console.services import start_conversation
+from core.errors import Invalid
+from core.ids import new_id, parse_id
+from core.validation import validate
+from runs.events import event_document, parse_event_id
+from runs.queries import events_of_session
+from sessions.bodies import ChangeSession
+from sessions.services import change_session
+
+EVENTS_AT_ONCE = 500
+
+
+def home(request: HttpRequest) -> HttpResponseRedirect:
+    return redirect("console:chat")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@page
+def chat(request: HttpRequest, identity: Identity) -> HttpResponse:
+    """An empty conversation; posting its first message starts it."""
+    if request.method == "POST":
+        return _start(request, identity)
+    assistants = queries.active_assistants(identity).run()
+    context = {
+        "assistants": assistants,
+        "chosen": request.GET.get("assistant", ""),
+        "run_id": new_id(),
+        "may_talk": identity.allows("sessions:write") and identity.allows("runs:write"),
+    }
+    return render(request, "console/chat/new.html", {**context, **_around(request, identity)})
+
+
+def _start(request: HttpRequest, identity: Identity) -> HttpResponse:
+    message = request.POST.get("message", "")
+    if not message.strip():
+        raise Invalid.at("message", message="Write something first.")
+    assistant_id, run_id = _posted_id(request, "assistant"), _posted_id(request, "run")
+    session_id = start_conversation(identity, _owner(request), assistant_id, message, run_id)
+    return JsonResponse({"address": reverse("console:conversation", args=[session_id])}, status=201)
+
+
+def _posted_id(request: HttpRequest, name: str) -> UUID:
+    value = parse_id(request.POST.get(name, ""))
+    if value is None:
+        raise Invalid.at(name, message="An id is missing; reload the page.")
+    return value
+
+
+@require_GET
+@page
+def conversation(request: HttpRequest, identity: Identity, session_id: UUID) -> HttpResponse:
+    """A conversation with its newest messages and everything that is under way."""
+    session = queries.conversation(identity, session_id).run()
+    context = {
+        "session": session,
+        "page": read_page(session),
+        "after": f"{session['number']}-{session['last_seq']}",
+        "socket": f"{get_script_prefix()}ws/sessions/{session_id}",
+        "may_talk": identity.allows("runs:write") and session["status"] == "active",
+    }
+    return render(request, "console/chat/conversation.html", {**context, **_around(request, identity, session)})
+
+
+@require_GET
+@page
+def earlier(request: HttpRequest, identity: Identity, session_id: UUID) -> HttpResponse:
+    """The messages before `?before=`, as HTML to put above what is there."""
+    before = request.GET.get("before", "")
+    if not (before.isascii() and before.isdigit() and len(before) < 10):
+        raise Invalid.at("query", "before", message="A message's number.")
+    session = queries.conversation(identity, session_id).run()
+    stretch = read_page(session, int(before))
+    return render(request, "console/chat/_stretch.html", {"session": session, "page": stretch})
+
+
+@require_GET
+@page
+def events(request: HttpRequest, identity: Identity, session_id: UUID) -> HttpResponse:
+    """Committed events after `?after=`: what a page reads every few seconds where no websocket gets through."""
+    number, seq = parse_event_id(request.GET.get("after", ""), "after")
+    session = queries.conversation(identity, session_id).run()
+    rows = events_of_session(session["id"], number, seq, EVENTS_AT_ONCE).run()
+    return JsonResponse({"events": [event_document(row) for row in rows]})
+
+
+@require_GET
+@page
+def tool_call(request: HttpRequest, identity: Identity, session_id: UUID, run_id: UUID, call_id: str) -> HttpResponse:
+    """One tool call's arguments and result, fetched when its line is opened."""
+    session = queries.conversation(identity, session_id).run()
+    call = queries.tool_call(session["id"], run_id, call_id).run()
+    return JsonResponse({name: call.get(name) for name in ("args", "status", "result", "error")})
+
+
+@require_POST
+@page
+def rename(request: HttpRequest, identity: Identity, session_id: UUID) -> HttpResponse:
+    identity.require("sessions:write")
+    title = request.POST.get("title", "").strip()
+    if not title:
+        raise Invalid.at("title", message="A conversation needs a name.")
+    change_session(identity, session_id, validate(ChangeSession, {"title": title})).run()
+    return redirect("console:conversation", session_id)
+
+
+@require_GET
+@page
+def sidebar(request: HttpRequest, identity: Identity) -> HttpResponse:
+    """The list of conversations as HTML; `?current=` is the one that is open."""
+    current = parse_id(request.GET.get("current", ""))
+    context = {"conversations": queries.conversations(identity, _owner(request)).run(), "current": current}
+    return render(request, "console/chat/_conversations.html", context)
+
+
+@require_GET
+@page
+def status(request: HttpRequest, identity: Identity) -> HttpResponse:
+    """Whether messages will be answered at all."""
+    return JsonResponse({"worker": queries.worker_is_running().run()})
+
+
+def _around(request: HttpRequest, identity: Identity, session: Any = None) -> dict[str, Any]:
+    """What every page of the chat has beside the conversation."""
+    return {
+        "workspace": queries.workspace_name(identity).run(),
+        "conversations": queries.conversations(identity, _owner(request)).run(),
+        "current": session["id"] if session else None,
+        "worker_is_running": queries.worker_is_running().run(),
+        "sees_admin": EVERYTHING in identity.scopes and getattr(request.user, "is_staff", False),
+        "api_root": get_script_prefix(),
+    }
+
+
+def _owner(request: HttpRequest) -> str:
+    """Whose conversations the login has and starts: a session's `user_id` is the username."""
+    return request.user.get_username()
