@@ -156,7 +156,9 @@ class SessionConsumer(AsyncWebsocketConsumer):
                         await self._tell({"topic": topic, **event.frame})
 
     async def _tell(self, document: dict[str, Any]) -> None:
-        await self.send(text_data=dump_json(document).decode())
+        # A client that has left is no failure; `disconnect` follows.
+        with suppress(OSError):
+            await self.send(text_data=dump_json(document).decode())
 
     @property
     def _request_id(self) -> str:

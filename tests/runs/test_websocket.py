@@ -85,6 +85,20 @@ def test_a_running_answer_can_be_stopped(server: Server) -> None:
     assert end["data"]["status"] == "cancelled"
 
 
+def test_cancelling_a_queued_run_does_not_cut_the_answer_before_it(server: Server) -> None:
+    text = " ".join(f"word{i}" for i in range(30))
+    session = scripted(server, [{"text": text, "delay_ms": 40}])
+    with socket_to(server, session) as socket:
+        tell(socket, action="send", ref="1", input={"message": "first"})
+        hear(socket, "token")
+        tell(socket, action="send", ref="2", input={"message": "second"})
+        queued = hear(socket, "2")[-1]["data"]["id"]
+        tell(socket, action="cancel", ref="3", run_id=queued)
+        first, second = hear(socket, "end"), hear(socket, "end")
+    assert first[-1]["data"]["output"]["text"] == text
+    assert (second[-1]["run_id"], second[-1]["data"]["status"]) == (queued, "cancelled")
+
+
 def test_a_ping_is_answered_and_a_bad_command_gets_the_error_body(server: Server, echo_session: str) -> None:
     with socket_to(server, echo_session) as socket:
         tell(socket, action="ping", ref="p")
