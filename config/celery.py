@@ -9,5 +9,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 app = Celery("agent_server")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
-# By name: the models it needs are not loaded yet.
+# By name: the models they need are not loaded yet.
 app.steps["worker"].add("runs.worker.bootstep:RunnerStep")
+app.steps["consumer"].add("runs.worker.bootstep:DoorbellStep")

@@ -1,7 +1,7 @@
-"""The doorbell: after a commit, a Celery message wakes a worker.
+"""The doorbell: after a commit, a message over Celery's broker wakes a worker.
 
-It is coalesced by a flag in Redis: one message is on its way at most, because one message wakes a worker for all
-pending runs. Lost or doubled it does no harm: every worker looks at the table by itself, too.
+It is coalesced by its own queue: while a message waits there nobody adds another, because the worker that takes it
+claims all that was committed before. Lost or doubled it does no harm: every worker looks at the table by itself, too.
 """
 
 import logging
@@ -9,15 +9,17 @@ import threading
 
 import redis
 from celery import current_app
+from kombu import Queue
 from kombu.exceptions import OperationalError
 
 from core.redis import client, key
 
 log = logging.getLogger(__name__)
 
-FLAG = "doorbell"
-# After this long (milliseconds) an unanswered bell may be rung again.
-UNANSWERED_MS = 1_000
+
+def queue() -> Queue:
+    """Where the bell rings; every worker listens, one hears."""
+    return Queue(key("doorbell"), durable=False)
 
 
 class Doorbell:
@@ -38,13 +40,14 @@ class Doorbell:
         self._rung.set()
 
     def _run(self) -> None:
-        flags = client()
+        name = queue().name
         while True:
             self._rung.wait()
             self._rung.clear()
             try:
-                if flags.set(key(FLAG), 1, nx=True, px=UNANSWERED_MS):
-                    current_app.send_task("runs.ring", retry=False, ignore_result=True)
+                if not client().llen(name):
+                    with current_app.producer_pool.acquire(block=True) as producer:
+                        producer.publish({}, routing_key=name, retry=False)
             except (redis.RedisError, OperationalError, OSError) as error:
                 log.warning("The doorbell did not ring; workers will find the runs by themselves: %s", error)
 

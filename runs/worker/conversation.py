@@ -1,10 +1,12 @@
-"""A session's history in a worker: loaded once, kept warm between its steps and runs."""
+"""A session's history in a worker: kept warm between its runs, so that only what is new is read."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
+
+import psycopg
 
 from core.db import Row, pool
 from runtime.contract import Message
@@ -31,26 +33,25 @@ class Conversations:
         self._warm: OrderedDict[str, Conversation] = OrderedDict()
 
     async def load(self, claims: Sequence[Row]) -> dict[UUID, Conversation]:
-        """The conversation of each claimed run, by run id, with one query for all that are not warm."""
+        """The conversation of each claimed run, by run id, with one query for all that are not up to date."""
         out: dict[UUID, Conversation] = {}
-        cold: list[Row] = []
+        behind: list[tuple[UUID, list[Message]]] = []
         for claim in claims:
             warm = self._warm.pop(str(claim["session_id"]), None)
-            if warm is not None and warm.checkpoint_id == _text(claim["checkpoint_id"]):
-                # The values of a failed attempt are newer than the checkpoint.
-                warm.values = claim["state"]
-                out[claim["id"]] = warm
-            else:
-                cold.append(claim)
-        messages = await _messages(claim["session_id"] for claim in cold if claim["message_count"])
-        for claim in cold:
+            checkpoint_id = _text(claim["checkpoint_id"])
+            # What this worker knows may be the beginning: other workers carried out runs since.
+            messages = warm.messages if warm and len(warm.messages) <= claim["message_count"] else []
+            if claim["message_count"] and not (warm and warm.checkpoint_id == checkpoint_id):
+                behind.append((claim["session_id"], messages))
             out[claim["id"]] = Conversation(
                 session_id=str(claim["session_id"]),
-                checkpoint_id=_text(claim["checkpoint_id"]),
+                checkpoint_id=checkpoint_id,
                 step=claim["step"],
-                messages=messages.get(claim["session_id"], []),
+                messages=messages,
                 values=claim["state"],
             )
+        if behind:
+            await _catch_up(behind)
         return out
 
     def keep(self, conversation: Conversation) -> None:
@@ -64,15 +65,33 @@ def _text(value: UUID | None) -> str | None:
     return None if value is None else str(value)
 
 
-async def _messages(sessions: Iterable[UUID]) -> dict[UUID, list[Message]]:
-    wanted = list(sessions)
-    out: dict[UUID, list[Message]] = {session: [] for session in wanted}
+async def _catch_up(known: Sequence[tuple[UUID, list[Message]]]) -> None:
+    """Add what is new to each list. The last known message is read again: where it is another, all of them are."""
+    async with pool().connection() as conn:
+        new = await _messages_from(conn, [(session, max(1, len(messages))) for session, messages in known])
+        changed = []
+        for session, messages in known:
+            rows = new[session]
+            if messages and not (rows and str(rows[0]["id"]) == messages[-1].id):
+                changed.append((session, messages))
+            else:
+                messages += map(message_from_row, rows[1:] if messages else rows)
+        again = await _messages_from(conn, [(session, 1) for session, _ in changed])
+        for session, messages in changed:
+            messages[:] = map(message_from_row, again[session])
+
+
+async def _messages_from(
+    conn: psycopg.AsyncConnection[Row], wanted: Sequence[tuple[UUID, int]]
+) -> dict[UUID, list[Row]]:
+    out: dict[UUID, list[Row]] = {session: [] for session, _ in wanted}
     if wanted:
-        async with pool().connection() as conn:
-            cursor = await conn.execute(
-                "SELECT * FROM messages WHERE session_id = ANY(%(sessions)s) ORDER BY session_id, seq",
-                {"sessions": wanted},
-            )
-            async for row in cursor:
-                out[row["session_id"]].append(message_from_row(row))
+        sessions, firsts = zip(*wanted, strict=True)
+        cursor = await conn.execute(
+            "SELECT m.* FROM unnest(%(sessions)s::uuid[], %(firsts)s::int[]) AS w (session_id, seq) "
+            "JOIN messages m ON m.session_id = w.session_id AND m.seq >= w.seq ORDER BY m.session_id, m.seq",
+            {"sessions": list(sessions), "firsts": list(firsts)},
+        )
+        async for row in cursor:
+            out[row["session_id"]].append(row)
     return out
