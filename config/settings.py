@@ -165,6 +165,23 @@ UNFOLD = {
     "SITE_TITLE": "Agent Server",
     "SITE_HEADER": "Agent Server",
     "SITE_URL": "/console/",
+    "SITE_ICON": "/static/favicon.svg",
+    # The accent of `static/css/app.css`, as a scale.
+    "COLORS": {
+        "primary": {
+            "50": "#f0f5fc",
+            "100": "#dde8f8",
+            "200": "#bdd3f1",
+            "300": "#8db3e6",
+            "400": "#568cd8",
+            "500": "#336fc9",
+            "600": "#1f5fbf",
+            "700": "#1a4e9c",
+            "800": "#194280",
+            "900": "#19396a",
+            "950": "#112446",
+        }
+    },
     "SIDEBAR": {
         "show_search": True,
         "show_all_applications": True,

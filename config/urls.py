@@ -2,12 +2,15 @@
 
 from django.contrib import admin
 from django.urls import include, path
+from django.views.generic import RedirectView
 
 from config import views
 from config.metrics import Metrics
 
 urlpatterns = [
     path("", views.root, name="root"),
+    # Asked for by browsers on pages that name no icon: the API's and the docs'.
+    path("favicon.ico", RedirectView.as_view(url="/static/favicon.svg")),
     path("", include("accounts.urls")),
     path("", include("assistants.urls")),
     path("", include("sessions.urls")),

@@ -15,6 +15,7 @@ from kombu import Consumer
 from runs.doorbell import queue
 from runs.worker.runner import Runner
 from runtime.providers.connection import close_connections
+from runtime.registry import agent_class
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,6 @@ class RunnerStep(bootsteps.StartStopStep):
 
     def _run(self) -> None:
         try:
-            # uvloop spares a third of a run's time.
             uvloop.run(self._work())
         except Exception:
             # The edge: a worker whose loop is dead must not go on looking alive.
@@ -58,6 +58,8 @@ class RunnerStep(bootsteps.StartStopStep):
             os._exit(70)
 
     async def _work(self) -> None:
+        # langchain takes a third of a second to import: now, rather than while the first runs wait for their loop.
+        agent_class("ReactAgent")
         self._loop = asyncio.get_running_loop()
         # Blocking tools: each slot may have one, and the usual default is a handful for all.
         self._loop.set_default_executor(ThreadPoolExecutor(settings.RUNNER_SLOTS + SPARE_THREADS, "tool"))

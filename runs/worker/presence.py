@@ -40,6 +40,12 @@ UPDATE workers SET heartbeat_at = clock_timestamp(), used = %(used)s, state = %(
 WHERE id = %(id)s AND state <> 'lost' RETURNING clock_timestamp() AS now
 """
 
+# The row of one that leaves runs behind stays: its lock is free, so others rescue them.
+_LEAVE = """
+DELETE FROM workers WHERE id = %(id)s AND state <> 'lost'
+    AND NOT EXISTS (SELECT FROM runs WHERE lease_owner = %(id)s AND status = 'running')
+"""
+
 
 @dataclass
 class Presence:
@@ -121,7 +127,7 @@ class Presence:
 
     def _leave(self) -> None:
         try:
-            self._conn.execute("DELETE FROM workers WHERE id = %(id)s AND state <> 'lost'", {"id": self.id})
+            self._conn.execute(_LEAVE, {"id": self.id})
         except psycopg.OperationalError:
             log.warning("The worker could not sign off; its lease will run out.")
         self._conn.close()

@@ -10,6 +10,7 @@ from uuid import UUID
 from django.conf import settings
 
 from core.db import Operation, Query, Row, operation
+from runs.lifecycle import Status, sources
 
 CONFIRM_S = 0.15
 # More events than any step tells before its commit: a successor's numbers start above those that its dead
@@ -29,16 +30,15 @@ WHERE w.state <> 'lost' AND (
 """
 
 _LOCK = """
-SELECT s.id FROM sessions s WHERE s.id IN (
-    SELECT session_id FROM runs WHERE status = 'running' AND lease_owner = ANY(%(workers)s))
+SELECT s.id FROM sessions s WHERE s.id IN (SELECT session_id FROM runs WHERE id = ANY(%(runs)s))
 ORDER BY s.id FOR UPDATE
 """
 
-_RESCUE = """
+_PUT_BACK = """
 WITH freed AS (
-    UPDATE runs SET status = 'pending', ready = true, lease_owner = NULL, crashes = crashes + 1,
+    UPDATE runs SET status = 'pending', ready = true, lease_owner = NULL, crashes = crashes + %(charge)s,
         last_seq = last_seq + %(gap)s
-    WHERE status = 'running' AND lease_owner = ANY(%(workers)s) RETURNING *
+    WHERE id = ANY(%(runs)s) AND status = ANY(%(sources)s) AND lease_owner = ANY(%(workers)s) RETURNING *
 ), told AS (
     INSERT INTO run_events (run_id, seq, event, data, ts)
     SELECT id, last_seq, 'superseded', jsonb_build_object('from_seq', last_seq - %(gap)s + 1, 'to_seq', last_seq - 1,
@@ -66,8 +66,36 @@ def rescue(workers: list[UUID]) -> Operation[list[Row]]:
         {"workers": workers},
     )
     gone = [row["id"] for row in lost]
-    yield Query(_LOCK, {"workers": gone})
-    return (yield Query(_RESCUE, {"workers": gone, "gap": SEQ_GAP}))
+    held = yield Query(
+        "SELECT id FROM runs WHERE status = 'running' AND lease_owner = ANY(%(workers)s)", {"workers": gone}
+    )
+    return (yield from _put_back([row["id"] for row in held], gone, charge=1))
+
+
+@operation(atomic=True)
+def put_back(worker: UUID, runs: list[UUID]) -> Operation[list[Row]]:
+    """Put runs back that the worker holds without carrying them out; nothing is charged. Gives those runs."""
+    return (yield from _put_back(runs, [worker], charge=0))
+
+
+def _put_back(runs: list[UUID], workers: list[UUID], *, charge: int) -> Operation[list[Row]]:
+    yield Query(_LOCK, {"runs": runs})
+    return (
+        yield Query(
+            _PUT_BACK,
+            {"runs": runs, "workers": workers, "charge": charge, "gap": SEQ_GAP, "sources": sources(Status.PENDING)},
+        )
+    )
+
+
+@operation()
+def held_by(worker: UUID) -> Operation[dict[UUID, bool]]:
+    """The runs that the worker holds, and of each whether somebody asked to cancel it."""
+    rows = yield Query(
+        "SELECT id, cancel_requested_at FROM runs WHERE lease_owner = %(worker)s AND status = 'running'",
+        {"worker": worker},
+    )
+    return {row["id"]: row["cancel_requested_at"] is not None for row in rows}
 
 
 async def rescue_lost() -> list[Row]:

@@ -13,7 +13,7 @@ from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from assistants.spec import agent_for
-from core.db import Operation, Query, Row, close_pool, configure, open_pool, operation
+from core.db import Operation, Row, close_pool, configure, open_pool, operation
 from runs.lifecycle import Status, sources
 from runs.services import give_up
 from runs.worker.claim import claim, waiting
@@ -25,7 +25,7 @@ from runs.worker.journal import Journal
 from runs.worker.outcomes import Cancelled, HandedBack
 from runs.worker.presence import Presence
 from runs.worker.publisher import Publisher
-from runs.worker.rescue import rescue_lost
+from runs.worker.rescue import held_by, put_back, rescue_lost
 from runtime.contract import AgentSpec, BaseAgent, State, Step, StepIO
 from runtime.errors import AgentError
 
@@ -45,12 +45,16 @@ class Runner:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._claiming = asyncio.Lock()
         self._executions: dict[str, tuple[Execution, asyncio.Task[None]]] = {}
+        self._strays: set[UUID] = set()
         self._conversations = Conversations()
         self._clock = DatabaseClock()
         self._publisher = Publisher()
         self._draining = False
+        self._stopping = asyncio.Event()
         self._lost = asyncio.Event()
+        self._presence = self._new_presence()
 
     # -- the process's side ----------------------------------------------------------------------------------------
 
@@ -77,7 +81,8 @@ class Runner:
         """Claim no more; let runs finish for `grace_s` seconds; hand the rest back."""
         self._draining = True
         self._presence.draining = True
-        self._wake.set()
+        async with self._claiming:
+            pass  # a claim that was on its way has started its runs
         try:
             await asyncio.wait_for(self._idle.wait(), grace_s)
         except TimeoutError:
@@ -90,13 +95,6 @@ class Runner:
     # -- one life as a worker --------------------------------------------------------------------------------------
 
     async def _live(self) -> None:
-        self._lost.clear()
-        self._stopping = asyncio.Event()
-        self._presence = Presence(
-            slots=self.slots,
-            on_beat=self._clock.set,
-            on_lost=self._declared_lost,
-        )
         await asyncio.to_thread(self._presence.start)
         self._committer = Committer(self._presence.id, self._wake)
         log.info("Worker %s is ready with %d slots.", self._presence.id, self.slots)
@@ -113,12 +111,17 @@ class Runner:
         done, _ = await asyncio.wait([*chores, *ends], return_when=asyncio.FIRST_COMPLETED)
         for task in [*chores, *ends]:
             task.cancel()
+        await asyncio.to_thread(self._presence.stop)
         if self._lost.is_set():
             log.warning("Worker %s was declared lost; its runs belong to others now.", self._presence.id)
             await self._abandon()
-        await asyncio.to_thread(self._presence.stop)
+            self._lost.clear()
+            self._presence = self._new_presence()
         for task in done:
             task.result()  # a chore that died takes the process with it
+
+    def _new_presence(self) -> Presence:
+        return Presence(slots=self.slots, on_beat=self._clock.set, on_lost=self._declared_lost)
 
     def _declared_lost(self) -> None:
         self._loop.call_soon_threadsafe(self._lost.set)
@@ -155,14 +158,15 @@ class Runner:
 
     async def _claim(self, poll: bool) -> bool:
         """Claim what fits; gives whether the claim was a full one, so that another may follow."""
-        slots = self._free_slots
-        if slots <= 0 or (poll and not await _anything_waiting().arun()):
-            return False
-        async with self._claims.connection() as conn:
-            rows = await claim(conn, self._presence.id, slots, sources(Status.RUNNING))
-        if rows:
-            await self._start(rows)
-        return len(rows) == slots
+        async with self._claiming:
+            slots = self._free_slots
+            if slots <= 0 or (poll and not await _anything_waiting().arun()):
+                return False
+            async with self._claims.connection() as conn:
+                rows = await claim(conn, self._presence.id, slots, sources(Status.RUNNING))
+            if rows:
+                await self._start(rows)
+            return len(rows) == slots
 
     async def _start(self, rows: list[Row]) -> None:
         self._clock.at_least(max(row["claimed_at"] for row in rows))
@@ -214,22 +218,32 @@ class Runner:
     # -- looking around ------------------------------------------------------------------------------------------
 
     async def _look_around(self) -> None:
-        """Rescue what dead workers left, and hear of runs that are to be cancelled."""
+        """Rescue what dead workers left, and compare what this one holds with what it carries out."""
         while True:
             await asyncio.sleep(LOOK_AROUND_S)
             try:
                 if rescued := await rescue_lost():
                     log.warning("Rescued %d runs of lost workers.", len(rescued))
                     self._wake.set()
-                if self._executions:
-                    await self._hear_cancellations()
+                await self._compare()
             except (psycopg.OperationalError, PoolTimeout) as error:
                 log.warning("Looking around waits for PostgreSQL: %s", error)
 
-    async def _hear_cancellations(self) -> None:
-        for run_id in await _cancelled_runs(self._presence.id).arun():
-            if run_id in self._executions:
-                self._executions[run_id][0].stop(Cancelled())
+    async def _compare(self) -> None:
+        """Stop what is to be cancelled; put back what is held and not carried out.
+
+        An outage in the middle of a claim leaves such runs behind. One that is seen so twice is not just starting.
+        """
+        held = await held_by(self._presence.id).arun()
+        for run_id, cancel_asked in held.items():
+            if cancel_asked and (known := self._executions.get(str(run_id))):
+                known[0].stop(Cancelled())
+        strays = {run_id for run_id in held if str(run_id) not in self._executions}
+        if forgotten := list(strays & self._strays):
+            log.warning("Putting %d runs back that were claimed and not started.", len(forgotten))
+            await put_back(self._presence.id, forgotten).arun()
+            self._wake.set()
+        self._strays = strays
 
 
 class _BrokenAgent(BaseAgent):
@@ -257,15 +271,6 @@ async def _agent(row: Row) -> BaseAgent:
 @operation()
 def _anything_waiting() -> Operation[bool]:
     return bool((yield waiting())[0]["waiting"])
-
-
-@operation()
-def _cancelled_runs(worker: UUID) -> Operation[list[str]]:
-    rows = yield Query(
-        "SELECT id FROM runs WHERE lease_owner = %(worker)s AND status = 'running' AND cancel_requested_at IS NOT NULL",
-        {"worker": worker},
-    )
-    return [str(row["id"]) for row in rows]
 
 
 async def _commit_lazily(conn: psycopg.AsyncConnection[Row]) -> None:

@@ -14,7 +14,8 @@ from runs.lifecycle import Status
 from runs.models import Run
 from runs.services import cancel_run, close_session, create_run
 from runs.worker.commit import commit_steps, written_before
-from runs.worker.rescue import SEQ_GAP, rescue, suspects
+from runs.worker.presence import Presence
+from runs.worker.rescue import SEQ_GAP, held_by, put_back, rescue, suspects
 from sessions.models import Session
 from tests.runs.worker import Tenant, claim_with, ending, make_worker, one, rows
 
@@ -169,3 +170,28 @@ async def test_the_runs_of_a_dead_worker_go_back_to_the_queue(tenant: Tenant, wo
 async def test_a_worker_whose_lease_ran_out_is_suspected(async_pool) -> None:  # type: ignore[no-untyped-def]
     expired = await asyncio.to_thread(make_worker, -1.0)
     assert expired in await suspects().arun()
+
+
+async def test_a_worker_that_leaves_runs_behind_stays_known_until_they_are_rescued(tenant: Tenant, async_pool) -> None:  # type: ignore[no-untyped-def]
+    leaving, tidy = (Presence(slots=1, on_beat=lambda *_: None, on_lost=lambda: None) for _ in range(2))
+    for presence in (leaving, tidy):
+        await asyncio.to_thread(presence.start)
+    await asyncio.to_thread(tenant.run)
+    await claim_with(leaving.id)
+    for presence in (leaving, tidy):
+        await asyncio.to_thread(presence.stop)
+    assert [row["id"] for row in await rows("SELECT id FROM workers")] == [leaving.id]
+
+
+async def test_a_run_that_is_held_and_not_carried_out_goes_back_without_a_charge(
+    tenant: Tenant,
+    worker,
+    async_pool,  # type: ignore[no-untyped-def]
+) -> None:
+    run = await asyncio.to_thread(tenant.run)
+    await claim_with(worker)
+    assert await held_by(worker).arun() == {run: False}
+    await put_back(worker, [run]).arun()
+    row = await one("SELECT * FROM runs WHERE id = %(run)s", run=run)
+    assert (row["status"], row["ready"], row["crashes"]) == ("pending", True, 0)
+    assert [claimed["id"] for claimed in await claim_with(worker)] == [run]
