@@ -75,6 +75,11 @@ class DoorbellStep(bootsteps.ConsumerStep):
     def get_consumers(self, channel: Any) -> list[Consumer]:
         return [Consumer(channel, queues=[queue()], on_message=self._heard, no_ack=True)]
 
+    def stop(self, consumer: Any) -> None:
+        # After Redis has gone there is no connection left to cancel on; Celery then begins all of it anew.
+        if consumer.connection is not None:
+            super().stop(consumer)
+
     def _heard(self, message: Any) -> None:
         if RunnerStep.current is not None:
             RunnerStep.current.wake()
