@@ -76,19 +76,18 @@ class Hub:
 
     def __init__(self) -> None:
         self._subscriptions: dict[str, set[Subscription]] = defaultdict(set)
-        # What was told and is not known to be committed: a latecomer's first live events.
+        # What was told and is not known to be committed, by run: a latecomer's first live events.
         self._tails: dict[str, deque[Event]] = {}
-        self._sessions_of_tails: dict[str, str] = {}
+        # The run with a tail in each session; a session has one run at a time.
+        self._running: dict[str, str] = {}
         self._down = False
 
     @contextmanager
     def subscribe(self, topic: str) -> Iterator[Subscription]:
         """Hear the live events of a run or a session, by its id, from the step in flight on."""
         subscription = Subscription()
-        for run_id, tail in self._tails.items() if topic not in self._tails else [(topic, self._tails[topic])]:
-            if topic in (run_id, self._sessions_of_tails[run_id]):
-                for event in tail:
-                    subscription.offer(event)
+        for event in self._tails.get(self._running.get(topic, topic), ()):
+            subscription.offer(event)
         self._subscriptions[topic].add(subscription)
         try:
             yield subscription
@@ -117,16 +116,23 @@ class Hub:
             if self._down:
                 self._down = False
                 self._tails.clear()
+                self._running.clear()
                 self._poke_all()
             for _, entries in answer or ():
                 for last_id, fields in entries:
                     last = last_id
-                    self._hand_out(fields[b"s"].decode(), fields[b"r"].decode(), fields[b"e"])
+                    try:
+                        self._hand_out(fields[b"s"].decode(), fields[b"r"].decode(), fields[b"e"])
+                    except (KeyError, TypeError, ValueError):
+                        # Not of our making: one bad entry must not deafen every stream of this process.
+                        log.warning("The stream of live events has an entry that cannot be read: %s", last_id)
 
     def _hand_out(self, session_id: str, run_id: str, raw: bytes) -> None:
         listeners = [*self._subscriptions.get(run_id, ()), *self._subscriptions.get(session_id, ())]
         events = [Event(number, seq, event, ts, data, run_id) for number, seq, event, ts, data in orjson.loads(raw)]
         if not events:
+            # Written by another hand than a worker's: a waiting run was cancelled, or timed out.
+            self._drop_tail(session_id, run_id)
             for subscription in listeners:
                 subscription.poke()
         for event in events:
@@ -136,20 +142,24 @@ class Hub:
 
     def _keep(self, session_id: str, event: Event) -> None:
         if event.event in _COMMITTED:
-            self._tails.pop(event.run_id, None)
-            self._sessions_of_tails.pop(event.run_id, None)
+            self._drop_tail(session_id, event.run_id)
             return
         if event.run_id not in self._tails:
             self._tails[event.run_id] = deque(maxlen=MAX_TAIL)
-            self._sessions_of_tails[event.run_id] = session_id
+            self._running[session_id] = event.run_id
         self._tails[event.run_id].append(event)
+
+    def _drop_tail(self, session_id: str, run_id: str) -> None:
+        self._tails.pop(run_id, None)
+        if self._running.get(session_id) == run_id:
+            del self._running[session_id]
 
     async def _check(self) -> None:
         while True:
             await asyncio.sleep(CHECK_WHILE_DOWN_S if self._down else CHECK_S)
             if not self._subscriptions:
                 continue
-            with suppress(psycopg.OperationalError, PoolTimeout):
+            with suppress(psycopg.Error, PoolTimeout):
                 for topic, position in (await latest_positions(list(self._subscriptions)).arun()).items():
                     for subscription in self._subscriptions.get(topic, ()):
                         if position > subscription.position:

@@ -136,7 +136,8 @@ class Tab:
         return str(self.page.evaluate("document.querySelector('.turn').turn.markdown"))
 
 
-@pytest.fixture(scope="session")
+# For a module, because Playwright keeps an event loop running in this thread, where asyncio tests have theirs.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
