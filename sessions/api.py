@@ -22,7 +22,7 @@ from sessions.documents import checkpoint_document, message_document, session_do
 from sessions.models import Status
 from sessions.serializers import CheckpointDetailDocument, CheckpointDocument, MessageDocument, SessionDocument
 
-_ORDERINGS = {"created_at": ("created_at", "id"), "last_activity_at": ("last_activity_at", "id")}
+_ORDERINGS = {"created_at": ("created_at", "id")}
 _FILTERS = {"status": Filter("status__in", choices(Status)), "user_id": Filter("user_id", text)}
 SESSIONS = Listing(_ORDERINGS, "-created_at", {"assistant_id": Filter("assistant_id", identifier), **_FILTERS})
 SESSIONS_OF_ASSISTANT = Listing(_ORDERINGS, "-created_at", _FILTERS)

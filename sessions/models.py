@@ -88,9 +88,10 @@ class Session(models.Model):
             models.Index("workspace", models.F("created_at").desc(), models.F("id").desc(), name="session_newest"),
             models.Index(
                 "workspace",
+                "user_id",
                 models.F("last_activity_at").desc(),
                 models.F("id").desc(),
-                name="session_last_active",
+                name="session_of_user",
             ),
             models.Index(
                 fields=["expires_at"],
