@@ -233,7 +233,7 @@ async def test_a_dripping_answer_ends_in_time(head: bytes) -> None:
         begun = asyncio.get_running_loop().time()
         with pytest.raises(httpx2.TimeoutException):
             await UrlGuard(["127.0.0.1"]).fetch("GET", f"http://127.0.0.1:{port}/", timeout_s=0.4)
-        assert asyncio.get_running_loop().time() - begun < 1.5
+        assert asyncio.get_running_loop().time() - begun < 4
 
 
 async def test_an_unknown_name_is_a_connection_error() -> None:

@@ -22,7 +22,7 @@ async def test_echo_answers_the_last_users_text_part() -> None:
 async def test_each_token_waits_its_delay() -> None:
     begun = time.monotonic()
     await script({"text": "one two three", "delay_ms": 30}).say("go")
-    assert 0.08 < time.monotonic() - begun < 1
+    assert time.monotonic() - begun > 0.08
 
 
 @pytest.mark.parametrize(

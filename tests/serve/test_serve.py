@@ -91,7 +91,7 @@ def test_whoever_dies_is_started_again(data_dir: Path) -> None:
         former = server.kill_worker()
         began = time.monotonic()
         wait_for(lambda: set(server.pids("worker")) - {former})
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 10
         for role in ("worker", "web", "beat", "redis", "postgres"):
             [former] = server.pids(role)
             os.kill(former, signal.SIGKILL)
