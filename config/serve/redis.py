@@ -35,7 +35,7 @@ class Redis(Engine):
         super().__init__(data)
         self.password = data.keep("redis_password", lambda: secrets.token_urlsafe(32))
         self.port = _free_port(urlsplit(data.read("redis.url")).port)
-        self.url = f"redis://:{self.password}@127.0.0.1:{self.port}/0"
+        self.url = f"redis://default:{self.password}@127.0.0.1:{self.port}/0"
 
     def prepare(self) -> None:
         try:
