@@ -1,5 +1,6 @@
 """UUIDv7 identifiers (RFC 9562): rows made later sort later."""
 
+from hashlib import sha256
 from uuid import UUID
 
 import uuid_utils.compat
@@ -10,6 +11,13 @@ from core.errors import NotFound
 def new_id() -> UUID:
     """A new UUIDv7."""
     return UUID(int=uuid_utils.compat.uuid7().int)
+
+
+def derived_id(parent: UUID, index: int) -> UUID:
+    """The UUIDv7 of `parent`'s part number `index`: the same each time, and sorted beside its parent."""
+    digest = sha256(parent.bytes + index.to_bytes(4)).digest()
+    # Time and version are the parent's; the 62 random bits behind the variant are the part's own.
+    return UUID(int=(parent.int >> 62 << 62) | (int.from_bytes(digest[:8]) >> 2))
 
 
 def parse_id(text: str) -> UUID | None:

@@ -1,13 +1,14 @@
 """A run's input: checked against the assistant's schema before anything is queued, and as messages for the model."""
 
 from typing import Any
+from uuid import UUID
 
 import orjson
 from pydantic import Field, model_validator
 
 from assistants.schemas import faults
 from core.errors import FieldError, Invalid
-from core.ids import new_id
+from core.ids import derived_id
 from core.validation import Body, validate
 from runtime.contract import Message
 from sessions.bodies import Content, PostedMessage
@@ -46,14 +47,17 @@ def check_input(value: Any, schema: dict[str, Any] | None) -> None:
         ) from None
 
 
-def input_messages(value: Any) -> list[Message]:
-    """The input as the model sees it: its messages, or the input itself as JSON text."""
+def input_messages(value: Any, run_id: UUID) -> list[Message]:
+    """The input as the model sees it: its messages, or the input itself as JSON text.
+
+    Their ids are the run's own, so that a run which is begun again after a crash does not tell them as other ones.
+    """
+    contents = [orjson.dumps(value).decode()]
     if isinstance(value, dict) and (message := value.get("message")) is not None:
-        return [_user(message)]
-    if isinstance(value, dict) and (messages := value.get("messages")) is not None:
-        return [_user(item["content"]) for item in messages]
-    return [_user(orjson.dumps(value).decode())]
-
-
-def _user(content: Any) -> Message:
-    return Message(id=str(new_id()), role="user", content=content)
+        contents = [message]
+    elif isinstance(value, dict) and (messages := value.get("messages")) is not None:
+        contents = [item["content"] for item in messages]
+    return [
+        Message(id=str(derived_id(run_id, index)), role="user", content=content)
+        for index, content in enumerate(contents)
+    ]

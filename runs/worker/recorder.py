@@ -72,7 +72,7 @@ class Recorder:
         if claim["message_start"] is not None:
             self._message_start = claim["message_start"]
         else:
-            self._fresh = input_messages(claim["input"])
+            self._fresh = input_messages(claim["input"], claim["id"])
             for offset, message in enumerate(self._fresh):
                 journal.tell("message", self._message(message, self._message_start + offset + 1))
 

@@ -68,6 +68,9 @@ def test_a_stream_survives_the_death_of_its_worker_in_the_middle_of_a_text(two_w
     assert received[-1].data["status"] == "success"
     assert text_of(received) == text
     assert_contiguous(received)
+    asked = [event.data["id"] for event in received if event.event == "message" and event.data["role"] == "user"]
+    assert len(asked) == 2
+    assert len(set(asked)) == 1
 
 
 def test_an_emptied_redis_loses_no_pending_run(two_workers: Server) -> None:
