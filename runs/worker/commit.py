@@ -1,9 +1,9 @@
 """Committing steps: all that is ready at the same moment goes to disk in one transaction.
 
 1. The sessions are locked, in the order of their ids, before any run: the lock order of `runs.services`.
-2. The fence: a run is written only where this worker still holds its lease and epoch. Late ones drop out here.
-3. What the fenced steps made is written: messages, checkpoints, steps, events, sessions, outputs.
-4. Sessions whose run ended hand their head to the next waiting run.
+2. The fence: a run is written only where this worker still holds its lease and epoch and has seen all of its log.
+   Late ones drop out here; of the others all is written: messages, checkpoints, steps, events, sessions, outputs.
+3. Sessions whose run ended hand their head to the next waiting run.
 """
 
 from collections.abc import Sequence
@@ -53,21 +53,58 @@ class StepCommit:
 
 _LOCK_SESSIONS = "SELECT id FROM sessions WHERE id = ANY(%(sessions)s) ORDER BY id FOR UPDATE"
 
-_FENCE = """
-UPDATE runs r SET status = coalesce(g.status, r.status), last_seq = g.last_seq, step_count = g.step_count,
-    model_calls = g.model_calls, input_tokens = g.input_tokens, output_tokens = g.output_tokens,
-    cost_usd = g.cost_usd, failures = g.failures, crashes = 0, checkpoint_id = g.checkpoint_id, error = g.error,
-    message_start = g.message_start,
-    lease_owner = CASE WHEN g.status IS NULL THEN r.lease_owner END,
-    ready = coalesce(g.status = 'pending', false),
-    next_attempt_at = clock_timestamp() + make_interval(secs => g.retry_in_s),
-    finished_at = CASE WHEN g.status = ANY(%(terminal)s) THEN clock_timestamp() END
-FROM jsonb_to_recordset(%(given)s) AS g(id uuid, epoch int, status text, base_seq int, last_seq int, step_count int,
-    model_calls int, input_tokens int, output_tokens int, cost_usd numeric, failures int, checkpoint_id uuid,
-    message_start int, error jsonb, retry_in_s float8)
-WHERE r.id = g.id AND r.lease_owner = %(worker)s AND r.epoch = g.epoch AND r.status = 'running'
-    AND r.last_seq = g.base_seq
-RETURNING r.id, r.cancel_requested_at
+# One statement for all of it: each costs a worker more than the rows that it writes. Everything joins `ours`, so that
+# nothing is written for a run that is another's now.
+_COMMIT = """
+WITH ours AS (
+    UPDATE runs r SET status = coalesce(g.status, r.status), last_seq = g.last_seq, step_count = g.step_count,
+        model_calls = g.model_calls, input_tokens = g.input_tokens, output_tokens = g.output_tokens,
+        cost_usd = g.cost_usd, failures = g.failures, crashes = 0, checkpoint_id = g.checkpoint_id, error = g.error,
+        message_start = g.message_start,
+        lease_owner = CASE WHEN g.status IS NULL THEN r.lease_owner END,
+        ready = coalesce(g.status = 'pending', false),
+        next_attempt_at = clock_timestamp() + make_interval(secs => g.retry_in_s),
+        finished_at = CASE WHEN g.status = ANY(%(terminal)s) THEN clock_timestamp() END
+    FROM jsonb_to_recordset(%(runs)s) AS g(id uuid, epoch int, status text, base_seq int, last_seq int,
+        step_count int, model_calls int, input_tokens int, output_tokens int, cost_usd numeric, failures int,
+        checkpoint_id uuid, message_start int, error jsonb, retry_in_s float8)
+    WHERE r.id = g.id AND r.lease_owner = %(worker)s AND r.epoch = g.epoch AND r.status = 'running'
+        AND r.last_seq = g.base_seq
+    RETURNING r.id, r.cancel_requested_at
+), messages_written AS (
+    INSERT INTO messages (id, session_id, run_id, seq, role, content, tool_calls, tool_call_id, name, metadata,
+        created_at)
+    SELECT g.* FROM jsonb_to_recordset(%(messages)s) AS g(id uuid, session_id uuid, run_id uuid, seq int, role text,
+        content jsonb, tool_calls jsonb, tool_call_id text, name text, metadata jsonb, created_at timestamptz)
+    JOIN ours ON ours.id = g.run_id
+), checkpoints_written AS (
+    INSERT INTO checkpoints (id, session_id, run_id, parent_id, step, source, next, message_count, changes, removed)
+    SELECT g.* FROM jsonb_to_recordset(%(checkpoints)s) AS g(id uuid, session_id uuid, run_id uuid, parent_id uuid,
+        step int, source text, next jsonb, message_count int, changes jsonb, removed jsonb)
+    JOIN ours ON ours.id = g.run_id
+), steps_written AS (
+    INSERT INTO run_steps (run_id, index, kind, status, attempt, started_at, duration_ms, model, tool_calls)
+    SELECT g.* FROM jsonb_to_recordset(%(steps)s) AS g(run_id uuid, index int, kind text, status text, attempt int,
+        started_at timestamptz, duration_ms float8, model jsonb, tool_calls jsonb)
+    JOIN ours ON ours.id = g.run_id
+), events_written AS (
+    INSERT INTO run_events (run_id, seq, event, data, ts)
+    SELECT g.* FROM jsonb_to_recordset(%(events)s) AS g(run_id uuid, seq int, event text, data jsonb, ts timestamptz)
+    JOIN ours ON ours.id = g.run_id
+), outputs_written AS (
+    UPDATE run_payloads p SET output = g.output
+    FROM jsonb_to_recordset(%(outputs)s) AS g(run_id uuid, output jsonb) JOIN ours ON ours.id = g.run_id
+    WHERE p.run_id = g.run_id
+), sessions_moved AS (
+    UPDATE sessions s SET message_count = g.message_count, step = g.step, checkpoint_id = g.checkpoint_id,
+        state = coalesce(g.state, s.state), activity = coalesce(g.activity, s.activity),
+        last_activity_at = clock_timestamp(),
+        head_run_id = CASE WHEN g.ended THEN NULL ELSE s.head_run_id END
+    FROM jsonb_to_recordset(%(sessions)s) AS g(id uuid, run_id uuid, message_count int, step int, checkpoint_id uuid,
+        state jsonb, activity text, ended bool) JOIN ours ON ours.id = g.run_id
+    WHERE s.id = g.id
+)
+SELECT id, cancel_requested_at FROM ours
 """
 
 # After an outage nobody knows whether the commit before it arrived: the row tells.
@@ -76,50 +113,8 @@ SELECT r.id FROM runs r JOIN jsonb_to_recordset(%(given)s) AS g(id uuid, epoch i
     ON r.id = g.id AND r.epoch = g.epoch AND r.last_seq = g.last_seq AND r.last_worker_id = %(worker)s
 """
 
-_MESSAGES = """
-INSERT INTO messages (id, session_id, run_id, seq, role, content, tool_calls, tool_call_id, name, metadata, created_at)
-SELECT id, session_id, run_id, seq, role, content, tool_calls, tool_call_id, name, metadata, created_at
-FROM jsonb_to_recordset(%(rows)s) AS g(id uuid, session_id uuid, run_id uuid, seq int, role text, content jsonb,
-    tool_calls jsonb, tool_call_id text, name text, metadata jsonb, created_at timestamptz)
-"""
 
-_CHECKPOINTS = """
-INSERT INTO checkpoints (id, session_id, run_id, parent_id, step, source, next, message_count, changes, removed)
-SELECT id, session_id, run_id, parent_id, step, source, next, message_count, changes, removed
-FROM jsonb_to_recordset(%(rows)s) AS g(id uuid, session_id uuid, run_id uuid, parent_id uuid, step int, source text,
-    next jsonb, message_count int, changes jsonb, removed jsonb)
-"""
-
-_STEPS = """
-INSERT INTO run_steps (run_id, index, kind, status, attempt, started_at, duration_ms, model, tool_calls)
-SELECT run_id, index, kind, status, attempt, started_at, duration_ms, model, tool_calls
-FROM jsonb_to_recordset(%(rows)s) AS g(run_id uuid, index int, kind text, status text, attempt int,
-    started_at timestamptz, duration_ms float8, model jsonb, tool_calls jsonb)
-"""
-
-_EVENTS = """
-INSERT INTO run_events (run_id, seq, event, data, ts)
-SELECT run_id, seq, event, data, ts
-FROM jsonb_to_recordset(%(rows)s) AS g(run_id uuid, seq int, event text, data jsonb, ts timestamptz)
-"""
-
-_SESSIONS = """
-UPDATE sessions s SET message_count = g.message_count, step = g.step, checkpoint_id = g.checkpoint_id,
-    state = coalesce(g.state, s.state), activity = coalesce(g.activity, s.activity),
-    last_activity_at = clock_timestamp(),
-    head_run_id = CASE WHEN g.ended THEN NULL ELSE s.head_run_id END
-FROM jsonb_to_recordset(%(rows)s) AS g(id uuid, message_count int, step int, checkpoint_id uuid, state jsonb,
-    activity text, ended bool)
-WHERE s.id = g.id
-"""
-
-_OUTPUTS = """
-UPDATE run_payloads p SET output = g.output FROM jsonb_to_recordset(%(rows)s) AS g(run_id uuid, output jsonb)
-WHERE p.run_id = g.run_id
-"""
-
-
-def _fence_row(commit: StepCommit) -> dict[str, Any]:
+def _run_row(commit: StepCommit) -> dict[str, Any]:
     return {
         **commit.run,
         "id": commit.run_id,
@@ -134,6 +129,7 @@ def _session_row(commit: StepCommit) -> dict[str, Any]:
     return {
         **commit.session,
         "id": commit.session_id,
+        "run_id": commit.run_id,
         "activity": None if commit.status is None else ACTIVITY_AFTER[commit.status],
         "ended": commit.status in TERMINAL,
     }
@@ -150,49 +146,37 @@ class Committed:
 
 async def commit_steps(conn: psycopg.AsyncConnection[Row], worker: UUID, commits: Sequence[StepCommit]) -> Committed:
     """Write the steps of runs that are still ours; a run that another worker took over is left out."""
+    ended = [UUID(commit.session_id) for commit in commits if commit.status in TERMINAL]
     async with conn.pipeline(), conn.transaction():
         await conn.execute(_LOCK_SESSIONS, {"sessions": [commit.session_id for commit in commits]})
-        fence = await conn.execute(
-            _FENCE,
-            {
-                "worker": worker,
-                "terminal": list(TERMINAL),
-                "given": jsonb([_fence_row(commit) for commit in commits]),
-            },
-        )
-        rows = {str(row["id"]): row["cancel_requested_at"] for row in await fence.fetchall()}
-        promoted = await _write(conn, [commit for commit in commits if commit.run_id in rows])
+        written = await conn.execute(_COMMIT, {"worker": worker, "terminal": list(TERMINAL), **_rows(commits)})
+        promotion = promote_next(ended)
+        promoted = await conn.execute(promotion.sql, promotion.params) if ended else None
+    ours = {str(row["id"]): row["cancel_requested_at"] for row in await written.fetchall()}
     return Committed(
-        ours=frozenset(rows),
-        cancelled=frozenset(run for run, asked in rows.items() if asked is not None),
-        promoted=promoted,
+        ours=frozenset(ours),
+        cancelled=frozenset(run for run, asked in ours.items() if asked is not None),
+        promoted=promoted is not None and bool(await promoted.fetchall()),
     )
+
+
+def _rows(commits: Sequence[StepCommit]) -> dict[str, Any]:
+    """What the statement writes, table by table."""
+    return {
+        "runs": jsonb([_run_row(commit) for commit in commits]),
+        "sessions": jsonb([_session_row(commit) for commit in commits]),
+        "messages": jsonb([row for commit in commits for row in commit.messages]),
+        "checkpoints": jsonb([row for commit in commits for row in commit.checkpoints]),
+        "steps": jsonb([commit.step for commit in commits if commit.step]),
+        "events": jsonb([row for commit in commits for row in commit.events]),
+        "outputs": jsonb([{"run_id": c.run_id, "output": c.output} for c in commits if c.output is not None]),
+    }
 
 
 async def written_before(
     conn: psycopg.AsyncConnection[Row], worker: UUID, commits: Sequence[StepCommit]
 ) -> frozenset[str]:
     """Of these steps, those that an earlier try, whose answer was lost, did write."""
-    given = jsonb([_fence_row(commit) for commit in commits])
+    given = jsonb([_run_row(commit) for commit in commits])
     cursor = await conn.execute(_WRITTEN, {"worker": worker, "given": given})
     return frozenset(str(row["id"]) for row in await cursor.fetchall())
-
-
-async def _write(conn: psycopg.AsyncConnection[Row], commits: Sequence[StepCommit]) -> bool:
-    tables = (
-        (_MESSAGES, [row for commit in commits for row in commit.messages]),
-        (_CHECKPOINTS, [row for commit in commits for row in commit.checkpoints]),
-        (_STEPS, [commit.step for commit in commits if commit.step]),
-        (_EVENTS, [row for commit in commits for row in commit.events]),
-        (_SESSIONS, [_session_row(commit) for commit in commits]),
-        (_OUTPUTS, [{"run_id": c.run_id, "output": c.output} for c in commits if c.output is not None]),
-    )
-    for sql, rows in tables:
-        if rows:
-            await conn.execute(sql, {"rows": jsonb(rows)})
-    ended = [UUID(commit.session_id) for commit in commits if commit.status in TERMINAL]
-    if not ended:
-        return False
-    promotion = promote_next(ended)
-    cursor = await conn.execute(promotion.sql, promotion.params)
-    return bool(await cursor.fetchall())
