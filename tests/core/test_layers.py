@@ -1,0 +1,26 @@
+"""A foreign key given as a string is an import too: it points down the same layers."""
+
+import tomllib
+from pathlib import Path
+
+from django.apps import apps
+
+ROOT = Path(__file__).resolve().parents[2]
+CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+LAYERS: list[str] = CONTRACTS[0]["layers"]
+
+
+def room(model: type) -> str:
+    return model.__module__.split(".")[0]
+
+
+def test_no_foreign_key_points_up() -> None:
+    pairs = {
+        (room(model), room(field.related_model))
+        for model in apps.get_models()
+        for field in model._meta.get_fields()
+        if field.many_to_one or (field.one_to_one and field.concrete)
+        if room(model) in LAYERS and room(field.related_model) in LAYERS
+    }
+    assert len(pairs) > 5
+    assert [(a, b) for a, b in pairs if LAYERS.index(a) > LAYERS.index(b)] == []
