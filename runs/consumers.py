@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 SUBPROTOCOL = "agent-server.v1"
 MAX_FRAME_BYTES = 1_048_576
 BAD_FRAME, NO_CREDENTIAL, NOT_FOUND, FRAME_TOO_LARGE = 4400, 4401, 4404, 4413
+LEAVING = 1012  # "service restart" (RFC 6455's registry): come back with the last id
 
 
 class SessionConsumer(AsyncWebsocketConsumer):
@@ -154,6 +155,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
                     # The server's own websocket pings keep a silent connection open.
                     if event is not None:
                         await self._tell({"topic": topic, **event.frame})
+        await self.close(LEAVING)
 
     async def _tell(self, document: dict[str, Any]) -> None:
         # A client that has left is no failure; `disconnect` follows.

@@ -12,7 +12,7 @@ from contextlib import aclosing
 
 from core.db import Bound, Row
 from runs.events import START, Event, Position, event_from_row
-from runs.live import Subscription
+from runs.live import HungUp, Subscription
 
 PAGE = 500
 HEARTBEAT_S = 15.0
@@ -22,14 +22,13 @@ Committed = Callable[[Position, int], Bound[list[Row]]]
 Followed = AsyncGenerator[Event | None, None]
 
 
-async def follow(subscription: Subscription, committed: Committed, after: Position, *, fresh: bool = False) -> Followed:
-    """Events after `after`, without end; None at least every 15 seconds of silence, for heartbeats.
+async def follow(subscription: Subscription, committed: Committed, after: Position) -> Followed:
+    """Events after `after`, until the process leaves; None at least every 15 seconds of silence, for heartbeats.
 
-    `committed(position, limit)` reads the log. `fresh` says that nothing can be committed yet, which saves the first
-    reading of a run that was just created.
+    `committed(position, limit)` reads the log.
     """
     subscription.position = after
-    missing = not fresh
+    missing = True
     held: Event | None = None
     while True:
         if missing:
@@ -44,6 +43,8 @@ async def follow(subscription: Subscription, committed: Committed, after: Positi
             except TimeoutError:
                 yield None
                 continue
+            except HungUp:
+                return
             missing = upcoming is None
             if upcoming is None:
                 continue

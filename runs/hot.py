@@ -17,7 +17,7 @@ from runs.documents import has_ended, run_document
 from runs.doorbell import doorbell
 from runs.events import Position, parse_event_id
 from runs.follow import follow
-from runs.live import Subscription, hub
+from runs.live import HungUp, Subscription, hub
 from runs.queries import events_of_run, get_run, get_run_state
 from runs.services import create_run, create_stateless_run
 
@@ -158,7 +158,7 @@ async def _until_ended(identity: Identity, run_id: UUID, subscription: Subscript
     while True:
         try:
             event = await subscription.next(max(0.0, deadline - time.monotonic()))
-        except TimeoutError:
+        except (TimeoutError, HungUp):
             run = await get_run(identity, run_id).arun()
             return run, has_ended(run)
         if event is None or event.event in _LAST:

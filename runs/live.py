@@ -36,6 +36,10 @@ MAX_TAIL = 2_000
 _COMMITTED = {"checkpoint", "end", "interrupt"}
 
 
+class HungUp(Exception):
+    """This process is leaving: its listeners come back to another one, where they left off."""
+
+
 class Subscription:
     """A queue of live events of one run or session. `position` is what its owner has passed on."""
 
@@ -44,6 +48,7 @@ class Subscription:
         self._events: deque[Event] = deque()
         self._changed = asyncio.Event()
         self._poked = False
+        self._hung_up = False
 
     def offer(self, event: Event) -> None:
         if len(self._events) >= MAX_QUEUED:
@@ -58,9 +63,15 @@ class Subscription:
         self._poked = True
         self._changed.set()
 
+    def hang_up(self) -> None:
+        self._hung_up = True
+        self._changed.set()
+
     async def next(self, timeout_s: float) -> Event | None:
-        """The next live event; None for a poke. Raises TimeoutError."""
+        """The next live event; None for a poke. Raises TimeoutError, and HungUp."""
         while True:
+            if self._hung_up:
+                raise HungUp
             if self._poked:
                 self._poked = False
                 return None
@@ -81,6 +92,14 @@ class Hub:
         # The run with a tail in each session; a session has one run at a time.
         self._running: dict[str, str] = {}
         self._down = False
+        self._leaving = False
+
+    def hang_up(self) -> None:
+        """End all subscriptions, and those to come: the process is told to stop."""
+        self._leaving = True
+        for subscriptions in self._subscriptions.values():
+            for subscription in subscriptions:
+                subscription.hang_up()
 
     @contextmanager
     def subscribe(self, topic: str) -> Iterator[Subscription]:
@@ -88,6 +107,8 @@ class Hub:
         subscription = Subscription()
         for event in self._tails.get(self._running.get(topic, topic), ()):
             subscription.offer(event)
+        if self._leaving:
+            subscription.hang_up()
         self._subscriptions[topic].add(subscription)
         try:
             yield subscription

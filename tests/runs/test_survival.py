@@ -87,6 +87,26 @@ def test_an_emptied_redis_loses_no_pending_run(two_workers: Server) -> None:
     assert {run["status"] for run in ended} == {"success"}
 
 
+def test_a_server_that_stops_ends_its_streams_and_goes_on_afterwards() -> None:
+    settings = {"BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS": "0"}
+    with tempfile.TemporaryDirectory() as folder, Server(Path(folder), **settings) as server:
+        session = scripted(server, [{"text": "one two three", "delay_ms": 1_500}])
+        run = server.client.post(f"/sessions/{session}/runs", json={"input": {"message": "go"}}).json()
+        with server.client.stream("GET", f"/runs/{run['id']}/stream") as response:
+            received = [next(stream := events(response))]
+            server.send(signal.SIGTERM)
+            received += list(stream)
+        assert received[-1].event != "end"
+        server.wait()
+        assert "Traceback" not in server.output
+        server.start()
+        ended = server.client.get(f"/runs/{run['id']}/join").json()
+        with server.client.stream("GET", f"/runs/{run['id']}/stream", params={"after": received[-1].id}) as response:
+            received += list(events(response))
+    assert ended["output"]["text"] == text_of(received) == "one two three"
+    assert_contiguous(received)
+
+
 def test_a_leaving_worker_hands_a_long_run_back_without_a_charge(ledger: Ledger) -> None:
     with tempfile.TemporaryDirectory(prefix="agent-server-") as folder:
         settings = {"AGENT_SERVER_WORKERS": "2", "BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS": "1"}

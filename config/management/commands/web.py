@@ -1,6 +1,8 @@
 """`manage.py web`: HTTP, server-sent events and websockets."""
 
+import sys
 from argparse import ArgumentParser
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -9,10 +11,19 @@ from django.core.management.base import BaseCommand
 from config.env import ENV
 from config.logs import configure_logging
 from config.serve.limits import raise_open_files_limit
+from runs.live import hub
 
 KEEP_ALIVE_S = 30
 DRAIN_S = 5  # for requests under way when the process is told to end
 LARGEST_FRAME = 2 * 1024 * 1024  # above our own limit, so that the consumer can say why it closes
+
+
+class Server(uvicorn.Server):
+    """Tells its streams to come back elsewhere when it is told to stop, rather than cut them off."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        hub().hang_up()
+        super().handle_exit(sig, frame)
 
 
 class Command(BaseCommand):
@@ -26,7 +37,7 @@ class Command(BaseCommand):
     def handle(self, *, host: str, port: int, **_: Any) -> None:
         configure_logging("web")
         raise_open_files_limit()
-        uvicorn.run(
+        config = uvicorn.Config(
             "config.asgi:application",
             host=host,
             port=port,
@@ -41,3 +52,7 @@ class Command(BaseCommand):
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=DRAIN_S,
         )
+        server = Server(config)
+        server.run()
+        if not server.started:
+            sys.exit(1)
