@@ -1,11 +1,13 @@
-"""What a caller needs for a DRF view."""
+"""What a caller needs for a DRF view, and who asks where there is none."""
 
 from typing import Any
+from uuid import UUID
 
+from django.http import HttpRequest
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
-from accounts.identity import Identity
+from accounts.identity import EVERYTHING, Identity
 from core.errors import Unauthenticated
 
 
@@ -30,3 +32,9 @@ def identity_of(request: Request) -> Identity:
     if not isinstance(identity, Identity):
         raise Unauthenticated
     return identity
+
+
+def identity_in(request: HttpRequest, workspace_id: UUID) -> Identity:
+    """The signed-in operator as the caller of a service in `workspace_id`."""
+    actor = f"user:{request.user.get_username()}"
+    return Identity(workspace_id, frozenset({EVERYTHING}), actor, login_id=request.user.pk)

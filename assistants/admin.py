@@ -13,29 +13,18 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import mark_safe
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from accounts.identity import EVERYTHING, Identity
+from accounts.identity import Identity
+from accounts.permissions import identity_in
 from assistants import services
 from assistants.config import CreateAssistant, parse
 from assistants.documents import in_order
 from assistants.models import Assistant, AssistantVersion
-from core.admin import ReadOnlyAdmin, ReadOnlyInline
+from core.admin import ReadOnlyAdmin, ReadOnlyInline, pretty
 from core.errors import AppError
 from core.strict_json import parse_json
 
 EXAMPLE = {"name": "my-assistant", "llm": {"provider": "fake", "model": "echo"}, "system_prompt": ""}
 VERSIONS_PER_PAGE = 10
-
-
-def pretty(document: Any) -> str:
-    """A JSON document to be read by people."""
-    text = json.dumps(document, indent=2, ensure_ascii=False)
-    return format_html('<pre style="white-space: pre-wrap; overflow-wrap: anywhere">{}</pre>', text)
-
-
-def identity_in(request: HttpRequest, workspace_id: UUID) -> Identity:
-    """The signed-in operator as the caller of a service in `workspace_id`."""
-    actor = f"user:{request.user.get_username()}"
-    return Identity(workspace_id, frozenset({EVERYTHING}), actor, login_id=request.user.pk)
 
 
 class NewAssistantForm(forms.ModelForm[Assistant]):

@@ -19,12 +19,12 @@ from assistants.models import Assistant, Status
 from assistants.serializers import (
     AssistantDocument,
     AssistantTypeDocument,
-    BodyForm,
     ToolDocument,
     UpdateAssistant,
     VersionDocument,
 )
 from core.errors import Invalid, NotFound
+from core.forms import BodyForm
 from core.ids import path_id
 from core.openapi import list_parameters, listed
 from core.pagination import Filter, Listing, choices, paginate, read_no_query, text

@@ -1,4 +1,4 @@
-"""The API's answers as `/openapi.json` describes them, and what its browser forms hold at first.
+"""The API's answers as `/openapi.json` describes them.
 
 Bodies and answers are pydantic models (drf-spectacular reads them): one description of a configuration serves
 validation, storage and documentation.
@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field, create_model
-from rest_framework import serializers
 
 from assistants.config import AssistantConfig, UpdateOptions
 from assistants.config.blocks import Block
@@ -88,15 +87,3 @@ def _partial(model: type[BaseModel], name: str) -> type[BaseModel]:
 
 class UpdateAssistant(UpdateOptions, _partial(AssistantConfig, "UpdateAssistantConfig")):  # type: ignore[misc]
     """The body of `PATCH /assistants/{id}`: objects merge, lists are replaced, null returns to the default."""
-
-
-class BodyForm(serializers.Serializer[Any]):
-    """What the browsable API's JSON form holds before one types."""
-
-    def __init__(self, content: dict[str, Any]):
-        super().__init__()
-        self.content = content
-
-    @property
-    def data(self) -> Any:
-        return dict(self.content)

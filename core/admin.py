@@ -1,15 +1,23 @@
 """Bases for the admin: the operator's console, where state is looked at and actions call services."""
 
+import json
 from functools import cached_property
 from typing import Any, cast
 
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html
 from unfold.admin import ModelAdmin, TabularInline
 
 # What lies further down is found by filters; counting or skipping a million rows for a page would take a second.
 MAX_ROWS = 10_000
+
+
+def pretty(document: Any) -> str:
+    """A JSON document to be read by people."""
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    return format_html('<pre style="white-space: pre-wrap; overflow-wrap: anywhere">{}</pre>', text)
 
 
 class CappedPaginator(Paginator[Any]):

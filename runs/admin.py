@@ -4,8 +4,8 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from assistants.admin import identity_in, pretty
-from core.admin import ReadOnlyAdmin, ReadOnlyInline
+from accounts.permissions import identity_in
+from core.admin import ReadOnlyAdmin, ReadOnlyInline, pretty
 from core.errors import AppError
 from runs import services
 from runs.announce import announce_after_commit

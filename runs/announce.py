@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from functools import cache
 from uuid import UUID
 
 import redis
@@ -14,8 +13,6 @@ from runs.live import MAX_ENTRIES, STREAM
 
 log = logging.getLogger(__name__)
 
-_client = cache(client)
-
 
 def announce(session_id: UUID, run_id: UUID) -> None:
     """Have whoever follows the run or its session look now. Call it after the commit; it blocks for a moment.
@@ -23,7 +20,7 @@ def announce(session_id: UUID, run_id: UUID) -> None:
     Lost it does no harm: every web process looks by itself some seconds later.
     """
     try:
-        _client().xadd(
+        client().xadd(
             key(STREAM),
             {"s": str(session_id), "r": str(run_id), "e": "[]"},
             maxlen=MAX_ENTRIES,

@@ -19,9 +19,9 @@ from rest_framework.viewsets import ViewSet
 
 from accounts.identity import Identity
 from accounts.permissions import identity_of
-from assistants.serializers import BodyForm
 from core.db import Bound, Row
 from core.errors import BadRequest, Invalid
+from core.forms import BodyForm
 from core.ids import new_id, path_id
 from core.openapi import list_parameters, listed
 from core.pagination import Filter, Listing, ListQuery, choices, identifier, paginate, read_no_query, text

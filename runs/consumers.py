@@ -15,7 +15,7 @@ from accounts.identity import Identity
 from accounts.websocket import authenticate_websocket
 from core.asgi import header_map
 from core.errors import AppError, BadRequest, Invalid, NotFound, Unavailable
-from core.ids import new_id, parse_id
+from core.ids import new_id, path_id
 from core.strict_json import dump_json, parse_json
 from core.validation import validate
 from runs.announce import announce
@@ -55,7 +55,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
             headers = header_map(self.scope["headers"])
             self.identity = await authenticate_websocket(headers, offered, query.get("ticket"), self.scope["path"])
             self.identity.require("runs:read")
-            self.session_id = _id(self.scope["url_route"]["kwargs"]["session_id"])
+            self.session_id = path_id(self.scope["url_route"]["kwargs"]["session_id"])
             await require_session(self.identity, self.session_id).arun()
             after = parse_event_id(query["after"], "after") if "after" in query else START
         except Invalid:
@@ -127,7 +127,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
 
     async def _cancel(self, command: dict[str, Any]) -> Any:
         self.identity.require("runs:write")
-        run_id = _id(command.pop("run_id", None))
+        run_id = path_id(str(command.pop("run_id", None)))
         validate(CancelRun, command)
         run = await get_run(self.identity, run_id).arun()
         if run["session_id"] != self.session_id:
@@ -165,13 +165,6 @@ class SessionConsumer(AsyncWebsocketConsumer):
     @property
     def _request_id(self) -> str:
         return str(self.scope.get("state", {}).get("request_id", ""))
-
-
-def _id(value: Any) -> UUID:
-    parsed = parse_id(value) if isinstance(value, str) else None
-    if parsed is None:
-        raise NotFound
-    return parsed
 
 
 def _nothing_more(command: dict[str, Any]) -> None:

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from core.clock import isoformat
 from core.db import Row
+from core.documents import moment, text
 from runs.lifecycle import TERMINAL, Status
 
 RUN_COLUMNS = (
@@ -12,14 +12,6 @@ RUN_COLUMNS = (
     "lease_owner, checkpoint_id, cancel_requested_at, next_attempt_at, created_at, queued_at, claimed_at, "
     "started_at, finished_at, last_seq, workspace_id, last_worker_id"
 )
-
-
-def moment(value: Any) -> str | None:
-    return None if value is None else isoformat(value)
-
-
-def text(value: Any) -> str | None:
-    return None if value is None else str(value)
 
 
 def has_ended(row: Row) -> bool:
@@ -86,7 +78,7 @@ def step_document(step: Row) -> dict[str, Any]:
         "kind": step["kind"],
         "status": step["status"],
         "attempt": step["attempt"],
-        "started_at": step["started_at"] if isinstance(step["started_at"], str) else moment(step["started_at"]),
+        "started_at": moment(step["started_at"]),
         "duration_ms": step["duration_ms"],
         "model": step["model"],
         "tool_calls": step["tool_calls"],

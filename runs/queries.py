@@ -117,3 +117,13 @@ def interrupt_of(head_run_id: UUID | None) -> Any:
     if head_run_id is None:
         return None
     return Run.objects.filter(id=head_run_id, status=Status.INTERRUPTED).values_list("interrupt", flat=True).first()
+
+
+@operation()
+def anything_waiting() -> Operation[bool]:
+    """Whether there is a run to claim: the cheap question of an idle poll."""
+    rows = yield Query(
+        "SELECT EXISTS (SELECT FROM runs WHERE status = 'pending' AND ready "
+        "AND (next_attempt_at IS NULL OR next_attempt_at <= clock_timestamp())) AS waiting"
+    )
+    return bool(rows[0]["waiting"])

@@ -17,6 +17,7 @@ from runs.bodies import CreateRun, CreateStatelessRun
 from runs.inputs import check_input
 from runs.lifecycle import ACTIVE, TERMINAL, Status, sources
 from runs.models import Durability
+from runs.queries import anything_waiting
 from sessions.bodies import OpenSession
 from sessions.models import Activity
 from sessions.models import Status as SessionStatus
@@ -303,14 +304,8 @@ def _expire_sessions() -> Operation[None]:
     )
 
 
-@operation()
-def _anything_ready() -> Operation[bool]:
-    rows = yield Query("SELECT EXISTS (SELECT FROM runs WHERE status = 'pending' AND ready) AS ready")
-    return bool(rows[0]["ready"])
-
-
 def sweep() -> bool:
     """End runs that waited longer than they may, expire idle sessions; gives whether runs wait for a worker."""
     _end_overdue().run()
     _expire_sessions().run()
-    return _anything_ready().run()
+    return anything_waiting().run()

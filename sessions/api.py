@@ -10,8 +10,8 @@ from rest_framework.viewsets import ViewSet
 from accounts.identity import Identity
 from accounts.permissions import identity_of
 from assistants.models import Assistant
-from assistants.serializers import BodyForm
 from core.errors import Invalid
+from core.forms import BodyForm
 from core.ids import path_id
 from core.openapi import list_parameters, listed
 from core.pagination import Filter, Listing, ListQuery, choices, identifier, paginate, read_no_query, text

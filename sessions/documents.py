@@ -2,17 +2,9 @@
 
 from typing import Any
 
-from core.clock import isoformat
 from core.db import Row
+from core.documents import moment, text
 from runtime.contract import Message, ToolCall
-
-
-def _moment(value: Any) -> str | None:
-    return None if value is None else isoformat(value)
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
 
 
 def session_document(row: Row) -> dict[str, Any]:
@@ -28,12 +20,12 @@ def session_document(row: Row) -> dict[str, Any]:
         "message_count": row["message_count"],
         "metadata": row["metadata"],
         "context": row["context"],
-        "active_run_id": _text(row["head_run_id"]),
-        "created_at": _moment(row["created_at"]),
-        "updated_at": _moment(row["updated_at"]),
-        "last_activity_at": _moment(row["last_activity_at"]),
-        "expires_at": _moment(row["expires_at"]),
-        "closed_at": _moment(row["closed_at"]),
+        "active_run_id": text(row["head_run_id"]),
+        "created_at": moment(row["created_at"]),
+        "updated_at": moment(row["updated_at"]),
+        "last_activity_at": moment(row["last_activity_at"]),
+        "expires_at": moment(row["expires_at"]),
+        "closed_at": moment(row["closed_at"]),
     }
 
 
@@ -41,7 +33,7 @@ def message_document(row: Row) -> dict[str, Any]:
     return {
         "id": str(row["id"]),
         "session_id": str(row["session_id"]),
-        "run_id": _text(row["run_id"]),
+        "run_id": text(row["run_id"]),
         "seq": row["seq"],
         "role": row["role"],
         "content": row["content"],
@@ -49,7 +41,7 @@ def message_document(row: Row) -> dict[str, Any]:
         "tool_call_id": row["tool_call_id"],
         "name": row["name"],
         "metadata": row["metadata"],
-        "created_at": row["created_at"] if isinstance(row["created_at"], str) else _moment(row["created_at"]),
+        "created_at": moment(row["created_at"]),
     }
 
 
@@ -57,13 +49,13 @@ def checkpoint_document(row: Row) -> dict[str, Any]:
     return {
         "id": str(row["id"]),
         "session_id": str(row["session_id"]),
-        "run_id": _text(row["run_id"]),
-        "parent_id": _text(row["parent_id"]),
+        "run_id": text(row["run_id"]),
+        "parent_id": text(row["parent_id"]),
         "step": row["step"],
         "source": row["source"],
         "next": row["next"],
         "message_count": row["message_count"],
-        "created_at": _moment(row["created_at"]),
+        "created_at": moment(row["created_at"]),
     }
 
 

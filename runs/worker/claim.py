@@ -10,7 +10,7 @@ from uuid import UUID
 
 import psycopg
 
-from core.db import Query, Row
+from core.db import Row
 
 CLAIM_LOCK = 0x61_67_65_6E_74_01
 
@@ -72,11 +72,6 @@ FROM claimed JOIN conversation s ON s.id = claimed.session_id
 JOIN run_payloads payload ON payload.run_id = claimed.id
 """
 
-_WAITING = """
-SELECT EXISTS (SELECT FROM runs WHERE status = 'pending' AND ready
-    AND (next_attempt_at IS NULL OR next_attempt_at <= clock_timestamp())) AS waiting
-"""
-
 
 async def claim(conn: psycopg.AsyncConnection[Row], worker: UUID, slots: int, sources: list[str]) -> list[Row]:
     """Claim up to `slots` runs for the worker; gives all that carrying them out needs.
@@ -88,8 +83,3 @@ async def claim(conn: psycopg.AsyncConnection[Row], worker: UUID, slots: int, so
         await conn.execute("SELECT pg_advisory_xact_lock(%(key)s)", {"key": CLAIM_LOCK})
         cursor = await conn.execute(_CLAIM, parameters)
     return await cursor.fetchall()
-
-
-def waiting() -> Query:
-    """Whether there is anything to claim; the cheap question of an idle poll."""
-    return Query(_WAITING)

@@ -9,6 +9,7 @@ from uuid import UUID
 import psycopg
 
 from core.db import Row, pool
+from core.documents import text
 from runtime.contract import Message
 from sessions.documents import message_from_row
 
@@ -38,7 +39,7 @@ class Conversations:
         behind: list[tuple[UUID, list[Message]]] = []
         for claim in claims:
             warm = self._warm.pop(str(claim["session_id"]), None)
-            checkpoint_id = _text(claim["checkpoint_id"])
+            checkpoint_id = text(claim["checkpoint_id"])
             # What this worker knows may be the beginning: other workers carried out runs since.
             messages = warm.messages if warm and len(warm.messages) <= claim["message_count"] else []
             if claim["message_count"] and not (warm and warm.checkpoint_id == checkpoint_id):
@@ -59,10 +60,6 @@ class Conversations:
         self._warm[conversation.session_id] = conversation
         while len(self._warm) > MAX_WARM:
             self._warm.popitem(last=False)
-
-
-def _text(value: UUID | None) -> str | None:
-    return None if value is None else str(value)
 
 
 async def _catch_up(known: Sequence[tuple[UUID, list[Message]]]) -> None:

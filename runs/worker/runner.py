@@ -13,10 +13,11 @@ from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from assistants.spec import agent_for
-from core.db import Operation, Row, close_pool, configure, open_pool, operation
+from core.db import Row, close_pool, configure, open_pool
 from runs.lifecycle import Status, sources
+from runs.queries import anything_waiting
 from runs.services import give_up
-from runs.worker.claim import claim, waiting
+from runs.worker.claim import claim
 from runs.worker.clock import DatabaseClock
 from runs.worker.committer import Committer, LeaseLost
 from runs.worker.conversation import Conversations
@@ -160,7 +161,7 @@ class Runner:
         """Claim what fits; gives whether the claim was a full one, so that another may follow."""
         async with self._claiming:
             slots = self._free_slots
-            if slots <= 0 or (poll and not await _anything_waiting().arun()):
+            if slots <= 0 or (poll and not await anything_waiting().arun()):
                 return False
             async with self._claims.connection() as conn:
                 rows = await claim(conn, self._presence.id, slots, sources(Status.RUNNING))
@@ -266,11 +267,6 @@ async def _agent(row: Row) -> BaseAgent:
         # The edge: a configuration that worked when it was saved may name a tool that this process does not have.
         log.exception("assistant %s v%s cannot be built", row["assistant_id"], row["assistant_version"])
         return _BrokenAgent(f"The assistant cannot be built: {error}")
-
-
-@operation()
-def _anything_waiting() -> Operation[bool]:
-    return bool((yield waiting())[0]["waiting"])
 
 
 async def _commit_lazily(conn: psycopg.AsyncConnection[Row]) -> None:
