@@ -114,3 +114,33 @@ class Ticket(models.Model):
 
     def __str__(self) -> str:
         return f"{self.purpose} ticket for {self.path}"
+
+
+class AuditEntry(models.Model):
+    """Who did what to which object, and when. Written in the transaction of the act, and never changed."""
+
+    id = id_field()
+    workspace = models.ForeignKey(Workspace, models.CASCADE, db_index=False)
+    actor = models.CharField(max_length=255)
+    action = models.CharField(max_length=64)
+    subject_type = models.CharField(max_length=32)
+    subject_id = models.UUIDField(help_text="No foreign key: what was done to an object outlives it.")
+    details = models.JSONField(default=dict)
+    created_at = created_field()
+
+    class Meta:
+        db_table = "audit_entries"
+        verbose_name_plural = "audit entries"
+        indexes = [
+            models.Index(
+                "workspace",
+                "subject_id",
+                models.F("created_at").desc(),
+                models.F("id").desc(),
+                name="audit_of_subject",
+            ),
+            models.Index("workspace", models.F("created_at").desc(), models.F("id").desc(), name="audit_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.actor} {self.action} {self.subject_type} {str(self.subject_id)[-8:]}"

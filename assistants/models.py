@@ -1,6 +1,9 @@
 """Assistants: named, versioned agent configurations."""
 
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
+from django.db.models import Q
 
 from accounts.models import Workspace
 from core.models import JSONDecoder, created_field, id_field, one_of
@@ -15,7 +18,11 @@ class Status(models.TextChoices):
 
 
 class Assistant(models.Model):
-    """The unit of deployment. `version` points at the configuration that new sessions use."""
+    """The unit of deployment. `version` points at the configuration that new sessions use.
+
+    What the row repeats of that version is there for filters, for claims and for limits, which then read no
+    configuration.
+    """
 
     id = id_field()
     workspace = models.ForeignKey(Workspace, models.CASCADE, related_name="assistants")
@@ -24,9 +31,12 @@ class Assistant(models.Model):
     description = models.TextField(blank=True, default="")
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.CREATED)
     version = models.PositiveIntegerField(default=1)
-    max_concurrent_runs = models.PositiveIntegerField(
-        null=True, help_text="Copied from the current version, so that claiming a run reads no configuration."
-    )
+    metadata = models.JSONField(default=dict, decoder=JSONDecoder)
+    max_concurrent_runs = models.PositiveIntegerField(null=True)
+    requests_per_minute = models.PositiveIntegerField(null=True)
+    runs_per_day = models.PositiveIntegerField(null=True)
+    tokens_per_day = models.BigIntegerField(null=True)
+    labels = ArrayField(models.CharField(max_length=64), default=list, help_text="A worker that runs it has them all.")
     validation = models.JSONField(default=dict)
     created_by = models.CharField(max_length=255, blank=True, default="")
     created_at = created_field()
@@ -39,7 +49,11 @@ class Assistant(models.Model):
             one_of("status", Status),
         ]
         indexes = [
-            models.Index("workspace", models.F("created_at").desc(), models.F("id").desc(), name="assistant_newest")
+            models.Index("workspace", models.F("created_at").desc(), models.F("id").desc(), name="assistant_newest"),
+            GinIndex(fields=["metadata"], opclasses=["jsonb_path_ops"], name="assistant_metadata"),
+            # Claims look these up.
+            models.Index(fields=["id"], condition=~Q(labels=[]), name="assistant_labelled"),
+            models.Index(fields=["id"], condition=Q(max_concurrent_runs__isnull=False), name="assistant_capped"),
         ]
 
     def __str__(self) -> str:
@@ -47,7 +61,10 @@ class Assistant(models.Model):
 
 
 class AssistantVersion(models.Model):
-    """An immutable snapshot of the whole configuration, defaults filled in."""
+    """An immutable snapshot of the whole configuration, defaults filled in.
+
+    The database refuses to change one, and to delete one that its assistant outlives (migration 0003).
+    """
 
     id = id_field()
     assistant = models.ForeignKey(Assistant, models.CASCADE, related_name="versions")

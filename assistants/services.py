@@ -147,10 +147,14 @@ def _expect_version(assistant: Assistant, options: UpdateOptions, if_match: str 
 
 
 def _store(assistant: Assistant, config: Config, checks: list[Check], moment: datetime) -> None:
-    """Save the row with what it repeats of its current version, for filters and for claims of runs."""
+    """Save the row with what it repeats of its current version, for filters, claims and limits."""
     assistant.name, assistant.type = config["name"], config["type"]
     assistant.description = config["description"]
+    assistant.metadata, assistant.labels = config["metadata"], config["resources"]["labels"]
     assistant.max_concurrent_runs = config["max_concurrent_runs"]
+    assistant.requests_per_minute = (config["rate_limit"] or {}).get("requests_per_minute")
+    quota = config["quota"] or {}
+    assistant.runs_per_day, assistant.tokens_per_day = quota.get("runs_per_day"), quota.get("tokens_per_day")
     assistant.updated_at = moment
     assistant.validation = {
         "status": "passed" if all(check.ok for check in checks) else "failed",
