@@ -10,24 +10,28 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
+from accounts.audit import entry_document
 from accounts.identity import Identity
 from accounts.permissions import identity_of
 from assistants import queries, services
-from assistants.config import CreateAssistant
-from assistants.documents import assistant_document, config_of, version_document
+from assistants.config import CreateAssistant, UpdateOptions
+from assistants.diff import changes
+from assistants.documents import agent_type_document, assistant_document, config_of, in_order, version_document
 from assistants.models import Assistant, Status
 from assistants.serializers import (
     AssistantDocument,
     AssistantTypeDocument,
+    AuditEntryDocument,
+    DiffDocument,
     ToolDocument,
     UpdateAssistant,
     VersionDocument,
 )
-from core.errors import Invalid, NotFound
+from core.errors import NotFound
 from core.forms import BodyForm
 from core.ids import path_id
 from core.openapi import list_parameters, listed
-from core.pagination import Filter, Listing, choices, paginate, read_no_query, text
+from core.pagination import Filter, Listing, choices, json_object, paginate, read_integers, read_no_query, text
 from core.validation import Body, validate
 from runtime.registry import agent_types
 from tools import registry
@@ -43,13 +47,29 @@ ASSISTANTS = Listing(
         "type": Filter("type", text),
         "status": Filter("status__in", choices(Status)),
         "name": Filter("name__icontains", text),
+        "metadata": Filter("metadata__contains", json_object),
     },
 )
 VERSIONS = Listing(orderings={"version": ("number",)}, default="-version")
+AUDIT = Listing(
+    orderings={"created_at": ("created_at", "id")}, default="-created_at", filters={"action": Filter("action", text)}
+)
 IF_MATCH = OpenApiParameter(
     "If-Match", str, OpenApiParameter.HEADER, description='The version that the change is meant for: `"3"`.'
 )
+DIFF = [OpenApiParameter(name, int, required=True, description="A version.") for name in ("from", "to")]
 EXAMPLE = {"name": "my-assistant", "llm": {"provider": "fake", "model": "echo"}, "system_prompt": ""}
+
+
+def _answer(assistant: Assistant, status: int = 200) -> Response:
+    # What `If-Match` compares with.
+    return Response(assistant_document(assistant), status, headers={"ETag": f'"{assistant.version}"'})
+
+
+def _read_nothing(request: Request) -> None:
+    """For routes that take neither a query nor fields."""
+    read_no_query(request.query_params)
+    validate(Body, request.data)
 
 
 def version_in(path: str) -> int:
@@ -73,13 +93,12 @@ class AssistantViewSet(ViewSet):
     def create(self, request: Request) -> Response:
         """Create an assistant at version 1. It is active if it passes its checks."""
         read_no_query(request.query_params)
-        assistant = services.create_assistant(identity_of(request), request.data)
-        return Response(assistant_document(assistant), status=201)
+        return _answer(services.create_assistant(identity_of(request), request.data), 201)
 
     @extend_schema(responses=AssistantDocument)
     def retrieve(self, request: Request, assistant_id: str) -> Response:
         read_no_query(request.query_params)
-        return Response(assistant_document(queries.assistant(identity_of(request), path_id(assistant_id))))
+        return _answer(queries.assistant(identity_of(request), path_id(assistant_id)))
 
     @extend_schema(request=UpdateAssistant, parameters=[IF_MATCH], responses=AssistantDocument)
     def partial_update(self, request: Request, assistant_id: str) -> Response:
@@ -91,14 +110,11 @@ class AssistantViewSet(ViewSet):
         assistant = services.update_assistant(
             identity_of(request), path_id(assistant_id), request.data, request.headers.get("If-Match")
         )
-        return Response(assistant_document(assistant))
+        return _answer(assistant)
 
     @extend_schema(responses={200: AssistantDocument})
     def destroy(self, request: Request, assistant_id: str) -> Response:
-        """Archive the assistant; again without effect. Its sessions and their history stay."""
-        if "permanent" in request.query_params:
-            raise Invalid.at("query", "permanent", message="Permanent deletion is not supported yet.")
-        read_no_query(request.query_params)
+        """Archive the assistant; again without effect. `runs.assistants_api` reads the query."""
         assistant = services.delete_assistant(identity_of(request), path_id(assistant_id))
         return Response(assistant_document(assistant))
 
@@ -135,9 +151,8 @@ class AssistantMoves(ViewSet):
         return self._move(services.restore_assistant, request, assistant_id)
 
     def _move(self, move: Callable[[Identity, UUID], Assistant], request: Request, assistant_id: str) -> Response:
-        read_no_query(request.query_params)
-        validate(Body, request.data)
-        return Response(assistant_document(move(identity_of(request), path_id(assistant_id))))
+        _read_nothing(request)
+        return _answer(move(identity_of(request), path_id(assistant_id)))
 
     def get_serializer(self, *args: Any, **kwargs: Any) -> BodyForm:
         """The browsable API's form: a move has no fields."""
@@ -161,6 +176,72 @@ class VersionViewSet(ViewSet):
         version = queries.version(identity_of(request), path_id(assistant_id), version_in(number))
         return Response(version_document(version))
 
+    @extend_schema(parameters=DIFF, responses=DiffDocument)
+    def diff(self, request: Request, assistant_id: str) -> Response:
+        """What differs between two versions, in any order of them. A list is one value."""
+        numbers = read_integers(request.query_params, "from", "to")
+        found = [queries.version(identity_of(request), path_id(assistant_id), number) for number in numbers]
+        old, new = (in_order(version.config) for version in found)
+        document = {
+            "from": numbers[0],
+            "to": numbers[1],
+            "changes": changes(old, new),
+            "from_config": old,
+            "to_config": new,
+        }
+        return Response(document)
+
+    @extend_schema(request=UpdateOptions, parameters=[IF_MATCH], responses={201: AssistantDocument})
+    def rollback(self, request: Request, assistant_id: str, number: str) -> Response:
+        """Copy the version's configuration forward as a new version; history is not rewritten."""
+        read_no_query(request.query_params)
+        options = validate(UpdateOptions, request.data)
+        identity, found = identity_of(request), path_id(assistant_id)
+        if_match = request.headers.get("If-Match")
+        return _answer(services.roll_back_assistant(identity, found, version_in(number), options, if_match), 201)
+
+    def get_serializer(self, *args: Any, **kwargs: Any) -> BodyForm:
+        """The browsable API's form: nothing is needed to roll back or to tag."""
+        return BodyForm({})
+
+
+class VersionTags(ViewSet):
+    """Labels such as `stable` that point at a version and may be moved."""
+
+    scope_family = "assistants"
+
+    @extend_schema(request=None, responses=VersionDocument)
+    def update(self, request: Request, assistant_id: str, number: str, tag: str) -> Response:
+        """Let the tag point at this version, wherever it pointed before."""
+        _read_nothing(request)
+        found = path_id(assistant_id)
+        version = services.tag_version(identity_of(request), found, version_in(number), tag)
+        return Response(version_document(version))
+
+    @extend_schema(responses={204: None})
+    def destroy(self, request: Request, assistant_id: str, number: str, tag: str) -> Response:
+        """Take the tag off this version."""
+        _read_nothing(request)
+        services.untag_version(identity_of(request), path_id(assistant_id), version_in(number), tag)
+        return Response(status=204)
+
+    def get_serializer(self, *args: Any, **kwargs: Any) -> BodyForm:
+        """The browsable API's form: a tag has no fields."""
+        return BodyForm({})
+
+
+class AssistantAudit(ViewSet):
+    """Who did what to an assistant."""
+
+    scope_family = "assistants"
+
+    @extend_schema(parameters=list_parameters(AUDIT), responses=listed(AuditEntryDocument))
+    def list(self, request: Request, assistant_id: str) -> Response:
+        query = AUDIT.read(request.query_params)
+        return Response(
+            paginate(queries.audit_trail(identity_of(request), path_id(assistant_id)), query, entry_document)
+        )
+
 
 class AssistantTypes(ViewSet):
     """The agent types that this server knows."""
@@ -170,7 +251,7 @@ class AssistantTypes(ViewSet):
     @extend_schema(responses=AssistantTypeDocument)
     def list(self, request: Request) -> Response:
         read_no_query(request.query_params)
-        return Response([entry.document() for entry in agent_types()])
+        return Response([agent_type_document(kind) for kind in agent_types()])
 
 
 class Tools(ViewSet):

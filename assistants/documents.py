@@ -1,12 +1,15 @@
 """The JSON shapes of assistants and their versions."""
 
-from typing import Any, cast
+from functools import lru_cache
+from typing import Any, Literal, cast, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, create_model
+from pydantic.json_schema import models_json_schema
 
 from assistants.config import AssistantConfig, Config
 from assistants.models import Assistant, AssistantVersion
 from core.clock import isoformat
+from runtime.registry import AgentType
 
 
 def config_of(assistant: Assistant) -> Config:
@@ -20,8 +23,10 @@ def in_order(config: Config, block: type[BaseModel] = AssistantConfig) -> Config
     ordered = {key: config[key] for key in block.model_fields if key in config}
     for key, value in ordered.items():
         kind = block.model_fields[key].annotation
+        is_list = get_origin(kind) is list
+        kind = get_args(kind)[0] if is_list else kind
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            ordered[key] = in_order(value, kind)
+            ordered[key] = [in_order(entry, kind) for entry in value] if is_list else in_order(value, kind)
     return ordered
 
 
@@ -53,3 +58,15 @@ def version_document(version: AssistantVersion) -> dict[str, Any]:
         "source_version": version.source_version,
         "tags": sorted(tags),
     }
+
+
+@lru_cache
+def agent_type_document(kind: AgentType) -> dict[str, Any]:
+    """An agent type with the JSON Schema of its assistants' configuration."""
+    name: Any = Literal[kind.name]  # type: ignore[valid-type]
+    whole = create_model("AssistantConfig", __base__=AssistantConfig, type=(name, kind.name))
+    schema = whole.model_json_schema()
+    if kind.config is not None:
+        parts, definitions = models_json_schema([(whole, "validation"), (kind.config, "validation")])
+        schema = {"allOf": list(parts.values()), **definitions}
+    return {"name": kind.name, "description": kind.description, "config_schema": schema}

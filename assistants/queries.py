@@ -4,7 +4,9 @@ from uuid import UUID
 
 from django.db.models import F, Prefetch, QuerySet
 
+from accounts.audit import entries_of
 from accounts.identity import Identity
+from accounts.models import AuditEntry
 from assistants.models import Assistant, AssistantVersion
 from core.errors import NotFound
 
@@ -25,10 +27,15 @@ def assistant(identity: Identity, assistant_id: UUID) -> Assistant:
     return found
 
 
-def versions(identity: Identity, assistant_id: UUID) -> QuerySet[AssistantVersion]:
-    """The assistant's versions, the latest first, with the tags; raises NotFound."""
+def require_assistant(identity: Identity, assistant_id: UUID) -> None:
+    """Raises NotFound where the workspace has no such assistant."""
     if not Assistant.objects.filter(workspace_id=identity.workspace_id, id=assistant_id).exists():
         raise NotFound("There is no such assistant.")
+
+
+def versions(identity: Identity, assistant_id: UUID) -> QuerySet[AssistantVersion]:
+    """The assistant's versions, the latest first, with the tags; raises NotFound."""
+    require_assistant(identity, assistant_id)
     rows = AssistantVersion.objects.filter(assistant_id=assistant_id).order_by("-number")
     return rows.select_related("assistant").prefetch_related("assistant__version_tags")
 
@@ -39,3 +46,9 @@ def version(identity: Identity, assistant_id: UUID, number: int) -> AssistantVer
     if found is None:
         raise NotFound(f"The assistant has no version {number}.")
     return found
+
+
+def audit_trail(identity: Identity, assistant_id: UUID) -> QuerySet[AuditEntry]:
+    """What was done to the assistant, by whom; raises NotFound."""
+    require_assistant(identity, assistant_id)
+    return entries_of(identity, "assistant", assistant_id)

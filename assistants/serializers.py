@@ -55,6 +55,35 @@ class VersionDocument(BaseModel):
     tags: list[str]
 
 
+class ChangeDocument(BaseModel):
+    """One difference. `from` is null where the value was added, `to` where it was removed."""
+
+    path: str = Field(description="As `llm.temperature`.")
+    op: Literal["add", "remove", "replace"]
+    from_: Any = Field(alias="from")
+    to: Any
+
+
+class DiffDocument(BaseModel):
+    """What differs between two versions."""
+
+    from_: int = Field(alias="from")
+    to: int
+    changes: list[ChangeDocument]
+    from_config: AssistantConfig
+    to_config: AssistantConfig
+
+
+class AuditEntryDocument(BaseModel):
+    """One act: `created`, `updated`, `rolled_back`, `activated`, `archived`, `restored`, `tagged`, `untagged`."""
+
+    id: UUID
+    action: str
+    actor: str = Field(description="`key:<name>` or `user:<username>`.")
+    details: dict[str, Any] = Field(description="Such as `version`, `changed` (paths), `tag`.")
+    created_at: str
+
+
 class AssistantTypeDocument(BaseModel):
     """An agent type that an assistant may choose."""
 

@@ -11,9 +11,11 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from assistants.config import Config
+from assistants.engines import unsupported
 from core.db import Operation, Query, operation
 from core.errors import NotFound
 from runtime.contract import AgentSpec, BaseAgent, BoundTool
+from runtime.errors import NotSupported
 from runtime.registry import agent_class
 from tools import registry
 
@@ -80,7 +82,7 @@ def load_version(assistant_id: UUID, number: int) -> Operation[Config]:
 def agent_for(assistant_id: UUID, version: int) -> Operation[BaseAgent]:
     """The agent that serves all runs of this version in this process; a second time it costs no statement.
 
-    Raises NotFound, or LookupError where this process lacks the agent type or a tool.
+    Raises NotFound, LookupError where this process lacks the agent type or a tool, or NotSupported.
     """
     key = (assistant_id, version)
     return _agents.get(key) or _agents.put(key, (yield from load_version(*key).start()))
@@ -94,7 +96,12 @@ def run_defaults(assistant_id: UUID, version: int) -> Operation[RunDefaults]:
 
 
 def agent_from_config(config: Config) -> BaseAgent:
-    """An agent of the configuration's type with its enabled tools; raises LookupError for unknown names."""
+    """An agent of the configuration's type with its enabled tools.
+
+    Raises LookupError for unknown names, NotSupported for what no engine of this server carries out.
+    """
+    if missing := unsupported(config):
+        raise NotSupported(" ".join(missing.values()))
     tools = {
         use["name"]: BoundTool(registry.get(use["name"]), use["parameters"])
         for use in config["tools"]

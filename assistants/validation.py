@@ -1,43 +1,79 @@
 """The automatic checks: whether this server can run a configuration that is right in itself.
 
-They decide whether an assistant may be active. What no engine of this server carries out yet fails its check,
-so that nothing an author asked for is silently left out.
+They decide whether an assistant may be active. What runs cannot use yet is a good check with a note.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
+from assistants.canonical import canonical
 from assistants.config import Config
+from assistants.engines import Path, unsupported
 from core.errors import FieldError
 from runtime.providers import check_llm
 from runtime.registry import agent_names
 from tools import registry
+from tools.mcp import probe_all
 
-Path = tuple[str | int, ...]
+Server = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One finding at one place of the configuration; without a message it is a good one."""
+    """One finding at one place of the configuration."""
 
     name: str
     loc: Path
     message: str = ""
-
-    @property
-    def ok(self) -> bool:
-        return not self.message
+    ok: bool = True
 
     def document(self) -> dict[str, Any]:
         return {"name": self.name, "ok": self.ok, "message": self.message}
 
 
-def run_checks(config: Config) -> list[Check]:
-    """Everything that was looked at, in the configuration's order."""
-    return [*_check_type(config), *_check_llm(config), *_check_tools(config), *_check_engines(config)]
+class UnaskedError(Exception):
+    """Whether these MCP servers answer must be found out first."""
+
+    def __init__(self, servers: Sequence[Server]):
+        super().__init__()
+        self.servers = servers
+
+
+class Reachability:
+    """Which MCP servers answer. Asking calls out, so it is done between transactions and never inside one."""
+
+    def __init__(self) -> None:
+        self._found: dict[bytes, str] = {}
+
+    def remember(self, server: Server, message: str) -> None:
+        """Take over an earlier finding; an empty message is a good one."""
+        self._found.setdefault(canonical(server), message)
+
+    def ask(self, servers: Sequence[Server]) -> None:
+        """Call the servers; takes some seconds at most."""
+        for server, message in zip(servers, probe_all(list(servers)), strict=True):
+            self._found[canonical(server)] = message
+
+    def of(self, servers: Sequence[Server]) -> list[str]:
+        """What is known of each; raises UnaskedError with those that nothing is known of."""
+        if unasked := [server for server in servers if canonical(server) not in self._found]:
+            raise UnaskedError(unasked)
+        return [self._found[canonical(server)] for server in servers]
+
+
+def run_checks(config: Config, reachability: Reachability) -> list[Check]:
+    """Everything that was looked at, in the configuration's order. Raises UnaskedError."""
+    return [
+        *_check_type(config),
+        *_check_llm(config),
+        *_check_tools(config),
+        *_check_unknown(config),
+        *_check_servers(config, reachability),
+        *(Check(".".join(map(str, loc)), loc, note) for loc, note in unsupported(config).items()),
+    ]
 
 
 def failures(checks: list[Check]) -> list[FieldError]:
@@ -45,9 +81,20 @@ def failures(checks: list[Check]) -> list[FieldError]:
     return [FieldError(check.loc, check.message) for check in checks if not check.ok]
 
 
+def server_check(server: Server) -> str:
+    """The name of the check of an MCP server."""
+    return f"mcp_servers.{server['name']}"
+
+
+def _failed(name: str, loc: Path, message: str) -> Check:
+    return Check(name, loc, message, ok=False)
+
+
 def _check_type(config: Config) -> Iterator[Check]:
-    known = config["type"] in agent_names()
-    yield Check("type", ("type",), "" if known else f"This server has no assistant type {config['type']!r}.")
+    if config["type"] not in agent_names():
+        yield _failed("type", ("type",), f"This server has no assistant type {config['type']!r}.")
+    elif ("type",) not in unsupported(config):
+        yield Check("type", ("type",))
 
 
 def _check_llm(config: Config) -> Iterator[Check]:
@@ -56,7 +103,7 @@ def _check_llm(config: Config) -> Iterator[Check]:
         yield Check("llm", ("llm",))
     for problem in problems:
         loc = ("llm", *problem.loc)
-        yield Check(".".join(map(str, loc)), loc, problem.message)
+        yield _failed(".".join(map(str, loc)), loc, problem.message)
 
 
 def _check_tools(config: Config) -> Iterator[Check]:
@@ -65,7 +112,7 @@ def _check_tools(config: Config) -> Iterator[Check]:
         try:
             tool = registry.get(use["name"])
         except LookupError:
-            yield Check(name, ("tools", index, "name"), f"There is no tool {use['name']!r}.")
+            yield _failed(name, ("tools", index, "name"), f"There is no tool {use['name']!r}.")
             continue
         try:
             tool.Parameters.model_validate(use["parameters"], extra="forbid")
@@ -73,29 +120,21 @@ def _check_tools(config: Config) -> Iterator[Check]:
             for fault in error.errors(include_url=False, include_input=False):
                 place = ("parameters", *fault["loc"])
                 message = f"{use['name']}: {'.'.join(map(str, place))}: {fault['msg']}."
-                yield Check(name, ("tools", index, *place), message)
+                yield _failed(name, ("tools", index, *place), message)
         else:
             yield Check(name, ("tools", index))
 
 
-def _check_engines(config: Config) -> Iterator[Check]:
-    scope, quota = config["memory"]["scope"], config["quota"] or {}
-    asked: dict[Path, bool] = {
-        ("skills",): bool(config["skills"]),
-        ("memory", "scope"): scope in {"user", "group"},
-        ("mcp_servers",): bool(config["mcp_servers"]),
-        ("knowledge_bases",): bool(config["knowledge_bases"]),
-        ("middleware",): bool(config["middleware"]),
-        ("interrupt_on",): bool(config["interrupt_on"]),
-        ("output_schema",): config["output_schema"] is not None,
-        ("durability",): config["durability"] != "sync",
-        ("rate_limit",): config["rate_limit"] is not None,
-        ("quota",): any(limit is not None for limit in quota.values()),
-        ("resources", "labels"): bool(config["resources"]["labels"]),
-    }
-    values = {"memory.scope": scope, "durability": config["durability"]}
-    for loc, wanted in asked.items():
-        if wanted:
-            name = ".".join(map(str, loc))
-            value = f" {values[name]!r}" if name in values else ""
-            yield Check(name, loc, f"{name}{value} is not supported by this server yet.")
+def _check_unknown(config: Config) -> Iterator[Check]:
+    """What is named by its place in a registry that has nothing in it yet."""
+    for block, key, what in (("skills", "skill_id", "skill"), ("middleware", "name", "middleware")):
+        for index, entry in enumerate(config[block]):
+            yield _failed(f"{block}.{entry[key]}", (block, index, key), f"There is no {what} {entry[key]!r}.")
+    for index, base in enumerate(config["knowledge_bases"]):
+        yield _failed(f"knowledge_bases.{base}", ("knowledge_bases", index), f"There is no knowledge base {base}.")
+
+
+def _check_servers(config: Config, reachability: Reachability) -> Iterator[Check]:
+    servers = config["mcp_servers"]
+    for index, (server, message) in enumerate(zip(servers, reachability.of(servers), strict=True)):
+        yield Check(server_check(server), ("mcp_servers", index), message, ok=not message)

@@ -3,7 +3,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from config.env import ENV
 from runtime.configuration import RuntimeSettings, configure
-from runtime.registry import load_agents
+from runtime.registry import ENTRY_POINTS, load_agents, load_installed_agents
 
 
 class ConfigConfig(AppConfig):
@@ -17,9 +17,14 @@ class ConfigConfig(AppConfig):
                 url_allowlist=tuple(ENV.url_allowlist),
                 secret_env_prefixes=tuple(ENV.secret_env_prefixes),
                 secret_hosts=tuple(ENV.secret_hosts),
+                mcp_commands=tuple(ENV.mcp_commands),
             )
         )
         try:
             load_agents(ENV.agent_modules)
         except ImportError as error:
             raise ImproperlyConfigured(f"AGENT_SERVER_AGENTS: {error}") from error
+        try:
+            load_installed_agents()
+        except (ImportError, AttributeError, ValueError) as error:
+            raise ImproperlyConfigured(f"An installed package's entry point {ENTRY_POINTS}: {error}") from error

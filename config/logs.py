@@ -10,8 +10,8 @@ from structlog.types import EventDict, Processor, WrappedLogger
 
 from config.env import ENV, BadEnvironment
 
-# Their every-day lines would drown ours; their warnings stay.
-_QUIET = ("celery", "django_celery_beat.schedulers", "httpcore", "httpx", "uvicorn.error")
+# Their every-day lines would drown ours, and those of the HTTP clients show URLs and headers; their warnings stay.
+_QUIET = ("celery", "django_celery_beat.schedulers", "httpcore", "httpcore2", "httpx", "httpx2", "uvicorn.error")
 _SHARED: list[Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,

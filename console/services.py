@@ -5,6 +5,7 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 
 from accounts.identity import Identity
+from core.errors import NotFound, QuotaExceeded, RateLimited
 from runs.bodies import CreateRun
 from runs.doorbell import doorbell
 from runs.queries import get_run_state
@@ -19,7 +20,7 @@ def start_conversation(identity: Identity, owner: str, assistant_id: UUID, messa
     """Open a session of `owner` and accept its first message as a run, both or neither; gives the session's id.
 
     `run_id` was made when the form was drawn: sending the form twice starts one conversation.
-    Raises Forbidden, NotFound, AssistantNotActive, Invalid.
+    Raises Forbidden, NotFound, AssistantNotActive, Invalid, RateLimited, QuotaExceeded.
     """
     identity.require("sessions:write")
     identity.require("runs:write")
@@ -29,11 +30,21 @@ def start_conversation(identity: Identity, owner: str, assistant_id: UUID, messa
             session = open_session(identity, assistant_id, opening).run()
             create_run(identity, session["id"], CreateRun(input={"message": message}), run_id).run()
     except IntegrityError:
-        started: UUID = get_run_state(identity, run_id).run()["session_id"]
-        return started
+        return _started(identity, run_id)
+    except (RateLimited, QuotaExceeded) as refusal:
+        # Of a form that was sent twice, the first may have been the last that the limit allowed.
+        try:
+            return _started(identity, run_id)
+        except NotFound:
+            raise refusal from None
     doorbell.ring()
     opened: UUID = session["id"]
     return opened
+
+
+def _started(identity: Identity, run_id: UUID) -> UUID:
+    started: UUID = get_run_state(identity, run_id).run()["session_id"]
+    return started
 
 
 def title_of(message: str) -> str:

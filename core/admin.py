@@ -1,12 +1,14 @@
 """Bases for the admin: the operator's console, where state is looked at and actions call services."""
 
 import json
+from datetime import datetime
 from functools import cached_property
 from typing import Any, cast
 
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.template.loader import render_to_string
 from django.utils.html import format_html
 from unfold.admin import ModelAdmin, TabularInline
 
@@ -18,6 +20,33 @@ def pretty(document: Any) -> str:
     """A JSON document to be read by people."""
     text = json.dumps(document, indent=2, ensure_ascii=False)
     return format_html('<pre style="white-space: pre-wrap; overflow-wrap: anywhere">{}</pre>', text)
+
+
+def badge(text: str, colour: str = "", look: str = "") -> str:
+    """A short word that stands out; `colour` is success, info, warning, danger or none, `look` a class of CSS."""
+    label: str = render_to_string("unfold/helpers/label.html", {"text": text, "variant": colour, "class": look})
+    return label
+
+
+def moment(at: datetime) -> str:
+    """A moment to the second, in UTC."""
+    return f"{at:%Y-%m-%d %H:%M:%S}"
+
+
+def facts(document: dict[str, Any]) -> list[tuple[str, str]]:
+    """The members of a flat JSON object as texts; of others, what is nested stays JSON."""
+    return [(key, _told(value)) for key, value in document.items()]
+
+
+def spoken(name: str) -> str:
+    """`rolled_back` as people write it."""
+    return name.replace("_", " ")
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return ", ".join(value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 class CappedPaginator(Paginator[Any]):
@@ -35,6 +64,13 @@ class BigTableAdmin(ModelAdmin):
     paginator = CappedPaginator
     show_full_result_count = False
     list_per_page = 50
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        found = super().get_changelist_instance(request)
+        if not found.query and not found.has_active_filters:
+            # Else Unfold offers to show all, though all are shown.
+            found.full_result_count = found.result_count
+        return found
 
 
 class ReadOnlyAdmin(BigTableAdmin):

@@ -40,6 +40,10 @@ def error_headers(error: AppError) -> dict[str, str]:
         headers["www-authenticate"] = "Bearer"
     if error.retry_after is not None:
         headers["retry-after"] = str(max(1, math.ceil(error.retry_after)))
+    if error.limit is not None:
+        headers["x-ratelimit-limit"] = str(error.limit.allowed)
+        headers["x-ratelimit-remaining"] = "0"
+        headers["x-ratelimit-reset"] = headers["retry-after"]
     return headers
 
 

@@ -7,9 +7,12 @@ def rename(session_id: UUID, title: str) -> Operation[Row]:
 
 rename(id, "x").run()          # DRF, admin, Celery: a thread with Django's connection
 await rename(id, "x").arun()   # the hot routes and the runner: an event loop with the async pool
+
+`yield BEGIN` makes one transaction of what follows, for an operation that finds out on its way that it needs one.
 """
 
 from collections.abc import Callable, Generator, Mapping
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, Generic, ParamSpec, TypeVar
@@ -18,6 +21,7 @@ import orjson
 import psycopg
 from django.conf import settings
 from django.db import connection, transaction
+from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb, set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool
@@ -34,6 +38,9 @@ class Query:
     sql: str
     params: Mapping[str, Any] = field(default_factory=dict)
 
+
+# Not a statement of its own: who drives the operation knows whether a transaction is open already.
+BEGIN = Query("BEGIN")
 
 Operation = Generator[Query, list[Row], T]
 AsyncPool = AsyncConnectionPool[psycopg.AsyncConnection[Row]]
@@ -92,12 +99,17 @@ def operation(*, atomic: bool = False) -> Callable[[Callable[P, Operation[T]]], 
 
 def _drive(steps: Operation[T]) -> T:
     rows: list[Row] | None = None
-    with connection.cursor() as cursor:
+    with ExitStack() as transactions, connection.cursor() as cursor:
         while True:
             try:
                 query = next(steps) if rows is None else steps.send(rows)
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]
+            if query is BEGIN:
+                if not connection.in_atomic_block:
+                    transactions.enter_context(transaction.atomic())
+                rows = []
+                continue
             cursor.execute(query.sql, query.params)
             columns = cursor.description or []
             names = [column.name for column in columns]
@@ -113,13 +125,18 @@ def _drive(steps: Operation[T]) -> T:
 
 
 async def _adrive(steps: Operation[T], query: Query, conn: psycopg.AsyncConnection[Row]) -> T:
-    while True:
-        cursor = await conn.execute(query.sql, query.params)
-        rows = await cursor.fetchall() if cursor.description else []
-        try:
-            query = steps.send(rows)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
+    async with AsyncExitStack() as transactions:
+        while True:
+            rows: list[Row] = []
+            if query is not BEGIN:
+                cursor = await conn.execute(query.sql, query.params)
+                rows = await cursor.fetchall() if cursor.description else []
+            elif conn.info.transaction_status == TransactionStatus.IDLE:
+                await transactions.enter_async_context(conn.transaction())
+            try:
+                query = steps.send(rows)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
 
 
 _pool: AsyncPool | None = None

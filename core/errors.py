@@ -16,16 +16,35 @@ class FieldError:
         return {"loc": list(self.loc), "message": self.message}
 
 
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The limit that a request met: how much it allows, and in how many whole seconds it may allow more."""
+
+    allowed: int
+    reset_s: int
+
+
 class AppError(Exception):
-    """The request could not be carried out."""
+    """The request could not be carried out.
+
+    `retry_after` (seconds) says when it may be; a `limit` says that by itself.
+    """
 
     code = "internal"
     status = 500
 
-    def __init__(self, detail: str = "", *, errors: Sequence[FieldError] = (), retry_after: float | None = None):
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        errors: Sequence[FieldError] = (),
+        retry_after: float | None = None,
+        limit: Limit | None = None,
+    ):
         self.detail = detail or (type(self).__doc__ or "").split("\n")[0]
         self.errors = list(errors)
-        self.retry_after = retry_after
+        self.retry_after = retry_after if limit is None else limit.reset_s
+        self.limit = limit
         super().__init__(self.detail)
 
     def document(self, request_id: str) -> dict[str, Any]:
@@ -143,6 +162,12 @@ class RateLimited(AppError):
     """Too many requests."""
 
     code, status = "rate_limited", 429
+
+
+class QuotaExceeded(AppError):
+    """The day's quota is used up."""
+
+    code, status = "quota_exceeded", 429
 
 
 class Internal(AppError):

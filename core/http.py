@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pydantic
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
-from django.db import InterfaceError, OperationalError
+from django.db import IntegrityError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from rest_framework import exceptions as drf
 from rest_framework.negotiation import DefaultContentNegotiation
@@ -111,11 +111,20 @@ def as_app_error(exception: BaseException | None) -> AppError | None:
         return errors.RateLimited(retry_after=wait)
     if isinstance(exception, DATABASE_DOWN):
         return errors.Unavailable(retry_after=RETRY_AFTER_S)
+    if _refers_to_nothing(exception):
+        return errors.Conflict("What this refers to was deleted in the meantime.")
     for theirs, ours in _BY_DRF_TYPE:
         if isinstance(exception, theirs):
             # An API exception's detail is a sentence for the caller; Django's are for the log.
             return ours(str(exception.detail) if isinstance(exception, drf.APIException) else "")
     return None
+
+
+def _refers_to_nothing(exception: BaseException | None) -> bool:
+    """Whether a foreign key's row is gone. Keys are checked at the commit, long after the row was seen."""
+    if isinstance(exception, IntegrityError):
+        exception = exception.__cause__
+    return isinstance(exception, psycopg.errors.ForeignKeyViolation)
 
 
 def exception_handler(exception: Exception, context: dict[str, Any]) -> Response | None:

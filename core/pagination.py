@@ -72,6 +72,17 @@ def flag(value: str) -> bool:
     return value == "true"
 
 
+def json_object(value: str) -> dict[str, Any]:
+    """A JSON object; what is found contains it, keys within keys."""
+    try:
+        document = parse_json(value.encode())
+    except BadRequest as fault:
+        raise ValueError(fault.detail) from None
+    if not isinstance(document, dict):
+        raise ValueError("Must be a JSON object.")
+    return document
+
+
 def choices(of: type[Choices]) -> Parse:
     """One or several of an enum's values, separated by commas; the lookup gets a list."""
 
@@ -181,6 +192,25 @@ def read_no_query(query: QueryDict) -> None:
     reader = _Reader(query)
     reader.refuse_unknown(set())
     reader.finish()
+
+
+def read_option(query: QueryDict, name: str, parse: Parse, default: Any) -> Any:
+    """For routes with one query key: its value. Raises `Invalid`, for any other key too."""
+    reader = _Reader(query)
+    reader.refuse_unknown({name})
+    value = reader.get(name, parse, default)
+    reader.finish()
+    return value
+
+
+def read_integers(query: QueryDict, *names: str) -> list[int]:
+    """For routes that take these positive numbers, all of them. Raises `Invalid`."""
+    reader = _Reader(query)
+    reader.refuse_unknown(set(names))
+    reader.faults += [FieldError(("query", name), "Missing.") for name in names if name not in query]
+    numbers: list[int] = [reader.get(name, _integer(1, 999_999_999), 0) for name in names]
+    reader.finish()
+    return numbers
 
 
 def paginate(queryset: QuerySet[Any, Item], query: ListQuery, to_document: Callable[[Item], Any]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+import anyio
 import httpcore2
 import httpx2
 
@@ -268,13 +269,43 @@ class _GuardedBackend(httpcore2.AsyncNetworkBackend):
         failure: httpcore2.ConnectError | None = None
         for address in addresses:
             try:
-                return await self._inner.connect_tcp(address, port, None, local_address, socket_options)
+                return _Stream(await self._inner.connect_tcp(address, port, None, local_address, socket_options))
             except httpcore2.ConnectError as error:
                 failure = error
         raise failure or httpcore2.ConnectError(f"{host} has no address.")
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+
+class _Stream(httpcore2.AsyncNetworkStream):
+    """A connection that a handshake which is given up does not leave behind: the library closes it after errors
+    only, and the event loop would keep it open."""
+
+    def __init__(self, inner: httpcore2.AsyncNetworkStream):
+        self._inner = inner
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore2.AsyncNetworkStream:
+        try:
+            return await self._inner.start_tls(ssl_context, server_hostname, timeout)
+        except asyncio.CancelledError:
+            with anyio.CancelScope(shield=True):
+                await self._inner.aclose()
+            raise
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return await self._inner.read(max_bytes, timeout)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        await self._inner.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
 
 
 def is_public(address: IPAddress) -> bool:

@@ -5,16 +5,20 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from accounts.permissions import identity_in
+from assistants.models import Assistant
 from core.admin import ReadOnlyAdmin, ReadOnlyInline, pretty
 from core.errors import AppError
 from runs import services
 from runs.announce import announce_after_commit
+from runs.assistants_admin import AssistantAdmin
 from runs.models import Run, RunEvent, RunPayload, RunStep, Worker
 from sessions.admin import FoundById
 from sessions.admin import SessionAdmin as Sessions
 from sessions.models import Session
 
 ROWS_PER_PAGE = 20
+
+admin.site.register(Assistant, AssistantAdmin)
 
 
 @admin.register(Session)
@@ -141,5 +145,5 @@ class RunEventAdmin(OfRun):
 
 @admin.register(Worker)
 class WorkerAdmin(ReadOnlyAdmin):
-    list_display = ("host", "pid", "slots", "used", "state", "heartbeat_at", "started_at")
+    list_display = ("host", "pid", "slots", "used", "types", "labels", "state", "heartbeat_at", "started_at")
     list_filter = ("state",)

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from core.db import Bound, Row
+from core.errors import NotFound
 from runs.events import START, Event, Position, event_from_row
 from runs.live import HungUp, Subscription
 
@@ -25,16 +26,19 @@ Followed = AsyncGenerator[Event | None, None]
 async def follow(subscription: Subscription, committed: Committed, after: Position) -> Followed:
     """Events after `after`, until the process leaves; None at least every 15 seconds of silence, for heartbeats.
 
-    `committed(position, limit)` reads the log.
+    `committed(position, limit)` reads the log; where it raises NotFound, what was followed has been deleted: the end.
     """
     subscription.position = after
     missing = True
     held: Event | None = None
     while True:
         if missing:
-            async with aclosing(_read(subscription, committed)) as rows:
-                async for event in rows:
-                    yield event
+            try:
+                async with aclosing(_read(subscription, committed)) as rows:
+                    async for event in rows:
+                        yield event
+            except NotFound:
+                return
         if held is not None:
             event, held = held, None
         else:

@@ -3,6 +3,7 @@
 The models own the schema; the hot statements over it are raw SQL in `runs/sql/`.
 """
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 
@@ -120,6 +121,9 @@ class Run(models.Model):
                 name="run_active",
             ),
             models.Index("session", F("created_at").desc(), F("id").desc(), name="run_of_session"),
+            # Limits count by it too.
+            models.Index("assistant", F("created_at").desc(), F("id").desc(), name="run_of_assistant"),
+            models.Index(fields=["parent_run"], condition=Q(parent_run__isnull=False), name="run_of_parent"),
         ]
 
     def __str__(self) -> str:
@@ -195,6 +199,8 @@ class Worker(models.Model):
     lock_key = models.BigIntegerField()
     slots = models.PositiveIntegerField()
     used = models.PositiveIntegerField(db_default=0)
+    labels = ArrayField(models.CharField(max_length=64), db_default=[], help_text="What it has that runs may need.")
+    types = ArrayField(models.CharField(max_length=100), null=True, help_text="Whose runs it carries out; null: all.")
     state = models.CharField(max_length=16, choices=WorkerState.choices, default=WorkerState.ACTIVE)
     started_at = created_field()
     heartbeat_at = created_field()

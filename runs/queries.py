@@ -12,6 +12,7 @@ from core.errors import NotFound
 from runs.documents import RUN_COLUMNS
 from runs.lifecycle import Status
 from runs.models import Run, RunEvent
+from runs.pools import BARRED, Pool
 from sessions.queries import rows_of
 
 _STEPS = """
@@ -57,14 +58,14 @@ def get_run_state(identity: Identity, run_id: UUID) -> Operation[Row]:
 
 @operation()
 def events_of_run(run_id: UUID, after: int, limit: int) -> Operation[list[Row]]:
-    """Committed events of a run that the caller may see, oldest first."""
-    return (
-        yield Query(
-            "SELECT e.run_id, r.number, e.seq, e.event, e.ts, e.data FROM run_events e JOIN runs r ON r.id = e.run_id "
-            "WHERE e.run_id = %(run)s AND e.seq > %(after)s ORDER BY e.seq LIMIT %(limit)s",
-            {"run": run_id, "after": after, "limit": limit},
-        )
+    """Committed events of a run that the caller may see, oldest first. Raises NotFound for one that was deleted."""
+    rows = yield Query(
+        "SELECT r.id AS run_id, r.number, e.* FROM runs r LEFT JOIN ("
+        "SELECT seq, event, ts, data FROM run_events WHERE run_id = %(run)s AND seq > %(after)s "
+        "ORDER BY seq LIMIT %(limit)s) e ON true WHERE r.id = %(run)s ORDER BY e.seq",
+        {"run": run_id, "after": after, "limit": limit},
     )
+    return _unless_gone(rows, "There is no such run.")
 
 
 @operation()
@@ -73,17 +74,25 @@ def events_of_session(session_id: UUID, number: int, seq: int, limit: int) -> Op
 
     They stop at the run in flight: a run that was cancelled in the queue behind it has its number and its end already,
     and a reader that went on to it would take the rest of the run in flight for old.
+    Raises NotFound for a session that was deleted.
     """
-    return (
-        yield Query(
-            "SELECT e.run_id, r.number, e.seq, e.event, e.ts, e.data FROM runs r JOIN run_events e ON e.run_id = r.id "
-            "WHERE r.session_id = %(session)s AND r.number IS NOT NULL "
-            "AND (r.number, e.seq) > (%(number)s, %(seq)s) AND NOT EXISTS (SELECT FROM runs b "
-            "WHERE b.session_id = r.session_id AND b.number < r.number AND b.finished_at IS NULL) "
-            "ORDER BY r.number, e.seq LIMIT %(limit)s",
-            {"session": session_id, "number": number, "seq": seq, "limit": limit},
-        )
+    rows = yield Query(
+        "SELECT e.* FROM sessions s LEFT JOIN ("
+        "SELECT e.run_id, r.number, e.seq, e.event, e.ts, e.data FROM runs r JOIN run_events e ON e.run_id = r.id "
+        "WHERE r.session_id = %(session)s AND r.number IS NOT NULL "
+        "AND (r.number, e.seq) > (%(number)s, %(seq)s) AND NOT EXISTS (SELECT FROM runs b "
+        "WHERE b.session_id = r.session_id AND b.number < r.number AND b.finished_at IS NULL) "
+        "ORDER BY r.number, e.seq LIMIT %(limit)s) e ON true WHERE s.id = %(session)s ORDER BY e.number, e.seq",
+        {"session": session_id, "number": number, "seq": seq, "limit": limit},
     )
+    return _unless_gone(rows, "There is no such session.")
+
+
+def _unless_gone(rows: list[Row], otherwise: str) -> list[Row]:
+    # What has no events is one row without one.
+    if not rows:
+        raise NotFound(otherwise)
+    return [row for row in rows if row["seq"] is not None]
 
 
 @operation()
@@ -119,11 +128,17 @@ def interrupt_of(head_run_id: UUID | None) -> Any:
     return Run.objects.filter(id=head_run_id, status=Status.INTERRUPTED).values_list("interrupt", flat=True).first()
 
 
+# Ordered as the index of what may be claimed is: else, where statistics promise many such runs and there is none that
+# fits, the whole table is read for it.
+_WAITING = f"""
+SELECT (SELECT true FROM runs WHERE status = 'pending' AND ready
+    AND (next_attempt_at IS NULL OR next_attempt_at <= clock_timestamp())
+    AND assistant_id NOT IN ({BARRED}) ORDER BY workspace_id LIMIT 1) IS NOT NULL AS waiting
+"""  # noqa: S608
+
+
 @operation()
-def anything_waiting() -> Operation[bool]:
-    """Whether there is a run to claim: the cheap question of an idle poll."""
-    rows = yield Query(
-        "SELECT EXISTS (SELECT FROM runs WHERE status = 'pending' AND ready "
-        "AND (next_attempt_at IS NULL OR next_attempt_at <= clock_timestamp())) AS waiting"
-    )
+def anything_waiting(pool: Pool) -> Operation[bool]:
+    """Whether there is a run that a worker of the pool may claim: the cheap question of an idle poll."""
+    rows = yield Query(_WAITING, pool.parameters)
     return bool(rows[0]["waiting"])

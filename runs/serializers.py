@@ -125,6 +125,45 @@ class EventDocument(BaseModel):
     data: dict[str, Any]
 
 
+class PercentilesDocument(BaseModel):
+    """Seconds; null where there is nothing to measure."""
+
+    p50: float | None
+    p95: float | None
+
+
+class TokensDocument(BaseModel):
+    """Tokens that models read and wrote."""
+
+    input_tokens: int
+    output_tokens: int
+    total_tokens: int
+
+
+class RunCountsDocument(BaseModel):
+    """How many runs are in each status."""
+
+    pending: int
+    running: int
+    interrupted: int
+    success: int
+    error: int
+    timeout: int
+    cancelled: int
+
+
+class MetricsDocument(BaseModel):
+    """How the runs went that were created between `since` and `until`."""
+
+    since: str
+    until: str
+    runs: RunCountsDocument
+    latency_s: PercentilesDocument = Field(description="From its creation to its end, of runs that have ended.")
+    queue_s: PercentilesDocument = Field(description="From its creation to its first claim, of runs that were claimed.")
+    tokens: TokensDocument
+    cost: float | None = Field(description="USD, of the runs whose price is known; null where no price is.")
+
+
 class SessionStateDocument(BaseModel):
     """What a session stands at."""
 

@@ -1,7 +1,7 @@
 """Accepting, cancelling and ending runs: every write that does not come from a worker's step.
 
-Lock order everywhere: the session's row, then its runs. The session's `head_run_id` names the one run of its queue
-that may be claimed.
+Lock order everywhere: the session's row, then its runs, or the lock of its assistant's limits. The session's
+`head_run_id` names the one run of its queue that may be claimed.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,9 @@ from core.errors import AssistantNotActive, Conflict, Invalid, NotFound, RunFini
 from runs.bodies import CreateRun, CreateStatelessRun
 from runs.inputs import check_input
 from runs.lifecycle import ACTIVE, TERMINAL, Status, sources
+from runs.limits import admit, is_limited
 from runs.models import Durability
+from runs.pools import COMMON
 from runs.queries import anything_waiting
 from sessions.bodies import OpenSession
 from sessions.models import Activity
@@ -25,7 +27,8 @@ from sessions.services import open_session
 
 _BINDING = """
 SELECT s.status, s.assistant_id, s.assistant_version, s.user_id, s.head_run_id,
-    s.expires_at <= clock_timestamp() AS expired, a.status AS assistant_status
+    s.expires_at <= clock_timestamp() AS expired, a.status AS assistant_status,
+    a.requests_per_minute, a.runs_per_day, a.tokens_per_day
 FROM sessions s JOIN assistants a ON a.id = s.assistant_id
 WHERE s.id = %(session)s AND s.workspace_id = %(workspace)s AND (%(user)s::text IS NULL OR s.user_id = %(user)s)
 """
@@ -59,7 +62,8 @@ def create_run(identity: Identity, session_id: UUID, body: CreateRun, run_id: UU
     """Accept a run into the session's queue; gives its row. Ring the doorbell once it is committed.
 
     `run_id` is a new id; a caller that waits for the run's end listens for it before it exists.
-    Raises NotFound, SessionClosed, SessionBusy (`reject`), AssistantNotActive, Invalid (the input).
+    Raises NotFound, SessionClosed, SessionBusy (`reject`), AssistantNotActive, Invalid (the input), RateLimited,
+    QuotaExceeded.
     """
     return (yield from _accept(identity, session_id, body, run_id))
 
@@ -94,6 +98,8 @@ def _accept(identity: Identity, session_id: UUID, body: CreateRun, run_id: UUID)
         _refuse_unless_open(binding, reject=body.multitask_strategy == "reject")
         defaults = yield from run_defaults(binding["assistant_id"], binding["assistant_version"]).start()
         check_input(body.input, defaults.input_schema)
+        if is_limited(binding):
+            yield from admit(binding["assistant_id"], session_id)
         rows = yield Query(_INSERT, _insert_parameters(scope, binding, defaults, body))
         if rows:
             return rows[0]
@@ -308,4 +314,4 @@ def sweep() -> bool:
     """End runs that waited longer than they may, expire idle sessions; gives whether runs wait for a worker."""
     _end_overdue().run()
     _expire_sessions().run()
-    return anything_waiting().run()
+    return anything_waiting(COMMON).run()

@@ -1,13 +1,17 @@
-"""The runs' addresses, and the sessions' that concern their runs."""
+"""The runs' addresses, and the assistants' and sessions' that concern their runs."""
 
 from django.urls import path
 
 from runs.api import RunDetail, RunViewSet, SessionClosing, SessionRuns, SessionViewSet
+from runs.assistants_api import AssistantMetrics, AssistantViewSet
 
+ASSISTANT = "assistants/<str:assistant_id>"
 SESSION = "sessions/<str:session_id>"
 RUN = "runs/<str:run_id>"
 
 urlpatterns = [
+    path(ASSISTANT, AssistantViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"})),
+    path(f"{ASSISTANT}/metrics", AssistantMetrics.as_view({"get": "retrieve"})),
     path(SESSION, SessionViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"})),
     path(f"{SESSION}/close", SessionClosing.as_view({"post": "close"})),
     path(f"{SESSION}/state", SessionViewSet.as_view({"get": "state"})),

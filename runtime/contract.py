@@ -192,13 +192,14 @@ class NoArguments(BaseModel):
 class Tool(ABC):
     """A capability that a model may use.
 
-    `Args` describes the arguments to the model, `Parameters` what an assistant may configure. A tool that
-    raises gives the model its message as an observation; the run goes on. Override `acall`, or `call` for
-    blocking code, which then runs in a thread.
+    `Args` describes the arguments to the model, `Parameters` what an assistant may configure; `read_only` says
+    that a call changes nothing anywhere. A tool that raises gives the model its message as an observation; the
+    run goes on. Override `acall`, or `call` for blocking code, which then runs in a thread.
     """
 
     name: ClassVar[str]
     description: ClassVar[str]
+    read_only: ClassVar[bool] = False
 
     Args: ClassVar[type[BaseModel]] = NoArguments
     Parameters: ClassVar[type[BaseModel]] = NoArguments
@@ -234,7 +235,12 @@ class BaseAgent(ABC):
     state.
 
     Subclasses are registered by name (`runtime.registry.register_agent`) and chosen by an assistant's `type`.
+    `Config` is a pydantic model of the part of the assistant's configuration that the type reads: an assistant
+    that does not fit it is refused when it is saved. With `read_only_tools` so is one that lists other tools.
     """
+
+    Config: ClassVar[type[BaseModel] | None] = None
+    read_only_tools: ClassVar[bool] = False
 
     def __init__(self, spec: AgentSpec):
         self.spec = spec

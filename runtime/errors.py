@@ -51,3 +51,9 @@ class MaxStepsExceeded(AgentError):
     """The run made as many model calls as it may."""
 
     code = "max_steps_exceeded"
+
+
+class NotSupported(AgentError):
+    """The assistant asks for something that this server does not carry out yet."""
+
+    code = "not_supported"

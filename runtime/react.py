@@ -33,8 +33,6 @@ class ReactAgent(BaseAgent):
     A step is either one model call or all tool calls that the last answer asked for.
     """
 
-    Config = ReactConfig
-
     @cached_property
     def config(self) -> ReactConfig:
         return ReactConfig.model_validate(self.spec.config)

@@ -4,7 +4,8 @@ import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, TypeVar
+from importlib.metadata import entry_points
+from typing import TypeVar
 
 from pydantic import BaseModel
 
@@ -12,29 +13,45 @@ from runtime.contract import BaseAgent
 
 A = TypeVar("A", bound=type[BaseAgent])
 
-# Built-in types are entry strings, so that a process that runs no agent does not import langchain.
-_BUILT_IN = {"ReactAgent": "runtime.react:ReactAgent"}
-_registered: dict[str, type[BaseAgent]] = {}
+ENTRY_POINTS = "agent_server.agents"
 
 
 @dataclass(frozen=True)
 class AgentType:
-    """One entry of the list of agent types."""
+    """What there is to know of an agent type before one of its agents is made.
+
+    `config` narrows the assistant's configuration: the part of it that the type reads, and what it demands of it.
+    """
 
     name: str
     description: str
-    config_schema: dict[str, Any]
+    config: type[BaseModel] | None = None
+    read_only_tools: bool = False
 
-    def document(self) -> dict[str, Any]:
-        return {"name": self.name, "description": self.description, "config_schema": self.config_schema}
+
+# Entry strings and not classes, so that a process that runs no agent does not import langchain.
+_BUILT_IN = {
+    "ReactAgent": "runtime.react:ReactAgent",
+    "DocumentAssistant": "runtime.documents:DocumentAssistant",
+}
+_BUILT_IN_TYPES = {
+    "ReactAgent": AgentType(
+        "ReactAgent", "Reasons about the state, calls tools, observes their results, and repeats until it can answer."
+    ),
+    "DocumentAssistant": AgentType(
+        "DocumentAssistant",
+        "Retrieves from knowledge bases before it answers, and cites what it used. Its tools only read.",
+        read_only_tools=True,
+    ),
+}
+_registered: dict[str, type[BaseAgent]] = {}
 
 
 def register_agent(name: str) -> Callable[[A], A]:
     """Register a subclass of `BaseAgent` under `name`, which assistants then give as their `type`.
 
-    Its description is the first paragraph of the docstring; a pydantic model `Config` inside the class
-    describes the part of the assistant's configuration that it reads. Raises `ValueError` where the name is
-    taken.
+    Its description is the first paragraph of the docstring; its `Config` and `read_only_tools` are checked when an
+    assistant is saved (see `BaseAgent`). Raises `ValueError` where the name is taken.
     """
 
     def register(cls: A) -> A:
@@ -55,6 +72,20 @@ def load_agents(modules: Iterable[str]) -> None:
         import_module(module)
 
 
+def load_installed_agents() -> None:
+    """Register the agent types of installed packages: entry points `name = "module:Class"` of the group
+    `agent_server.agents`.
+
+    Raises `ValueError` where the name is taken or the entry is no subclass of `BaseAgent`, and whatever importing
+    it raises.
+    """
+    for entry in entry_points(group=ENTRY_POINTS):
+        cls = entry.load()
+        if not (isinstance(cls, type) and issubclass(cls, BaseAgent)):
+            raise ValueError(f"The entry point {entry.name} = {entry.value!r} is no subclass of BaseAgent.")
+        register_agent(entry.name)(cls)
+
+
 def agent_names() -> list[str]:
     """The registered names, sorted."""
     return sorted({*_BUILT_IN, *_registered})
@@ -71,14 +102,16 @@ def agent_class(name: str) -> type[BaseAgent]:
     return cls
 
 
+def agent_type(name: str) -> AgentType:
+    """What is known of the type called `name`; raises `LookupError`."""
+    return _BUILT_IN_TYPES.get(name) or _describe(name, agent_class(name))
+
+
 def agent_types() -> list[AgentType]:
     """All agent types with what a reader needs to choose one."""
-    return [_describe(name, agent_class(name)) for name in agent_names()]
+    return [agent_type(name) for name in agent_names()]
 
 
 def _describe(name: str, cls: type[BaseAgent]) -> AgentType:
     description = (inspect.getdoc(cls) or "").split("\n\n")[0].replace("\n", " ")
-    config: object = getattr(cls, "Config", None)
-    if not (isinstance(config, type) and issubclass(config, BaseModel)):
-        return AgentType(name, description, {})
-    return AgentType(name, description, config.model_json_schema())
+    return AgentType(name, description, cls.Config, cls.read_only_tools)

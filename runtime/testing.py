@@ -4,7 +4,7 @@ Choose it in an assistant's configuration:
 
     {"llm": {"provider": "fake", "model": "echo"}}
 
-answers with the last user message, streamed word by word.
+answers with the last user message, streamed word by word. The model `prompt` answers with the system prompt.
 
     {"llm": {"provider": "fake", "model": "script", "settings": {"turns": [
         {"tool_calls": [{"name": "calculator", "args": {"expression": "6*7"}}]},
@@ -34,7 +34,7 @@ from typing import Any
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models.base import LanguageModelInput
 from langchain_core.language_models.chat_models import BaseChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, SystemMessage
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
@@ -48,7 +48,7 @@ _TOKEN = re.compile(r"\S+\s*|\s+")
 
 
 class FakeChatModel(BaseChatModel):
-    """`model` is `echo` or `script`. `turn`, given with each call, is the number of the turn to play."""
+    """`model` is `echo`, `prompt` or `script`. `turn`, given with each call, is the number of the turn to play."""
 
     model: str = "echo"
     script: Script = Script()
@@ -95,7 +95,8 @@ class FakeChatModel(BaseChatModel):
     def _turn(self, messages: list[BaseMessage], turn: int) -> Turn:
         if self.model == "script":
             return self.script.turns[min(turn, len(self.script.turns) - 1)]
-        asked = next((message for message in reversed(messages) if isinstance(message, HumanMessage)), None)
+        kind = SystemMessage if self.model == "prompt" else HumanMessage
+        asked = next((message for message in reversed(messages) if isinstance(message, kind)), None)
         return Turn.model_construct(text=_text(asked) if asked else "", delay_ms=self.script.delay_ms)
 
 

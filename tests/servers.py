@@ -9,7 +9,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -165,6 +166,17 @@ class Server:
         """What the server's own database says."""
         with psycopg.connect((self.data_dir / "postgres.url").read_text().strip()) as connection:
             return connection.execute(query, values).fetchall()
+
+    @contextmanager
+    def beside(self, *command: str) -> Iterator[subprocess.Popen[bytes]]:
+        """Another role with these options, which finds the engines by the data folder; ended as a person would."""
+        with (self.data_dir / "logs" / f"beside-{command[0]}.log").open("ab") as log:
+            process = launch([sys.executable, str(ROOT / "manage.py"), *command], output=log, env=self._env)
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(30)
 
     def kill_worker(self) -> int:
         """kill -9 of one worker; gives its former pid."""

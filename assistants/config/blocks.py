@@ -22,6 +22,7 @@ Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,1
 Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+([/?#]\S*)?$", max_length=2_000)]
 # 1 and 1.0 are one number in JSON, so they are stored as one.
 Number = Annotated[float, AfterValidator(shortest)]
+Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Count = Annotated[int, Field(ge=1, le=2_147_483_647)]
 
 
@@ -81,7 +82,9 @@ class MCPAuth(Block):
 class MCPConfig(Block):
     """A provider of tools that speaks MCP: at a `url`, or started by a `command` (stdio)."""
 
-    name: Name
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,47}$")] = Field(
+        description="Begins the names of its tools: `mcp__<name>__<tool>`."
+    )
     transport: Literal["sse", "streamable_http", "stdio"]
     url: Url | None = None
     command: Name | None = None
@@ -152,6 +155,4 @@ class QuotaConfig(Block):
 class ResourcesConfig(Block):
     """Where the assistant's runs may be carried out."""
 
-    labels: list[Annotated[str, StringConstraints(min_length=1, max_length=64)]] = Field(
-        default_factory=list, max_length=32, description="Labels that a worker must have."
-    )
+    labels: list[Label] = Field(default_factory=list, max_length=32, description="Labels that a worker must have.")

@@ -4,13 +4,16 @@ from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import orjson
+from pydantic import ValidationError
 
 from assistants.config.assistant import AssistantConfig, UpdateOptions
 from assistants.schemas import BadSchemaError, check_schema
 from core.errors import FieldError, Invalid
+from core.http import invalid_from_pydantic
 from core.validation import validate
 from runtime.providers import provider_names
-from runtime.registry import agent_names
+from runtime.registry import agent_names, agent_type
+from tools import registry
 
 C = TypeVar("C", bound=AssistantConfig)
 Config = dict[str, Any]
@@ -21,7 +24,7 @@ MAX_BYTES = 4 * 1024 * 1024
 def parse(model: type[C], body: Any) -> C:
     """`body` as a configuration; raises `Invalid`."""
     parsed = validate(model, body)
-    faults = [*_unknown_names(parsed), *_repeated_tools(parsed), *_bad_schemas(parsed)]
+    faults = [*_unknown_names(parsed), *_repeated_names(parsed), *_bad_schemas(parsed)] or [*_unfit_for_type(parsed)]
     if faults:
         raise Invalid(faults[0].message, errors=faults)
     if len(orjson.dumps(stored(parsed))) > MAX_BYTES:
@@ -36,8 +39,6 @@ def stored(config: AssistantConfig) -> Config:
 
 def parse_update(body: Any) -> tuple[UpdateOptions, dict[str, Any]]:
     """A PATCH's body: what it says about the update, and the changes themselves."""
-    if body is None:
-        body = {}
     if not isinstance(body, dict):
         raise Invalid("The body must be a JSON object.")
     options = {key: value for key, value in body.items() if key in UpdateOptions.model_fields}
@@ -60,12 +61,12 @@ def _list(names: list[str]) -> str:
     return ", ".join(names)
 
 
-def _repeated_tools(config: AssistantConfig) -> Iterator[FieldError]:
-    seen: set[str] = set()
-    for index, tool in enumerate(config.tools):
-        if tool.name in seen:
-            yield FieldError(("tools", index, "name"), f"The tool {tool.name!r} is listed twice.")
-        seen.add(tool.name)
+def _repeated_names(config: AssistantConfig) -> Iterator[FieldError]:
+    for block in ("tools", "mcp_servers"):
+        names = [entry.name for entry in getattr(config, block)]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                yield FieldError((block, index, "name"), f"{name!r} is listed twice.")
 
 
 def _bad_schemas(config: AssistantConfig) -> Iterator[FieldError]:
@@ -76,3 +77,18 @@ def _bad_schemas(config: AssistantConfig) -> Iterator[FieldError]:
                 check_schema(schema)
         except BadSchemaError as fault:
             yield FieldError((name, *fault.path), fault.message)
+
+
+def _unfit_for_type(config: AssistantConfig) -> Iterator[FieldError]:
+    """What the agent type does not take."""
+    kind = agent_type(config.type)
+    if kind.read_only_tools:
+        for index, use in enumerate(config.tools):
+            if use.name in registry.names() and not registry.get(use.name).read_only:
+                message = f"{kind.name} takes tools that only read; {use.name} does more."
+                yield FieldError(("tools", index, "name"), message)
+    if kind.config is not None:
+        try:
+            kind.config.model_validate(stored(config), extra="ignore")
+        except ValidationError as error:
+            yield from invalid_from_pydantic(error).errors

@@ -13,6 +13,7 @@ from django.conf import settings
 from kombu import Consumer
 
 from runs.doorbell import queue
+from runs.pools import COMMON, Pool
 from runs.worker.runner import Runner
 from runtime.providers.connection import close_connections
 from runtime.registry import agent_class
@@ -30,6 +31,10 @@ class RunnerStep(bootsteps.StartStopStep):
 
     requires = ("celery.worker.components:Pool",)
     current: Runner | None = None
+
+    def __init__(self, worker: Any, *, runs: Pool = COMMON, **options: Any) -> None:
+        super().__init__(worker, **options)
+        self._pool = runs
 
     def include_if(self, worker: Any) -> bool:
         return settings.RUNNER_SLOTS > 0
@@ -63,14 +68,23 @@ class RunnerStep(bootsteps.StartStopStep):
         self._loop = asyncio.get_running_loop()
         # Blocking tools: each slot may have one, and the usual default is a handful for all.
         self._loop.set_default_executor(ThreadPoolExecutor(settings.RUNNER_SLOTS + SPARE_THREADS, "tool"))
-        runner = Runner(slots=settings.RUNNER_SLOTS)
+        runner = Runner(slots=settings.RUNNER_SLOTS, pool=self._pool)
         RunnerStep.current = runner
         await runner.run()
         await close_connections()
 
 
 class DoorbellStep(bootsteps.ConsumerStep):
-    """Listens to the doorbell on the connection that the worker has anyway, without a task around each ring."""
+    """Listens to the doorbell on the connection that the worker has anyway, without a task around each ring.
+
+    A ring wakes one worker, for whatever waits: who carries out certain types only would swallow what is meant for
+    others, so it looks by itself. One with labels takes what all take, too, and listens; for runs that need its labels
+    it looks by itself as well, because another one may have heard.
+    """
+
+    def __init__(self, consumer: Any, *, runs: Pool = COMMON, **options: Any) -> None:
+        super().__init__(consumer, **options)
+        self.enabled = settings.RUNNER_SLOTS > 0 and runs.types is None
 
     def get_consumers(self, channel: Any) -> list[Consumer]:
         return [Consumer(channel, queues=[queue()], on_message=self._heard, no_ack=True)]

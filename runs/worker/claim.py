@@ -1,8 +1,8 @@
 """Claiming: which pending runs this worker carries out next.
 
 Fair between workspaces first (the one with the fewest running runs is served first), then highest priority, then
-oldest; never two of one session, never above an assistant's cap. All claims take turns under one transaction-level
-advisory lock, so that a cap of 2 lets 2 run and not 3.
+oldest; never two of one session, never above an assistant's cap, never one of another pool. All claims take turns
+under one transaction-level advisory lock, so that a cap of 2 lets 2 run and not 3.
 """
 
 from typing import Any
@@ -11,13 +11,14 @@ from uuid import UUID
 import psycopg
 
 from core.db import Row
+from runs.pools import BARRED, Pool
 
 CLAIM_LOCK = 0x61_67_65_6E_74_01
 
 # A loose index scan finds the workspaces that have claimable runs without reading the runs; from each of them a
-# lateral top-k takes no more than the free slots. A full assistant's runs are left out before the top-k, or they
-# would hide the work behind them.
-_CLAIM = """
+# lateral top-k takes no more than the free slots. The runs of assistants that are full, or not for this worker, are
+# left out before the top-k, or they would hide the work behind them; NOT IN looks them up in one hash.
+_CLAIM = f"""
 WITH RECURSIVE waiting AS (
     (SELECT workspace_id FROM runs WHERE status = 'pending' AND ready ORDER BY workspace_id LIMIT 1)
     UNION ALL
@@ -28,6 +29,8 @@ WITH RECURSIVE waiting AS (
     SELECT a.id, a.max_concurrent_runs - count(r.id) AS free FROM assistants a
     LEFT JOIN runs r ON r.assistant_id = a.id AND r.status = 'running'
     WHERE a.max_concurrent_runs IS NOT NULL GROUP BY a.id
+), passed_over AS (
+    SELECT id FROM capped WHERE free <= 0 UNION ALL {BARRED}
 ), top AS (
     SELECT c.*, busy.runs + row_number() OVER (
         PARTITION BY c.workspace_id ORDER BY c.priority DESC, c.queued_at, c.id) AS turn
@@ -38,7 +41,7 @@ WITH RECURSIVE waiting AS (
         SELECT r.id, r.workspace_id, r.session_id, r.assistant_id, r.priority, r.queued_at FROM runs r
         WHERE r.status = 'pending' AND r.ready AND r.workspace_id = w.workspace_id
             AND (r.next_attempt_at IS NULL OR r.next_attempt_at <= clock_timestamp())
-            AND NOT EXISTS (SELECT FROM capped WHERE capped.id = r.assistant_id AND capped.free <= 0)
+            AND r.assistant_id NOT IN (SELECT id FROM passed_over)
         ORDER BY r.priority DESC, r.queued_at, r.id LIMIT %(slots)s) c
     WHERE w.workspace_id IS NOT NULL
 ), ranked AS (
@@ -70,15 +73,17 @@ SELECT claimed.id, claimed.number, claimed.workspace_id, claimed.session_id, cla
     s.message_count, s.step, s.checkpoint_id, s.state
 FROM claimed JOIN conversation s ON s.id = claimed.session_id
 JOIN run_payloads payload ON payload.run_id = claimed.id
-"""
+"""  # noqa: S608 - constants
 
 
-async def claim(conn: psycopg.AsyncConnection[Row], worker: UUID, slots: int, sources: list[str]) -> list[Row]:
-    """Claim up to `slots` runs for the worker; gives all that carrying them out needs.
+async def claim(
+    conn: psycopg.AsyncConnection[Row], worker: UUID, pool: Pool, slots: int, sources: list[str]
+) -> list[Row]:
+    """Claim up to `slots` runs of the pool for the worker; gives all that carrying them out needs.
 
     `conn` commits asynchronously: a claim that a crash forgets is only a run that is still pending.
     """
-    parameters: dict[str, Any] = {"slots": slots, "worker": worker, "sources": sources}
+    parameters: dict[str, Any] = {"slots": slots, "worker": worker, "sources": sources, **pool.parameters}
     async with conn.pipeline(), conn.transaction():
         await conn.execute("SELECT pg_advisory_xact_lock(%(key)s)", {"key": CLAIM_LOCK})
         cursor = await conn.execute(_CLAIM, parameters)

@@ -22,14 +22,15 @@ from psycopg.rows import dict_row
 
 from core.db import Row
 from core.ids import new_id
+from runs.pools import COMMON, Pool
 
 log = logging.getLogger(__name__)
 
 BEAT_S = 1.0
 
 _REGISTER = """
-INSERT INTO workers (id, host, pid, lock_key, slots, state, lease_expires_at)
-VALUES (%(id)s, %(host)s, %(pid)s, %(lock_key)s, %(slots)s, 'active',
+INSERT INTO workers (id, host, pid, lock_key, slots, types, labels, state, lease_expires_at)
+VALUES (%(id)s, %(host)s, %(pid)s, %(lock_key)s, %(slots)s, %(types)s, %(labels)s, 'active',
     clock_timestamp() + make_interval(secs => %(lease_s)s))
 """
 
@@ -58,6 +59,7 @@ class Presence:
     slots: int
     on_beat: Callable[[datetime, float], None]
     on_lost: Callable[[], None]
+    pool: Pool = COMMON
     id: UUID = field(default_factory=new_id)
     used: int = 0
     draining: bool = False
@@ -80,6 +82,7 @@ class Presence:
                 "lock_key": self._lock_key,
                 "slots": self.slots,
                 "lease_s": settings.RUNNER_LEASE_S,
+                **self.pool.parameters,
             },
         )
         self._conn = conn

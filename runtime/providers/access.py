@@ -79,6 +79,16 @@ def check_access(llm: LLM, home: Home) -> list[Problem]:
     return [found] if isinstance(found, Problem) else []
 
 
+def named_secret(variable: str, url: str) -> str:
+    """The value of the variable that an assistant names for its calls to `url`; raises `MissingSecret` where it
+    is not sent there or not set."""
+    refusal = _refusal(variable, url, is_named=True)
+    value = _value(variable)
+    if refusal or not value:
+        raise MissingSecret(refusal or _unset(variable))
+    return value
+
+
 def guard() -> UrlGuard:
     """The guard of the model calls: the operator's own addresses are open to them."""
     operators = [os.environ.get(home.address_variable) for home in _HOMES.values()]
@@ -109,16 +119,16 @@ def _resolve(llm: LLM, home: Home) -> Access | Problem:
         return Access(url, PLACEHOLDER, official, own)
     if refusal := _refusal(variable, url, is_named=bool(named)):
         return Problem(("api_key_env",), refusal)
-    key = os.environ.get(variable, "").strip()
+    key = _value(variable)
     if not key and (named or official):
-        return Problem(("api_key_env",), f"The environment variable {variable} is not set.", environment=True)
+        return Problem(("api_key_env",), _unset(variable), environment=True)
     return Access(url, key or PLACEHOLDER, official, own)
 
 
 def _refusal(variable: str, url: str, *, is_named: bool) -> str | None:
     settings = current()
     if is_named and not variable.startswith(settings.secret_env_prefixes):
-        return f"The variable's name must begin with one of {', '.join(settings.secret_env_prefixes)}."
+        return f"{variable} may not be named: it must begin with one of {', '.join(settings.secret_env_prefixes)}."
     host, port = host_and_port(httpx2.URL(url))
     bound = settings.secret_bindings.get(variable)
     if bound is not None:
@@ -127,6 +137,14 @@ def _refusal(variable: str, url: str, *, is_named: bool) -> str | None:
     if home is not None and not home.owns(url):
         return f"{variable} is sent to its provider's own address only, not to {host}."
     return None
+
+
+def _value(variable: str) -> str:
+    return os.environ.get(variable, "").strip()
+
+
+def _unset(variable: str) -> str:
+    return f"The environment variable {variable} is not set."
 
 
 def _origin(url: str) -> tuple[str, str, int] | None:

@@ -14,7 +14,7 @@ from runtime.providers.failures import by_status
 if TYPE_CHECKING:
     from langchain_core.language_models.chat_models import BaseChatModel
 
-MODELS = ("echo", "script")
+MODELS = ("echo", "prompt", "script")
 
 
 class FakeFailure(Exception):
@@ -62,14 +62,14 @@ class Turn(_Part):
 
 
 class Script(Settings):
-    """`llm.settings` of the fake provider; `turns` belongs to the model `script`, `delay_ms` to `echo`."""
+    """`llm.settings` of the fake provider; `turns` belongs to the model `script`, `delay_ms` to the others."""
 
     turns: list[Turn] = []
     delay_ms: float = Field(default=0, ge=0, le=3_600_000)
 
 
 class FakeProvider(Provider):
-    """Models `echo` and `script`."""
+    """Models `echo`, `prompt` and `script`."""
 
     name = "fake"
     Settings = Script
@@ -79,7 +79,7 @@ class FakeProvider(Provider):
         model = llm.get("model")
         problems = super().check(llm)
         if model not in MODELS:
-            problems.append(Problem(("model",), f"fake has the models {' and '.join(MODELS)}, not {model!r}."))
+            problems.append(Problem(("model",), f"fake has the models {', '.join(MODELS)}, not {model!r}."))
         elif model == "script" and not problems and not (llm.get("settings") or {}).get("turns"):
             problems.append(Problem(("settings", "turns"), "A script has at least one turn."))
         return problems

@@ -3,9 +3,11 @@
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission
+from django.test import Client
 
 from accounts.identity import Identity
-from accounts.models import Workspace
+from accounts.models import User, Workspace
 
 ECHO: dict[str, Any] = {"provider": "fake", "model": "echo"}
 
@@ -26,3 +28,21 @@ def identity(db: None) -> Identity:
 def stranger(db: None) -> Identity:
     workspace = Workspace.objects.create(name="Theirs", slug="theirs")
     return Identity(workspace.id, frozenset({"*"}), "key:stranger")
+
+
+@pytest.fixture
+def admin(db: None) -> Client:
+    """Who may do everything in the admin."""
+    client = Client()
+    client.force_login(User.objects.create_superuser("admin", password="admin"))
+    return client
+
+
+@pytest.fixture
+def onlooker(db: None) -> Client:
+    """Who may look at assistants in the admin, and at nothing else."""
+    person = User.objects.create_user("onlooker", is_staff=True)
+    person.user_permissions.add(Permission.objects.get(codename="view_assistant"))
+    client = Client()
+    client.force_login(person)
+    return client

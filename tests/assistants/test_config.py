@@ -3,11 +3,26 @@
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, Field
 
 from assistants.config import CreateAssistant, merged, parse, parse_update, same, stored
+from assistants.documents import agent_type_document
 from core.errors import Invalid
+from runtime.contract import BaseAgent, State, Step, StepIO
+from runtime.registry import agent_type, register_agent
 
 LLM = {"provider": "fake", "model": "echo"}
+
+
+@register_agent("test-narrow")
+class Narrow(BaseAgent):
+    """Takes few steps."""
+
+    class Config(BaseModel):
+        max_steps: int = Field(le=5)
+
+    async def step(self, state: State, io: StepIO) -> Step:
+        return Step("custom", done=True)
 
 
 def config(**fields: Any) -> dict[str, Any]:
@@ -69,8 +84,13 @@ WRONG: list[tuple[dict[str, Any], list[str | int]]] = [
     ({"tools": [{"name": "x"}, {"name": "x"}]}, ["tools", 1, "name"]),
     ({"tools": [{"name": "x", "enabled": 1}]}, ["tools", 0, "enabled"]),
     ({"tools": None}, ["tools"]),
+    ({"type": "DocumentAssistant", "tools": [{"name": "http_request"}]}, ["tools", 0, "name"]),
+    ({"type": "test-narrow", "max_steps": 9}, ["max_steps"]),
     ({"memory": {"scope": "world"}}, ["memory", "scope"]),
     ({"mcp_servers": [{"name": "m", "transport": "sse"}]}, ["mcp_servers", 0]),
+    ({"mcp_servers": [{"name": "a b", "transport": "sse", "url": "http://x"}]}, ["mcp_servers", 0, "name"]),
+    ({"mcp_servers": [{"name": "m", "transport": "sse", "url": "http://x"}] * 2}, ["mcp_servers", 1, "name"]),
+    ({"resources": {"labels": ["a,b"]}}, ["resources", "labels", 0]),
     ({"knowledge_bases": ["nope"]}, ["knowledge_bases", 0]),
     ({"interrupt_on": {"x": 5}}, ["interrupt_on", "x"]),
     ({"interrupt_on": {"x": {"allowed_decisions": ["nod"]}}}, ["interrupt_on", "x", "allowed_decisions", 0]),
@@ -96,6 +116,15 @@ def test_a_fault_is_named_with_its_place(fields: dict[str, Any], loc: list[str |
     with pytest.raises(Invalid) as caught:
         config(**fields)
     assert [list(error.loc) for error in caught.value.errors] == [loc]
+
+
+def test_a_type_narrows_the_configuration() -> None:
+    assert config(type="test-narrow", max_steps=5)["max_steps"] == 5
+    assert config(type="DocumentAssistant", tools=[{"name": "calculator"}, {"name": "not_here"}])["tools"]
+    schema = agent_type_document(agent_type("test-narrow"))["config_schema"]
+    whole, narrow = (schema["$defs"][part["$ref"].rpartition("/")[2]] for part in schema["allOf"])
+    assert "system_prompt" in whole["properties"]
+    assert narrow["properties"] == {"max_steps": {"maximum": 5, "title": "Max Steps", "type": "integer"}}
 
 
 def test_all_faults_are_named_at_once() -> None:

@@ -15,6 +15,7 @@ from core.errors import AlreadyExists, Conflict, Invalid, NotFound, VersionConfl
 from core.ids import new_id
 
 Body = dict[str, Any]
+NOWHERE = str(new_id())
 SUPPORT_AGENT = {
     "name": "support-agent",
     "type": "ReactAgent",
@@ -64,7 +65,9 @@ def test_activation_can_be_held_back(identity: Identity, body: Body) -> None:
 def test_the_documented_example_is_taken_and_says_what_it_lacks(identity: Identity) -> None:
     assistant = create(identity, SUPPORT_AGENT)
     assert (assistant.status, assistant.version) == ("created", 1)
-    assert {"tools.knowledge_search", "tools.ticket_create", "skills", "memory.scope"} <= set(failed_checks(assistant))
+    assert {"tools.knowledge_search", "tools.ticket_create", "skills.troubleshoot-and-resolve"} <= set(
+        failed_checks(assistant)
+    )
     document = assistant_document(assistant)
     assert document["metadata"] == SUPPORT_AGENT["metadata"]
 
@@ -76,23 +79,45 @@ def test_the_documented_example_is_taken_and_says_what_it_lacks(identity: Identi
         ({"tools": [{"name": "calculator", "parameters": {"surprise": 1}}]}, "tools.calculator"),
         ({"llm": {"provider": "fake", "model": "script", "settings": {"turns": []}}}, "llm.settings.turns"),
         ({"llm": {"provider": "fake", "model": "parrot"}}, "llm.model"),
-        ({"memory": {"scope": "group"}}, "memory.scope"),
-        ({"interrupt_on": {"calculator": True}}, "interrupt_on"),
-        ({"output_schema": {"type": "object"}}, "output_schema"),
-        ({"middleware": [{"name": "todo"}]}, "middleware"),
-        ({"durability": "async"}, "durability"),
-        ({"rate_limit": {"requests_per_minute": 1}}, "rate_limit"),
-        ({"quota": {"runs_per_day": 1}}, "quota"),
-        ({"resources": {"labels": ["gpu"]}}, "resources.labels"),
+        ({"skills": [{"skill_id": "no-such-skill"}]}, "skills.no-such-skill"),
+        ({"middleware": [{"name": "no-such"}]}, "middleware.no-such"),
+        ({"knowledge_bases": [NOWHERE]}, f"knowledge_bases.{NOWHERE}"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_this_server_cannot_carry_out_fails_its_check(
+def test_what_this_server_does_not_have_fails_its_check(
     identity: Identity, body: Body, fields: Body, check: str
 ) -> None:
     assistant = create(identity, body, **fields)
     assert assistant.status == "created"
     assert failed_checks(assistant) == [check]
+
+
+@pytest.mark.parametrize(
+    ("fields", "check"),
+    [
+        ({"memory": {"scope": "user"}}, "memory.scope"),
+        ({"memory": {"scope": "group"}}, "memory.scope"),
+        ({"interrupt_on": {"calculator": True}}, "interrupt_on"),
+        ({"output_schema": {"type": "object"}}, "output_schema"),
+        ({"durability": "async"}, "durability"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_runs_cannot_use_yet_is_stored_with_a_note(
+    identity: Identity, body: Body, fields: Body, check: str
+) -> None:
+    assistant = create(identity, body, **fields)
+    assert assistant.status == "active"
+    (note,) = [found for found in assistant.validation["checks"] if found["message"]]
+    assert (note["name"], note["ok"]) == (check, True)
+    assert "not supported by this server yet" in note["message"]
+
+
+@pytest.mark.parametrize("interrupt_on", [{}, {"calculator": False}])
+def test_what_asks_for_nothing_has_no_note(identity: Identity, body: Body, interrupt_on: Body) -> None:
+    assistant = create(identity, body, interrupt_on=interrupt_on)
+    assert not [found for found in assistant.validation["checks"] if found["message"]]
 
 
 def test_nothing_is_stored_of_a_wrong_body(identity: Identity, body: Body) -> None:
@@ -135,11 +160,18 @@ def test_no_change_makes_no_version(identity: Identity, body: Body) -> None:
     assert patch(identity, assistant, metadata={"a": True}).version == 2
 
 
+REPEATED = ("max_concurrent_runs", "requests_per_minute", "runs_per_day", "tokens_per_day", "labels", "metadata")
+
+
 def test_the_row_follows_the_current_version(identity: Identity, body: Body) -> None:
-    assistant = create(identity, body, max_concurrent_runs=2)
-    assert Assistant.objects.get().max_concurrent_runs == 2
-    patch(identity, assistant, max_concurrent_runs=None)
-    assert Assistant.objects.get().max_concurrent_runs is None
+    limits = {"rate_limit": {"requests_per_minute": 3}, "quota": {"runs_per_day": 4, "tokens_per_day": 5}}
+    assistant = create(
+        identity, body, max_concurrent_runs=2, **limits, resources={"labels": ["gpu"]}, metadata={"team": "x"}
+    )
+    assert Assistant.objects.values_list(*REPEATED).get() == (2, 3, 4, 5, ["gpu"], {"team": "x"})
+    cleared = dict.fromkeys(["max_concurrent_runs", "rate_limit", "quota", "resources"])
+    patch(identity, assistant, **cleared, metadata={"team": None})
+    assert Assistant.objects.values_list(*REPEATED).get() == (None, None, None, None, [], {})
 
 
 def test_an_active_assistant_stays_runnable(identity: Identity, body: Body) -> None:
@@ -247,7 +279,7 @@ def test_every_move_between_states(identity: Identity, body: Body, status: str, 
 @pytest.mark.parametrize(("status", "move"), [("created", "activate"), ("archived", "restore")])
 def test_failed_checks_keep_an_assistant_from_serving(identity: Identity, body: Body, status: str, move: str) -> None:
     assistant = create(identity, body, tools=[{"name": "no_such_tool"}])
-    Assistant.objects.update(status=status, validation={})
+    Assistant.objects.update(status=status, validation={"checks": []})
     with pytest.raises(Conflict) as caught:
         MOVES[move](identity, assistant.id)
     assert [error.loc for error in caught.value.errors] == [("tools", 0, "name")]

@@ -11,6 +11,7 @@ from assistants.config import CreateAssistant, parse, stored
 from assistants.spec import _Cache, agent_for, agent_from_config, load_version, run_defaults
 from core.errors import NotFound
 from core.ids import new_id
+from runtime.errors import NotSupported
 
 Body = dict[str, Any]
 
@@ -30,6 +31,21 @@ def test_an_agent_has_its_type_its_configuration_and_its_enabled_tools(body: Bod
 def test_a_tool_that_is_not_here_is_an_error(body: Body) -> None:
     with pytest.raises(LookupError):
         agent_from_config(config(body, tools=[{"name": "no_such_tool"}]))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"memory": {"scope": "user"}},
+        {"interrupt_on": {"pay": True}},
+        {"output_schema": {"type": "object"}},
+        {"durability": "exit"},
+        {"mcp_servers": [{"name": "m", "transport": "sse", "url": "http://x"}]},
+    ],
+)
+def test_what_no_engine_carries_out_is_said(body: Body, fields: Body) -> None:
+    with pytest.raises(NotSupported, match="not supported by this server yet"):
+        agent_from_config(config(body, **fields))
 
 
 def test_a_version_is_read_once_and_then_kept(

@@ -56,6 +56,16 @@ def test_a_conversation_with_echo_from_the_first_message_on(tab: Tab) -> None:
     expect(tab.page.locator("#status")).to_have_text("Reply finished")
 
 
+def test_a_limit_is_told_and_what_was_typed_stays(tab: Tab) -> None:
+    tab.begin(tab.assistant({"text": "Hi"}, rate_limit={"requests_per_minute": 1}), "Hello")
+    tab.wait(".turn footer")
+    expect(tab.page.locator("#pill")).to_have_text("Live")
+    tab.say("And again")
+    expect(tab.page.locator("#notice")).to_contain_text("The assistant takes 1 request a minute")
+    expect(tab.page.locator("#message")).to_have_value("And again")
+    assert tab.page.locator(".turn").count() == 1
+
+
 def test_text_streams_and_a_reload_in_the_middle_loses_nothing(tab: Tab) -> None:
     tab.begin(tab.assistant(slowly(ANSWER)), "How do I return shoes?")
     tab.wait(".assistant h3")

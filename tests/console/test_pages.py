@@ -11,6 +11,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import Role, User, Workspace
 from accounts.services import create_workspace
+from assistants.models import Assistant
 from core.ids import new_id
 from runs.models import Run, RunEvent, RunStep
 from sessions.models import Message, Session
@@ -108,6 +109,17 @@ def test_sending_the_form_twice_starts_one_conversation(ada: Person, echo: UUID)
     first, second = (ada.start(echo, "Hello", run_id).json() for _ in range(2))
     assert first == second
     assert Session.objects.count() == 1
+
+
+def test_beyond_a_limit_nothing_starts_but_a_form_sent_twice_counts_once(ada: Person, echo: UUID) -> None:
+    Assistant.objects.filter(id=echo).update(runs_per_day=1)
+    run_id = new_id()
+    first, second = (ada.start(echo, "Hello", run_id).json() for _ in range(2))
+    assert first == second
+    refused = ada.start(echo, "Once more")
+    assert (refused.status_code, refused.json()["code"]) == (429, "quota_exceeded")
+    assert refused.json()["detail"].startswith("The assistant takes 1 run a day (quota.runs_per_day)")
+    assert [model.objects.count() for model in (Session, Run)] == [1, 1]
 
 
 @pytest.mark.parametrize("message", ["", "  \n "])

@@ -4,7 +4,7 @@ import psycopg
 import pydantic
 import pytest
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
-from django.db import OperationalError
+from django.db import IntegrityError, OperationalError
 from django.http import Http404
 from django.test import RequestFactory
 from psycopg_pool import PoolTimeout
@@ -13,6 +13,11 @@ from rest_framework.test import APIRequestFactory
 
 from core.errors import NotFound
 from core.http import as_app_error, exception_handler, handler404, invalid_from_pydantic
+
+
+def caused(exception: Exception, cause: Exception) -> Exception:
+    exception.__cause__ = cause
+    return exception
 
 
 @pytest.mark.parametrize(
@@ -33,6 +38,8 @@ from core.http import as_app_error, exception_handler, handler404, invalid_from_
         (OperationalError(), 503, "unavailable"),
         (psycopg.OperationalError(), 503, "unavailable"),
         (PoolTimeout(), 503, "unavailable"),
+        (psycopg.errors.ForeignKeyViolation(), 409, "conflict"),
+        (caused(IntegrityError(), psycopg.errors.ForeignKeyViolation()), 409, "conflict"),
     ],
 )
 def test_known_failures(exception: Exception, status: int, code: str) -> None:
@@ -44,6 +51,7 @@ def test_known_failures(exception: Exception, status: int, code: str) -> None:
 def test_a_bug_is_not_taken_for_anything_else() -> None:
     assert as_app_error(KeyError("x")) is None
     assert as_app_error(psycopg.ProgrammingError()) is None
+    assert as_app_error(caused(IntegrityError(), psycopg.errors.UniqueViolation())) is None
 
 
 def test_drfs_nested_messages_become_places() -> None:

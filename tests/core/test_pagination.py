@@ -11,7 +11,7 @@ from pytest_django import DjangoAssertNumQueries
 from accounts.models import ApiKey, Role, Workspace
 from core import pagination
 from core.errors import Invalid
-from core.pagination import Filter, Listing, choices, flag, identifier, paginate, read_no_query, text
+from core.pagination import Filter, Listing, choices, flag, identifier, paginate, read_no_query, read_option, text
 
 LISTING = Listing(
     orderings={"created_at": ("created_at", "id"), "digest": ("digest",)},
@@ -146,3 +146,15 @@ def test_a_route_without_query_keys_refuses_any() -> None:
     read_no_query(QueryDict(""))
     with pytest.raises(Invalid):
         read_no_query(QueryDict("x=1"))
+
+
+@pytest.mark.parametrize(("query", "value"), [("", "none"), ("x=true", True), ("x=false", False)])
+def test_a_route_with_one_query_key_reads_it(query: str, value: Any) -> None:
+    assert read_option(QueryDict(query), "x", flag, "none") == value
+
+
+@pytest.mark.parametrize(("query", "name"), [("x=1", "x"), ("x=true&x=true", "x"), ("x=true&y=1", "y")])
+def test_and_refuses_all_else(query: str, name: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        read_option(QueryDict(query), "x", flag, None)
+    assert [error.loc for error in refused.value.errors] == [("query", name)]

@@ -236,6 +236,21 @@ async def test_a_dripping_answer_ends_in_time(head: bytes) -> None:
         assert asyncio.get_running_loop().time() - begun < 4
 
 
+async def test_a_handshake_that_is_given_up_leaves_no_connection() -> None:
+    left = asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+        left.set()
+
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(httpx2.TimeoutException):
+            await UrlGuard(["127.0.0.1"]).fetch("GET", f"https://127.0.0.1:{port}/", timeout_s=0.2)
+        await asyncio.wait_for(left.wait(), 20)
+
+
 async def test_an_unknown_name_is_a_connection_error() -> None:
     with pytest.raises(httpx2.ConnectError):
         await UrlGuard().fetch("GET", "http://nobody.invalid/", timeout_s=10)

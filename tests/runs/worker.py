@@ -1,8 +1,12 @@
 """Rows for tests of the worker, and claims without a running loop around them."""
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
+
+from django.db import connection
 
 from accounts.identity import Identity
 from accounts.models import Workspace
@@ -13,11 +17,14 @@ from core.ids import new_id
 from runs.bodies import CreateRun
 from runs.lifecycle import Status, sources
 from runs.models import Worker
+from runs.pools import COMMON, Pool
 from runs.services import create_run
 from runs.worker.claim import claim
 from runs.worker.commit import StepCommit
 from sessions.bodies import OpenSession
 from sessions.services import open_session
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -56,9 +63,21 @@ def make_worker(lease_s: float = 60) -> UUID:
     return worker.id
 
 
-async def claim_with(worker: UUID, slots: int = 10) -> list[Row]:
+async def claim_with(worker: UUID, slots: int = 10, takes: Pool = COMMON) -> list[Row]:
     async with pool().connection() as conn:
-        return await claim(conn, worker, slots, sources(Status.RUNNING))
+        return await claim(conn, worker, takes, slots, sources(Status.RUNNING))
+
+
+async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
+    """What Django's connection is for, from an event loop; the thread keeps none."""
+
+    def call() -> T:
+        try:
+            return function(*arguments)
+        finally:
+            connection.close()
+
+    return await asyncio.to_thread(call)
 
 
 async def rows(sql: str, **params: Any) -> list[Row]:

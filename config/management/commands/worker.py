@@ -5,12 +5,16 @@ import warnings
 from typing import Any
 
 from celery.exceptions import SecurityWarning
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from pydantic import TypeAdapter, ValidationError
 
+from assistants.config.blocks import Label
 from config.celery import app
 from config.env import ENV
 from config.logs import configure_logging
 from config.serve.limits import raise_open_files_limit
+from runs.pools import Pool
+from runtime.registry import agent_names
 
 TASK_THREADS = 4
 
@@ -19,7 +23,12 @@ class Command(BaseCommand):
     help = "Run the worker role (runs and background tasks)."
     requires_system_checks = []
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--types", metavar="A,B", help="only runs of assistants of these types")
+        parser.add_argument("--labels", metavar="a,b", help="also runs that need these labels or some of them")
+
+    def handle(self, *args: Any, types: str | None, labels: str | None, **options: Any) -> None:
+        runs = Pool(types=None if types is None else _types(types), labels=() if labels is None else _labels(labels))
         configure_logging("worker")
         raise_open_files_limit()
         # It warns of root because of pickled messages, which we never accept.
@@ -34,6 +43,30 @@ class Command(BaseCommand):
             without_gossip=True,
             without_heartbeat=True,
             without_mingle=True,
+            runs=runs,
         )
         worker.start()
         sys.exit(worker.exitcode)
+
+
+def _items(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(item.strip() for item in text.split(",")))
+
+
+def _types(text: str) -> tuple[str, ...]:
+    names = _items(text)
+    for name in names:
+        if name not in agent_names():
+            raise CommandError(f"--types: There is no assistant type {name!r}, only {', '.join(agent_names())}.")
+    return names
+
+
+def _labels(text: str) -> tuple[str, ...]:
+    labels = _items(text)
+    for label in labels:
+        try:
+            TypeAdapter(Label).validate_python(label)
+        except ValidationError:
+            what = "up to 64 letters, digits, dots, hyphens and underscores, the first a letter or digit"
+            raise CommandError(f"--labels: {label!r} is not a label: {what}.") from None
+    return labels

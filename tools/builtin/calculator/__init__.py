@@ -24,6 +24,7 @@ class Calculator(Tool):
         "Evaluates an arithmetic expression and returns its value. Functions: abs, round, min, max, sqrt, "
         "exp, log, log2, log10, sin, cos, tan, floor, ceil, factorial, gcd; constants: pi, e, tau."
     )
+    read_only = True
     Args = CalculatorArgs
 
     async def acall(self, args: CalculatorArgs, context: ToolContext) -> str:

@@ -28,6 +28,7 @@ class CurrentTime(Tool):
 
     name = "current_time"
     description = "Tells the current date, time and weekday in a time zone."
+    read_only = True
     Args = CurrentTimeArgs
     Parameters = CurrentTimeParameters
 

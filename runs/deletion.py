@@ -1,0 +1,91 @@
+"""Deleting an assistant for good, with everything that belongs to it.
+
+The assistant's row is locked first, then its sessions, then nothing more is waited for. Who makes a session refers to
+the assistant's row when it commits: it was committed before and is seen, or it waits and finds the assistant gone.
+Who makes a run holds its session's lock by then and waits for the assistant's, so that this side must not wait for
+theirs: a session that somebody else has locked refuses the deletion. Once all are locked no run can be accepted, and
+none changes its status.
+"""
+
+from uuid import UUID
+
+from django.db import transaction
+
+from accounts import audit
+from accounts.identity import Identity
+from core.db import Operation, Query, Row, operation
+from core.errors import Conflict, Forbidden, NotFound
+from runs.lifecycle import ACTIVE
+
+_LOCK = """
+SELECT id, name FROM assistants WHERE id = %(assistant)s AND workspace_id = %(workspace)s FOR UPDATE
+"""
+
+_LOCK_SESSIONS = """
+WITH free AS (SELECT id FROM sessions WHERE assistant_id = %(assistant)s FOR UPDATE SKIP LOCKED)
+SELECT (SELECT count(*) FROM sessions WHERE assistant_id = %(assistant)s) AS sessions,
+    (SELECT count(*) FROM free) AS locked
+"""
+
+_RUNS = """
+SELECT status, count(*) AS runs FROM runs WHERE assistant_id = %(assistant)s GROUP BY status
+"""
+
+# Foreign keys are checked at the commit, but the rows are found through each other: the leaves go first.
+_DELETE = [
+    # A run of another assistant that one of these had started goes on without its parent.
+    """UPDATE runs SET parent_run_id = NULL WHERE assistant_id <> %(assistant)s AND parent_run_id IS NOT NULL
+       AND parent_run_id IN (SELECT id FROM runs WHERE assistant_id = %(assistant)s)""",
+    *(
+        f"DELETE FROM {table} USING runs r WHERE r.id = {table}.run_id AND r.assistant_id = %(assistant)s"  # noqa: S608
+        for table in ("run_events", "run_steps", "run_payloads")
+    ),
+    "DELETE FROM runs WHERE assistant_id = %(assistant)s",
+    *(
+        f"DELETE FROM {table} USING sessions s WHERE s.id = {table}.session_id AND s.assistant_id = %(assistant)s"  # noqa: S608
+        for table in ("checkpoints", "messages")
+    ),
+    "DELETE FROM sessions WHERE assistant_id = %(assistant)s",
+    "DELETE FROM assistant_tags WHERE assistant_id = %(assistant)s",
+    "DELETE FROM assistant_versions WHERE assistant_id = %(assistant)s",
+    "DELETE FROM assistants WHERE id = %(assistant)s",
+]
+
+
+def delete_assistant_for_good(identity: Identity, assistant_id: UUID) -> None:
+    """Delete the assistant, whatever its status, with its versions, sessions and runs and all that is in them.
+
+    What is left is an entry of the audit trail. Raises NotFound; Forbidden for a key that is bound to a user, because
+    what it would delete is everybody's; Conflict while a run has not ended or somebody else has a session locked.
+    """
+    with transaction.atomic():
+        gone = _delete(identity, assistant_id).run()
+        audit.record(identity, "deleted", "assistant", assistant_id, **gone)
+
+
+@operation()
+def _delete(identity: Identity, assistant_id: UUID) -> Operation[Row]:
+    """Inside the caller's transaction. Gives what the audit trail keeps: the name, and how many went with it."""
+    scope = {"assistant": assistant_id, "workspace": identity.workspace_id}
+    found = yield Query(_LOCK, scope)
+    if not found:
+        raise NotFound("There is no such assistant.")
+    if identity.user_id is not None:
+        raise Forbidden("A key that is bound to a user cannot delete an assistant for good.")
+    # Asked before the sessions are locked too, so that a busy assistant's are left alone.
+    _refuse_while_active((yield Query(_RUNS, scope)))
+    (counts,) = yield Query(_LOCK_SESSIONS, scope)
+    if counts["locked"] < counts["sessions"]:
+        raise Conflict("A session of the assistant is being changed at this moment; try again.")
+    runs = yield Query(_RUNS, scope)
+    _refuse_while_active(runs)
+    for statement in _DELETE:
+        yield Query(statement, scope)
+    return {"name": found[0]["name"], "sessions": counts["sessions"], "runs": sum(row["runs"] for row in runs)}
+
+
+def _refuse_while_active(runs: list[Row]) -> None:
+    active = {row["status"]: row["runs"] for row in runs if row["status"] in ACTIVE}
+    if active:
+        told = ", ".join(f"{active[status]} {status}" for status in ACTIVE if status in active)
+        raise Conflict(f"The assistant has runs that have not ended: {told}.")

@@ -1,0 +1,1 @@
+"""The assistants as their users meet them: over HTTP, on a whole server."""
