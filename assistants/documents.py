@@ -63,7 +63,7 @@ def version_document(version: AssistantVersion) -> dict[str, Any]:
 @lru_cache
 def agent_type_document(kind: AgentType) -> dict[str, Any]:
     """An agent type with the JSON Schema of its assistants' configuration."""
-    name: Any = Literal[kind.name]  # type: ignore[valid-type]
+    name: Any = Literal[kind.name]
     whole = create_model("AssistantConfig", __base__=AssistantConfig, type=(name, kind.name))
     schema = whole.model_json_schema()
     if kind.config is not None:

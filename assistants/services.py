@@ -31,6 +31,8 @@ from core.errors import AlreadyExists, Conflict, Invalid, NotFound, VersionConfl
 
 T = TypeVar("T")
 
+# The comparison of the versions tells the rest.
+AUDITED_PATHS = 100
 _NAME_ONCE = "assistant_name_once_per_workspace"
 _TAG = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
@@ -93,6 +95,7 @@ def roll_back_assistant(
     def attempt(reachability: Reachability) -> Assistant:
         assistant = _changeable(identity, assistant_id, options, if_match)
         config = stored(parse(AssistantConfig, _version(assistant, number).config))
+        _remember_servers(assistant, _config(assistant), reachability)
         checks = run_checks(config, reachability)
         if assistant.status == Status.ACTIVE:
             _refuse_failures(f"Version {number} does not pass its checks", checks)
@@ -191,8 +194,9 @@ def _change(
             if assistant.status == Status.ACTIVE and (faults := failures(checks)):
                 raise Invalid(f"An active assistant must pass its checks: {faults[0].message}", errors=faults)
             _make_current(identity, assistant, config, checks, note=options.change_note)
-            paths = [change["path"] for change in changes(current, config)]
-            _record(identity, assistant, "updated", version=assistant.version, changed=paths)
+            paths = [found["path"] for found in changes(current, config)]
+            told = {"changed": paths[:AUDITED_PATHS], "changes": len(paths)}
+            _record(identity, assistant, "updated", version=assistant.version, **told)
         # Read under the lock: the answer shows the version that this call made.
         return queries.assistant(identity, assistant_id)
 

@@ -1,7 +1,6 @@
 from django.apps import AppConfig
-from django.core.exceptions import ImproperlyConfigured
 
-from config.env import ENV
+from config.env import ENV, BadEnvironment
 from runtime.configuration import RuntimeSettings, configure
 from runtime.registry import ENTRY_POINTS, load_agents, load_installed_agents
 
@@ -23,8 +22,8 @@ class ConfigConfig(AppConfig):
         try:
             load_agents(ENV.agent_modules)
         except ImportError as error:
-            raise ImproperlyConfigured(f"AGENT_SERVER_AGENTS: {error}") from error
+            raise BadEnvironment(f"AGENT_SERVER_AGENTS: {error}") from error
         try:
             load_installed_agents()
         except (ImportError, AttributeError, ValueError) as error:
-            raise ImproperlyConfigured(f"An installed package's entry point {ENTRY_POINTS}: {error}") from error
+            raise BadEnvironment(f"An installed package's entry point {ENTRY_POINTS}: {error}") from error

@@ -14,6 +14,7 @@ from core.errors import NotFound
 
 PAGE = 50
 SIDEBAR = 50
+ASSISTANTS = 200
 
 
 @operation()
@@ -152,13 +153,14 @@ def unfinished_text(runs: Sequence[UUID]) -> Operation[list[Row]]:
 
 
 @operation()
-def active_assistants(identity: Identity) -> Operation[list[Row]]:
-    """The assistants that take new conversations, by name."""
+def active_assistants(identity: Identity, chosen: UUID | None) -> Operation[list[Row]]:
+    """The assistants that take new conversations, by name; the chosen one is there also where there are too many."""
     return (
         yield Query(
-            "SELECT id, name, description, version FROM assistants "
-            "WHERE workspace_id = %(workspace)s AND status = 'active' ORDER BY lower(name), id LIMIT 200",
-            {"workspace": identity.workspace_id},
+            "SELECT * FROM (SELECT id, name, description, version FROM assistants "
+            "WHERE workspace_id = %(workspace)s AND status = 'active' "
+            "ORDER BY id = %(chosen)s DESC, lower(name), id LIMIT %(limit)s) AS offered ORDER BY lower(name), id",
+            {"workspace": identity.workspace_id, "chosen": chosen or UUID(int=0), "limit": ASSISTANTS},
         )
     )
 

@@ -13,7 +13,7 @@ from console import queries
 from console.access import page
 from console.history import read_page
 from console.services import start_conversation
-from core.errors import Invalid
+from core.errors import Invalid, NotFound
 from core.ids import new_id, parse_id
 from core.validation import validate
 from runs.events import event_document, parse_event_id
@@ -34,10 +34,14 @@ def chat(request: HttpRequest, identity: Identity) -> HttpResponse:
     """An empty conversation; posting its first message starts it."""
     if request.method == "POST":
         return _start(request, identity)
-    assistants = queries.active_assistants(identity).run()
+    chosen = request.GET.get("assistant", "")
+    assistants = queries.active_assistants(identity, parse_id(chosen)).run()
+    if chosen and chosen not in {str(assistant["id"]) for assistant in assistants}:
+        # Another one in its stead would be told what was meant for this one.
+        raise NotFound("There is no active assistant with the id in the address.")
     context = {
         "assistants": assistants,
-        "chosen": request.GET.get("assistant", ""),
+        "chosen": chosen,
         "run_id": new_id(),
         "may_talk": identity.allows("sessions:write") and identity.allows("runs:write"),
     }

@@ -7,6 +7,7 @@ body.
 import asyncio
 import logging
 import re
+from urllib.parse import unquote_to_bytes
 from uuid import uuid4
 
 from django.conf import settings
@@ -93,6 +94,8 @@ def _refuse(scope: Scope, max_body: int) -> None:
     query = scope["query_string"]
     if b"%00" in query or b"\x00" in query or not query.isascii():
         raise BadRequest("The query has a NUL character or one that is not percent-encoded.")
+    if b"%" in query and not _is_utf8(unquote_to_bytes(query)):
+        raise BadRequest("The query is not UTF-8.")
     for name, value in scope["headers"]:
         if name == b"content-length":
             if not value.isdigit():
@@ -104,6 +107,14 @@ def _refuse(scope: Scope, max_body: int) -> None:
             raise BadRequest("This server does not support Idempotency-Key yet.")
         elif name == b"content-encoding" and value.strip().lower() not in {b"", b"identity"}:
             raise UnsupportedMediaType
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _too_large(limit: int) -> AppError:

@@ -40,6 +40,7 @@ MAX_CURSOR = 1_000
 Item = TypeVar("Item")
 Parse = Callable[[str], Any]
 _INTEGER = re.compile(r"\d{1,9}", re.ASCII)
+_SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def json_object(value: str) -> dict[str, Any]:
     try:
         document = parse_json(value.encode())
     except BadRequest as fault:
-        raise ValueError(fault.detail) from None
+        raise ValueError(fault.detail.replace("The body", "The value", 1)) from None
     if not isinstance(document, dict):
         raise ValueError("Must be a JSON object.")
     return document
@@ -192,6 +193,17 @@ def read_no_query(query: QueryDict) -> None:
     reader = _Reader(query)
     reader.refuse_unknown(set())
     reader.finish()
+
+
+def seconds(minimum: float, maximum: float) -> Parse:
+    """A duration in seconds, in plain digits."""
+
+    def parse(value: str) -> float:
+        if not _SECONDS.fullmatch(value) or not minimum <= float(value) <= maximum:
+            raise ValueError(f"A number of seconds from {minimum} to {maximum}.")
+        return float(value)
+
+    return parse
 
 
 def read_option(query: QueryDict, name: str, parse: Parse, default: Any) -> Any:

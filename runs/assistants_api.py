@@ -12,7 +12,7 @@ from assistants.api import AssistantViewSet as Assistants
 from assistants.serializers import AssistantDocument
 from core.ids import path_id
 from core.openapi import Error
-from core.pagination import flag, read_option
+from core.pagination import flag, read_option, seconds
 from core.validation import Body, validate
 from runs.deletion import delete_assistant_for_good
 from runs.metrics import MAX_WINDOW_S, MIN_WINDOW_S, WINDOW_S, assistant_metrics
@@ -32,17 +32,6 @@ _WINDOW_S = OpenApiParameter(
     description=f"The last seconds, {MIN_WINDOW_S} to {MAX_WINDOW_S}, in which the runs were created.",
     default=WINDOW_S,
 )
-
-
-def window_s(text: str) -> float:
-    """The query's `window_s`; raises `ValueError` with a sentence."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0
-    if not MIN_WINDOW_S <= value <= MAX_WINDOW_S:
-        raise ValueError(f"A number of seconds from {MIN_WINDOW_S} to {MAX_WINDOW_S}.")
-    return value
 
 
 class AssistantViewSet(Assistants):
@@ -70,5 +59,5 @@ class AssistantMetrics(ViewSet):
 
         An archived assistant's are kept. A key that is bound to a user gets those of that user's sessions.
         """
-        seconds = read_option(request.query_params, "window_s", window_s, WINDOW_S)
-        return Response(assistant_metrics(identity_of(request), path_id(assistant_id), seconds).run())
+        window_s = read_option(request.query_params, "window_s", seconds(MIN_WINDOW_S, MAX_WINDOW_S), WINDOW_S)
+        return Response(assistant_metrics(identity_of(request), path_id(assistant_id), window_s).run())

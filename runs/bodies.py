@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field
 
 from core.errors import Invalid
 from core.ids import parse_id
+from core.pagination import seconds
 from core.validation import Body, UserId
 from sessions.bodies import Tag, VersionChoice
 
@@ -72,9 +73,7 @@ def parse_wait_s(text: str | None) -> float:
     if text is None:
         return DEFAULT_WAIT_S
     try:
-        value = float(text)
-    except ValueError:
-        value = -1
-    if not 0 <= value <= MAX_WAIT_S:
-        raise Invalid.at("query", "wait_s", message=f"A number of seconds from 0 to {MAX_WAIT_S}.")
+        value: float = seconds(0, MAX_WAIT_S)(text)
+    except ValueError as fault:
+        raise Invalid.at("query", "wait_s", message=str(fault)) from None
     return value

@@ -42,7 +42,7 @@ class AssistantConfig(Block):
     type: Name = Field("ReactAgent", description="One of `/assistant-types`.")
     description: Annotated[str, StringConstraints(max_length=10_000)] = ""
     llm: LLMConfig
-    system_prompt: Annotated[str, StringConstraints(max_length=500_000)] = Field(
+    system_prompt: Annotated[str, StringConstraints(max_length=200_000)] = Field(
         default="", description="The first message of every model call."
     )
     tools: list[ToolConfig] = Field(default_factory=list, max_length=256)

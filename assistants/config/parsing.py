@@ -18,7 +18,8 @@ from tools import registry
 C = TypeVar("C", bound=AssistantConfig)
 Config = dict[str, Any]
 
-MAX_BYTES = 4 * 1024 * 1024
+# Lists of assistants and versions hold up to 100 of them.
+MAX_BYTES = 512 * 1024
 
 
 def parse(model: type[C], body: Any) -> C:

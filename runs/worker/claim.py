@@ -70,7 +70,8 @@ SELECT claimed.id, claimed.number, claimed.workspace_id, claimed.session_id, cla
     claimed.cost_usd, claimed.cancel_requested_at, claimed.message_start, claimed.claimed_at,
     payload.input,
     claimed.timeout_s - extract(epoch FROM clock_timestamp() - claimed.started_at)::float8 AS time_left_s,
-    s.message_count, s.step, s.checkpoint_id, s.state
+    s.message_count, s.step, s.checkpoint_id, s.state,
+    claimed.assistant_id IN (SELECT id FROM capped) AS capped
 FROM claimed JOIN conversation s ON s.id = claimed.session_id
 JOIN run_payloads payload ON payload.run_id = claimed.id
 """  # noqa: S608 - constants

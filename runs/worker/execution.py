@@ -44,6 +44,7 @@ class Execution:
         worker_id: str,
     ):
         self.run_id = str(claim["id"])
+        self.capped: bool = claim["capped"]
         self.conversation = conversation
         self._agent = agent
         self._journal = journal

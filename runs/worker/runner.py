@@ -218,7 +218,8 @@ class Runner:
             self._presence.used = len(self._executions)
             if not self._executions:
                 self._idle.set()
-            if saturated:
+            # Work may have waited for this slot, or for the assistant to have fewer runs.
+            if saturated or execution.capped:
                 self._wake.set()
 
     # -- looking around ------------------------------------------------------------------------------------------

@@ -150,7 +150,7 @@ def test_the_history_tells_who_did_what(admin: Client, identity: Identity, make:
     post(admin, page_of(assistant, "archive"))
     history = shown(admin.get(page_of(assistant, "history")))
     history = history[history.index("When") :]
-    assert "key:tests updated changed: max_steps version: 2" in history
+    assert "key:tests updated changed: max_steps changes: 1 version: 2" in history
     assert history.index("user:admin archived") < history.index("updated") < history.index("key:tests created")
 
 

@@ -194,7 +194,7 @@ def test_the_audit_trail_tells_every_act(api: Api, assistant: str) -> None:
     entries = api.items(f"{assistant}/audit", ordering="created_at")
     assert [(entry["action"], entry["details"]) for entry in entries] == [
         ("created", {"version": 1, "name": "helper"}),
-        ("updated", {"version": 2, "changed": ["llm.temperature", "system_prompt"]}),
+        ("updated", {"version": 2, "changed": ["llm.temperature", "system_prompt"], "changes": 2}),
         ("tagged", {"tag": "stable", "version": 1, "moved_from": None}),
         ("tagged", {"tag": "stable", "version": 2, "moved_from": 1}),
         ("untagged", {"tag": "stable", "version": 2}),

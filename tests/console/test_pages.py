@@ -154,6 +154,19 @@ def test_the_page_offers_active_assistants_only(ada: Person, echo: UUID) -> None
 # -- what a conversation's page holds --------------------------------------------------------------------------------
 
 
+def test_the_assistant_of_the_address_is_offered_however_many_there_are(ada: Person, echo: UUID) -> None:
+    workspace = Assistant.objects.get(id=echo).workspace
+    Assistant.objects.bulk_create(Assistant(workspace=workspace, name=f"A {n:03}", status="active") for n in range(205))
+    last = Assistant.objects.create(workspace=workspace, name="Zed", status="active")
+    assert "Zed" not in text(ada.client.get("/console/chat"))
+    assert f'value="{last.id}" data-about="" selected' in text(ada.client.get(f"/console/chat?assistant={last.id}"))
+
+
+@pytest.mark.parametrize("address", [str(new_id()), "x"])
+def test_an_assistant_that_is_not_there_is_not_replaced_by_another(ada: Person, echo: UUID, address: str) -> None:
+    assert ada.client.get(f"/console/chat?assistant={address}").status_code == 404
+
+
 def test_a_waiting_message_is_shown_before_any_worker_has_it(ada: Person, echo: UUID) -> None:
     page = text(ada.get(ada.conversation(echo, "Are you there?")))
     assert "Are you there?</div>" in page

@@ -170,6 +170,7 @@ async def test_a_compressed_body_is_refused(client: httpx.AsyncClient) -> None:
 async def test_nul_in_an_address_is_refused(client: httpx.AsyncClient) -> None:
     assert (await client.get("/things/%00", headers=KEY)).status_code == 404
     assert (await client.get("/things/1?after=%00", headers=KEY)).status_code == 400
+    assert (await client.get("/things/1?after=%ff", headers=KEY)).status_code == 400
 
 
 async def test_a_bug_is_a_500_that_gives_nothing_away(client: httpx.AsyncClient) -> None:

@@ -95,7 +95,15 @@ def test_joining_a_run_that_has_ended_answers_at_once(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "name"), [("wait_s=-1", "wait_s"), ("wait_s=x", "wait_s"), ("wait_s=1&wait_s=2", "wait_s"), ("a=1", "a")]
+    ("query", "name"),
+    [
+        ("wait_s=-1", "wait_s"),
+        ("wait_s=x", "wait_s"),
+        ("wait_s=1_0", "wait_s"),
+        ("wait_s=nan", "wait_s"),
+        ("wait_s=1&wait_s=2", "wait_s"),
+        ("a=1", "a"),
+    ],
 )
 def test_a_bad_wait_stores_nothing(api: Api, query: str, name: str) -> None:
     answer = api.post(f"/sessions/{api.session()}/runs/wait?{query}", HELLO)

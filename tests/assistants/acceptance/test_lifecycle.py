@@ -262,7 +262,7 @@ def test_the_audit_trail_lists_every_act_in_order_with_its_actor(
     ]
     times = [entry["created_at"] for entry in entries]
     assert times == sorted(times, reverse=True)
-    assert entries[-3]["details"] == {"version": 2, "changed": ["llm.temperature", "system_prompt"]}
+    assert entries[-3]["details"] == {"version": 2, "changed": ["llm.temperature", "system_prompt"], "changes": 2}
     versions = caller.items(f"{path}/versions")
     assert [version["created_by"] for version in versions] == [theirs, theirs, mine]
 

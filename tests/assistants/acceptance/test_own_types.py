@@ -201,7 +201,7 @@ def test_an_unknown_type_is_refused_by_its_name(owner: Caller) -> None:
         ("ReactAgent = tally:Tally", "The agent type 'ReactAgent' is registered already."),
     ],
 )
-def test_an_entry_point_that_is_no_agent_stops_the_start_and_its_last_line_says_why(
+def test_an_entry_point_that_is_no_agent_stops_the_start_with_one_line_that_says_why(
     tmp_path: Path, entry: str, complaint: str
 ) -> None:
     install(tmp_path, entry)
@@ -209,7 +209,8 @@ def test_an_entry_point_that_is_no_agent_stops_the_start_and_its_last_line_says_
     server.spawn()
     assert server.wait() != 0
     wait_for(lambda: server.lines and complaint in server.lines[-1])
-    assert "entry point agent_server.agents" in server.lines[-1]
+    assert len(server.lines) == 1, server.output
+    assert "entry point agent_server.agents" in server.lines[0]
 
 
 # -- the documentation's smallest example (B39) --------------------------------------------------------------------
