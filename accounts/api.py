@@ -1,5 +1,6 @@
 """Keys and tickets over HTTP."""
 
+from django.db import transaction
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -8,10 +9,11 @@ from rest_framework.views import APIView
 from accounts import openapi, queries, services  # noqa: F401 - drf-spectacular finds the schemes by their import
 from accounts.bodies import CreateApiKey, CreateWsTicket
 from accounts.documents import api_key_document
+from accounts.idempotency import REPLAYED, Replayed, claim, once_of
 from accounts.models import TicketPurpose
 from accounts.permissions import identity_of
 from accounts.serializers import ApiKeyDocument, NewApiKeyDocument, WsTicketDocument
-from core.ids import path_id
+from core.ids import new_id, path_id
 from core.openapi import list_parameters, listed
 from core.pagination import Listing, paginate, read_no_query
 from core.validation import validate
@@ -23,6 +25,7 @@ class ApiKeys(APIView):
     """The workspace's API keys. A key is shown once, in the answer that makes it."""
 
     scope_family = "keys"
+    idempotent = ("post",)
 
     @extend_schema(parameters=list_parameters(API_KEYS), responses=listed(ApiKeyDocument))
     def get(self, request: Request) -> Response:
@@ -33,9 +36,17 @@ class ApiKeys(APIView):
     def post(self, request: Request) -> Response:
         read_no_query(request.query_params)
         body = validate(CreateApiKey, request.data)
-        stored, key = services.grant_api_key(
-            identity_of(request), body.name, body.scopes, user_id=body.user_id, expires_at=body.expires_at
-        )
+        identity, key_id = identity_of(request), new_id()
+        try:
+            with transaction.atomic():
+                claim(once_of(request, identity), key_id).run()
+                stored, key = services.grant_api_key(
+                    identity, body.name, body.scopes, key_id=key_id, user_id=body.user_id, expires_at=body.expires_at
+                )
+        except Replayed as earlier:
+            # The key's text is not stored: it was in the first answer only.
+            stored = queries.get_api_key(identity.workspace_id, earlier.resource_id)
+            return Response({**api_key_document(stored), "key": None}, 201, headers=REPLAYED)
         return Response({**api_key_document(stored), "key": key}, status=201)
 
 

@@ -116,6 +116,32 @@ class Ticket(models.Model):
         return f"{self.purpose} ticket for {self.path}"
 
 
+class IdempotencyKey(models.Model):
+    """A request that was carried out once, and what it made. `caller` is the user that the caller is bound to."""
+
+    id = id_field()
+    workspace = models.ForeignKey(Workspace, models.CASCADE, db_index=False)
+    caller = models.CharField(max_length=255, blank=True)
+    method = models.CharField(max_length=8)
+    path = models.CharField(max_length=500)
+    key = models.CharField(max_length=255)
+    digest = models.CharField(max_length=64)
+    resource_id = models.UUIDField()
+    created_at = created_field()
+
+    class Meta:
+        db_table = "idempotency_keys"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["workspace", "caller", "method", "path", "key"], name="idempotency_key_once"
+            )
+        ]
+        indexes = [models.Index(fields=["created_at"], name="idempotency_key_oldest")]
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path} {self.key}"
+
+
 class AuditEntry(models.Model):
     """Who did what to which object, and when. Written in the transaction of the act, and never changed."""
 

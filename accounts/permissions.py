@@ -9,21 +9,31 @@ from rest_framework.request import Request
 
 from accounts.identity import EVERYTHING, Identity
 from core.errors import Unauthenticated
+from core.hot import refuse_key
 
 
 class HasScope(BasePermission):
     """A key or a login, with the view's scope.
 
     Every view says `scope_family = "runs"` (safe methods need `runs:read`, others `runs:write`) or None (any
-    caller). A view that says nothing fails: closed by default.
+    caller). A view that says nothing fails: closed by default. `idempotent` names the actions, or methods, that
+    take an `Idempotency-Key`.
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
         identity = identity_of(request)
+        action = getattr(view, "action", None) or str(request.method).lower()
+        if not is_safe(request) and action not in getattr(view, "idempotent", ()):
+            refuse_key(request.headers)
         family = view.scope_family
         if family is not None:
-            identity.require(f"{family}:{'read' if request.method in SAFE_METHODS else 'write'}")
+            identity.require(f"{family}:{'read' if is_safe(request) else 'write'}")
         return True
+
+
+def is_safe(request: Request) -> bool:
+    """Whether the request only reads."""
+    return request.method in SAFE_METHODS
 
 
 def identity_of(request: Request) -> Identity:

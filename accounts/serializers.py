@@ -23,7 +23,7 @@ class ApiKeyDocument(BaseModel):
 class NewApiKeyDocument(ApiKeyDocument):
     """A key in the answer that makes it."""
 
-    key: str = Field(description="Shown here and never again.")
+    key: str | None = Field(description="Shown here and never again: null where the request is a repeated one.")
 
 
 class WsTicketDocument(BaseModel):

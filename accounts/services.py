@@ -37,6 +37,7 @@ def create_api_key(
     scopes: Collection[str],
     *,
     key: str | None = None,
+    key_id: UUID | None = None,
     user_id: str | None = None,
     expires_at: datetime | None = None,
 ) -> tuple[ApiKey, str]:
@@ -57,6 +58,7 @@ def create_api_key(
     try:
         with transaction.atomic():
             stored = ApiKey.objects.create(
+                id=key_id or new_id(),
                 workspace_id=workspace_id,
                 name=name,
                 prefix=key[:SHOWN_CHARACTERS],
@@ -75,6 +77,7 @@ def grant_api_key(
     name: str,
     scopes: Collection[str],
     *,
+    key_id: UUID | None = None,
     user_id: str | None = None,
     expires_at: datetime | None = None,
 ) -> tuple[ApiKey, str]:
@@ -84,7 +87,7 @@ def grant_api_key(
             raise Forbidden(f"You do not hold the scope {scope} yourself.")
     if identity.user_id is not None and user_id != identity.user_id:
         raise Forbidden("Your key is bound to a user; keys that it makes must be bound to the same one.")
-    return create_api_key(identity.workspace_id, name, scopes, user_id=user_id, expires_at=expires_at)
+    return create_api_key(identity.workspace_id, name, scopes, key_id=key_id, user_id=user_id, expires_at=expires_at)
 
 
 def revoke_api_key(workspace_id: UUID, api_key_id: UUID) -> None:

@@ -1,7 +1,8 @@
 """The assistants' HTTP API."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from accounts.audit import entry_document
+from accounts.idempotency import REPLAYED, Replayed, once_of
 from accounts.identity import Identity
 from accounts.permissions import identity_of
 from assistants import queries, services
@@ -61,9 +63,9 @@ DIFF = [OpenApiParameter(name, int, required=True, description="A version.") for
 EXAMPLE = {"name": "my-assistant", "llm": {"provider": "fake", "model": "echo"}, "system_prompt": ""}
 
 
-def _answer(assistant: Assistant, status: int = 200) -> Response:
-    # What `If-Match` compares with.
-    return Response(assistant_document(assistant), status, headers={"ETag": f'"{assistant.version}"'})
+def _answer(assistant: Assistant, status: int = 200, told: Mapping[str, str] = MappingProxyType({})) -> Response:
+    # The ETag is what `If-Match` compares with.
+    return Response(assistant_document(assistant), status, headers={"ETag": f'"{assistant.version}"', **told})
 
 
 def _read_nothing(request: Request) -> None:
@@ -83,6 +85,7 @@ class AssistantViewSet(ViewSet):
     """Assistants: named, versioned agent configurations."""
 
     scope_family = "assistants"
+    idempotent = ("create",)
 
     @extend_schema(parameters=list_parameters(ASSISTANTS), responses=listed(AssistantDocument))
     def list(self, request: Request) -> Response:
@@ -93,7 +96,11 @@ class AssistantViewSet(ViewSet):
     def create(self, request: Request) -> Response:
         """Create an assistant at version 1. It is active if it passes its checks."""
         read_no_query(request.query_params)
-        return _answer(services.create_assistant(identity_of(request), request.data), 201)
+        identity = identity_of(request)
+        try:
+            return _answer(services.create_assistant(identity, request.data, once_of(request, identity)), 201)
+        except Replayed as earlier:
+            return _answer(queries.assistant(identity, earlier.resource_id), 201, REPLAYED)
 
     @extend_schema(responses=AssistantDocument)
     def retrieve(self, request: Request, assistant_id: str) -> Response:
@@ -163,6 +170,7 @@ class VersionViewSet(ViewSet):
     """The immutable versions of an assistant."""
 
     scope_family = "assistants"
+    idempotent = ("rollback",)
 
     @extend_schema(parameters=list_parameters(VERSIONS), responses=listed(VersionDocument))
     def list(self, request: Request, assistant_id: str) -> Response:
@@ -198,7 +206,11 @@ class VersionViewSet(ViewSet):
         options = validate(UpdateOptions, request.data)
         identity, found = identity_of(request), path_id(assistant_id)
         if_match = request.headers.get("If-Match")
-        return _answer(services.roll_back_assistant(identity, found, version_in(number), options, if_match), 201)
+        wanted, asked = version_in(number), once_of(request, identity)
+        try:
+            return _answer(services.roll_back_assistant(identity, found, wanted, options, if_match, asked), 201)
+        except Replayed:
+            return _answer(queries.assistant(identity, found), 201, REPLAYED)
 
     def get_serializer(self, *args: Any, **kwargs: Any) -> BodyForm:
         """The browsable API's form: nothing is needed to roll back or to tag."""

@@ -10,6 +10,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Max
 
 from accounts import audit
+from accounts.idempotency import Once, claim
 from accounts.identity import Identity
 from assistants import queries
 from assistants.config import (
@@ -28,6 +29,7 @@ from assistants.models import Assistant, AssistantTag, AssistantVersion, Status
 from assistants.validation import Check, Reachability, UnaskedError, failures, run_checks, server_check
 from core.clock import isoformat
 from core.errors import AlreadyExists, Conflict, Invalid, NotFound, VersionConflict
+from core.ids import new_id
 
 T = TypeVar("T")
 
@@ -37,18 +39,22 @@ _NAME_ONCE = "assistant_name_once_per_workspace"
 _TAG = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
-def create_assistant(identity: Identity, body: Any) -> Assistant:
+def create_assistant(identity: Identity, body: Any, once: Once | None = None) -> Assistant:
     """Store an assistant and its version 1; active if it passes its checks, unless the body holds that back.
 
-    Raises Invalid, AlreadyExists (the name).
+    Raises Invalid, AlreadyExists (the name), Replayed for a request that is sent again.
     """
     parsed = parse(CreateAssistant, body)
     config = stored(parsed)
 
+    assistant_id = new_id()
+
     def attempt(reachability: Reachability) -> Assistant:
+        claim(once, assistant_id).run()
         checks = run_checks(config, reachability)
         is_active = parsed.status is None and all(check.ok for check in checks)
         assistant = Assistant(
+            id=assistant_id,
             workspace_id=identity.workspace_id,
             status=Status.ACTIVE if is_active else Status.CREATED,
             created_by=identity.actor,
@@ -57,7 +63,7 @@ def create_assistant(identity: Identity, body: Any) -> Assistant:
         _store(assistant, config, checks, assistant.created_at)
         _add_version(identity, assistant, config, note=parsed.change_note)
         _record(identity, assistant, "created", version=1, name=assistant.name)
-        return queries.assistant(identity, assistant.id)
+        return queries.assistant(identity, assistant_id)
 
     return _carry_out(attempt)
 
@@ -84,15 +90,21 @@ def replace_configuration(
 
 
 def roll_back_assistant(
-    identity: Identity, assistant_id: UUID, number: int, options: UpdateOptions, if_match: str | None = None
+    identity: Identity,
+    assistant_id: UUID,
+    number: int,
+    options: UpdateOptions,
+    if_match: str | None = None,
+    once: Once | None = None,
 ) -> Assistant:
     """Copy an old version's configuration forward as a new version; history is not rewritten.
 
     Raises NotFound (the version too), Conflict (archived; or active, and the old version fails today's checks, which
-    are in its errors), VersionConflict, AlreadyExists (the old name is another assistant's by now).
+    are in its errors), VersionConflict, AlreadyExists (the old name is another assistant's by now), Replayed.
     """
 
     def attempt(reachability: Reachability) -> Assistant:
+        claim(once, assistant_id).run()
         assistant = _changeable(identity, assistant_id, options, if_match)
         config = stored(parse(AssistantConfig, _version(assistant, number).config))
         _remember_servers(assistant, _config(assistant), reachability)

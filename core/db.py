@@ -106,8 +106,8 @@ def _drive(steps: Operation[T]) -> T:
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]
             if query is BEGIN:
-                if not connection.in_atomic_block:
-                    transactions.enter_context(transaction.atomic())
+                # Inside a caller's transaction it is a savepoint: what fails here leaves nothing in that either.
+                transactions.enter_context(transaction.atomic())
                 rows = []
                 continue
             cursor.execute(query.sql, query.params)

@@ -102,9 +102,6 @@ def _refuse(scope: Scope, max_body: int) -> None:
                 raise BadRequest("The Content-Length header is not a number.")
             if len(value) > 18 or int(value) > max_body:
                 raise _too_large(max_body)
-        elif name == b"idempotency-key":
-            # A client that sends one relies on it; to ignore it would make two runs of one.
-            raise BadRequest("This server does not support Idempotency-Key yet.")
         elif name == b"content-encoding" and value.strip().lower() not in {b"", b"identity"}:
             raise UnsupportedMediaType
 

@@ -12,14 +12,14 @@ that a handler raises are answered by `core.edge`.
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 from uuid import UUID
 
 from core.asgi import Receive, Scope, Send, header_map, request_id, send_document
-from core.errors import FieldError, Invalid, UnsupportedMediaType
+from core.errors import BadRequest, FieldError, Invalid, UnsupportedMediaType
 from core.ids import path_id
 from core.strict_json import parse_json
 
@@ -31,6 +31,15 @@ class Caller(Protocol):
     """Who asks, as far as routing needs to know."""
 
     def require(self, scope: str) -> None: ...
+
+
+def refuse_key(headers: Mapping[str, str]) -> None:
+    """Raise `BadRequest` for an `Idempotency-Key`, on a write that does not take one.
+
+    Who sends it relies on it: to ignore it would carry something out twice.
+    """
+    if "idempotency-key" in headers:
+        raise BadRequest("Idempotency-Key is for requests that create something; this one does not take it.")
 
 
 class ClientGoneError(Exception):
@@ -99,6 +108,7 @@ class _Route:
     pattern: re.Pattern[str]
     handler: Handler
     scope: str | None
+    idempotent: bool
 
 
 class Router:
@@ -109,12 +119,17 @@ class Router:
         self._cookie = login_cookie.encode() + b"="
         self._routes: dict[str, list[_Route]] = {}
 
-    def route(self, method: str, pattern: str, scope: str | None) -> Callable[[Handler], Handler]:
-        """Serve `method` at `pattern` ("/runs/{run_id}") to callers with `scope`; None opens it to all."""
+    def route(
+        self, method: str, pattern: str, scope: str | None, *, idempotent: bool = False
+    ) -> Callable[[Handler], Handler]:
+        """Serve `method` at `pattern` ("/runs/{run_id}") to callers with `scope`; None opens it to all.
+
+        `idempotent`: the handler honours an `Idempotency-Key`.
+        """
         expression = re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(pattern)))
 
         def decorate(handler: Handler) -> Handler:
-            self._routes.setdefault(method, []).append(_Route(expression, handler, scope))
+            self._routes.setdefault(method, []).append(_Route(expression, handler, scope, idempotent))
             return handler
 
         return decorate
@@ -169,6 +184,8 @@ class Router:
             assert self._authenticate is not None, "A router with closed routes needs an authenticator."
             identity = await self._authenticate(headers)
             identity.require(route.scope)
+        if scope["method"] != "GET" and not route.idempotent:
+            refuse_key(headers)
         return HotRequest(
             method=scope["method"],
             path=scope["path"],

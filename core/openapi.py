@@ -27,6 +27,11 @@ class Error(BaseModel):
     errors: list[Fault] = Field(description="Empty unless the status is 422.")
 
 
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key", str, OpenApiParameter.HEADER, description="Sent again within 24 hours, it creates nothing again."
+)
+
+
 class Schema(AutoSchema):
     """drf-spectacular's view inspector with our names and errors."""
 
@@ -38,6 +43,12 @@ class Schema(AutoSchema):
             if not part.startswith("{"):
                 words.append(_singular(part) if following.startswith("{") else part)
         return "_".join([self.method.lower(), *words]).replace("-", "_").replace(".", "_")
+
+    def get_override_parameters(self) -> list[OpenApiParameter]:
+        """What the view says, and the key that its creations take."""
+        parameters: list[OpenApiParameter] = super().get_override_parameters()
+        action = getattr(self.view, "action", None) or self.method.lower()
+        return parameters + [IDEMPOTENCY_KEY] * (action in getattr(self.view, "idempotent", ()))
 
     def _get_response_bodies(self, direction: Literal["request", "response"] = "response") -> dict[str, Any]:
         bodies: dict[str, Any] = super()._get_response_bodies(direction)

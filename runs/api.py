@@ -17,6 +17,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
+from accounts.idempotency import REPLAYED, Replayed, once_of
 from accounts.identity import Identity
 from accounts.permissions import identity_of
 from core.db import Bound, Row
@@ -37,7 +38,7 @@ from runs.serializers import EventDocument, RunDocument, RunSummaryDocument, Ses
 from sessions.api import SessionViewSet as Sessions
 from sessions.api import refuse_unknown_assistant
 from sessions.documents import message_document, session_document
-from sessions.queries import messages_of, require_session, session_state, visible_sessions
+from sessions.queries import get_session, messages_of, session_state, visible_sessions
 from sessions.serializers import SessionDocument
 
 POLL_S = 0.2
@@ -131,12 +132,13 @@ class SessionRuns(ViewSet):
     """The runs of a session."""
 
     scope_family = "runs"
+    idempotent = ("create", "wait", "stream")
 
     @extend_schema(parameters=list_parameters(RUNS_OF_SESSION), responses=listed(RunSummaryDocument))
     def list(self, request: Request, session_id: str) -> Response:
         query = RUNS_OF_SESSION.read(request.query_params)
         found = path_id(session_id)
-        require_session(identity_of(request), found).run()
+        get_session(identity_of(request), found).run()
         return Response(paginate(queries.runs(identity_of(request)).filter(session_id=found), query, run_summary))
 
     @extend_schema(request=CreateRun, parameters=[_WAIT_S], responses=_CREATED)
@@ -170,6 +172,7 @@ class RunViewSet(ViewSet):
     """Runs: single executions, of any session."""
 
     scope_family = "runs"
+    idempotent = ("create", "wait", "stream")
 
     @extend_schema(parameters=list_parameters(RUNS), responses=listed(RunSummaryDocument))
     def list(self, request: Request) -> Response:
@@ -214,7 +217,7 @@ class RunDetail(ViewSet):
     def join(self, request: Request, run_id: str) -> Response:
         """Wait until the run ends or is interrupted."""
         wait_s = _wait_s(request)
-        return _waited(_until(has_ended, identity_of(request), path_id(run_id), wait_s))
+        return _waited(_until(has_ended, identity_of(request), path_id(run_id), wait_s), {})
 
     @extend_schema(parameters=[_AFTER], responses=_STREAMED)
     def stream(self, request: Request, run_id: str) -> Response:
@@ -262,18 +265,24 @@ def _create(request: Request, body: CreateRun, accept: _Accept) -> Response:
     if body.wait:
         return _wait(request, accept)
     read_no_query(request.query_params)
-    return _answer(_accepted(accept), 202)
+    return _answer(*_accepted(request, accept), 202)
 
 
-def _accepted(accept: _Accept) -> Row:
-    run = accept(run_id=new_id()).run()
+def _accepted(request: Request, accept: _Accept) -> tuple[Row, dict[str, str]]:
+    """The run and the answer's headers; a request that was sent before gets its run as it is now."""
+    identity = identity_of(request)
+    try:
+        run = accept(run_id=new_id(), once=once_of(request, identity)).run()
+    except Replayed as earlier:
+        return queries.get_run(identity, earlier.resource_id).run(), REPLAYED
     transaction.on_commit(doorbell.ring)
-    return run
+    return run, {}
 
 
 def _wait(request: Request, accept: _Accept) -> Response:
     wait_s = _wait_s(request)
-    return _waited(_until(has_ended, identity_of(request), _accepted(accept)["id"], wait_s))
+    run, told = _accepted(request, accept)
+    return _waited(_until(has_ended, identity_of(request), run["id"], wait_s), told)
 
 
 def _until(over: Callable[[Row], bool], identity: Identity, run_id: UUID, wait_s: float) -> Row:
@@ -286,12 +295,12 @@ def _until(over: Callable[[Row], bool], identity: Identity, run_id: UUID, wait_s
     return queries.get_run(identity, run_id).run()
 
 
-def _waited(run: Row) -> Response:
-    return _answer(run, 200 if has_ended(run) else 202)
+def _waited(run: Row, told: dict[str, str]) -> Response:
+    return _answer(run, told, 200 if has_ended(run) else 202)
 
 
-def _answer(run: Row, status: int) -> Response:
-    return Response(run_document(run), status, headers={"Location": f"/runs/{run['id']}"})
+def _answer(run: Row, told: dict[str, str], status: int) -> Response:
+    return Response(run_document(run), status, headers={"Location": f"/runs/{run['id']}", **told})
 
 
 def _wait_s(request: Request) -> float:

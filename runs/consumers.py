@@ -28,7 +28,7 @@ from runs.lifecycle import Status
 from runs.live import hub
 from runs.queries import events_of_session, get_run
 from runs.services import cancel_run, create_run
-from sessions.queries import require_session
+from sessions.queries import get_session
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
             self.identity = await authenticate_websocket(headers, offered, query.get("ticket"), self.scope["path"])
             self.identity.require("runs:read")
             self.session_id = path_id(self.scope["url_route"]["kwargs"]["session_id"])
-            await require_session(self.identity, self.session_id).arun()
+            await get_session(self.identity, self.session_id).arun()
             after = parse_event_id(query["after"], "after") if "after" in query else START
         except Invalid:
             await self.close(BAD_FRAME)

@@ -6,6 +6,7 @@ from contextlib import aclosing
 from functools import partial
 from uuid import UUID
 
+from accounts.idempotency import REPLAYED, Replayed, once
 from accounts.identity import Identity
 from core.db import Bound, Row
 from core.errors import Invalid
@@ -30,37 +31,37 @@ HEARTBEAT = b": heartbeat\n\n"
 # -- create ----------------------------------------------------------------------------------------------------------
 
 
-@router.route("POST", "/sessions/{session_id}/runs", scope="runs:write")
+@router.route("POST", "/sessions/{session_id}/runs", scope="runs:write", idempotent=True)
 async def create(request: HotRequest) -> HotResponse | HotStream:
     body = validate(CreateRun, request.json())
     return await _create(request, body, partial(create_run, request.identity, request.id("session_id"), body))
 
 
-@router.route("POST", "/sessions/{session_id}/runs/wait", scope="runs:write")
+@router.route("POST", "/sessions/{session_id}/runs/wait", scope="runs:write", idempotent=True)
 async def create_and_wait(request: HotRequest) -> HotResponse:
     body = validate(CreateRun, request.json())
     return await _wait(request, partial(create_run, request.identity, request.id("session_id"), body))
 
 
-@router.route("POST", "/sessions/{session_id}/runs/stream", scope="runs:write")
+@router.route("POST", "/sessions/{session_id}/runs/stream", scope="runs:write", idempotent=True)
 async def create_and_stream(request: HotRequest) -> HotStream:
     body = validate(CreateRun, request.json())
     return await _stream_new(request, partial(create_run, request.identity, request.id("session_id"), body))
 
 
-@router.route("POST", "/runs", scope="runs:write")
+@router.route("POST", "/runs", scope="runs:write", idempotent=True)
 async def create_stateless(request: HotRequest) -> HotResponse | HotStream:
     body = validate(CreateStatelessRun, request.json())
     return await _create(request, body, partial(create_stateless_run, request.identity, body))
 
 
-@router.route("POST", "/runs/wait", scope="runs:write")
+@router.route("POST", "/runs/wait", scope="runs:write", idempotent=True)
 async def create_stateless_and_wait(request: HotRequest) -> HotResponse:
     body = validate(CreateStatelessRun, request.json())
     return await _wait(request, partial(create_stateless_run, request.identity, body))
 
 
-@router.route("POST", "/runs/stream", scope="runs:write")
+@router.route("POST", "/runs/stream", scope="runs:write", idempotent=True)
 async def create_stateless_and_stream(request: HotRequest) -> HotStream:
     body = validate(CreateStatelessRun, request.json())
     return await _stream_new(request, partial(create_stateless_run, request.identity, body))
@@ -77,14 +78,20 @@ async def _create(request: HotRequest, body: CreateRun, accept: _Accept) -> HotR
     if body.stream:
         return await _stream_new(request, accept)
     request.only_query()
-    run = await _accept(accept, new_id())
-    return HotResponse(run_document(run), 202, {"location": f"/runs/{run['id']}"})
+    run, told = await _accept(request, accept, new_id())
+    return HotResponse(run_document(run), 202, told)
 
 
-async def _accept(accept: _Accept, run_id: UUID) -> Row:
-    run = await accept(run_id=run_id).arun()
+async def _accept(request: HotRequest, accept: _Accept, run_id: UUID) -> tuple[Row, dict[str, str]]:
+    """The run and the answer's headers. A request that was sent before gets its run as it is now, whatever its id."""
+    asked = once(request.identity, request.headers, request.method, request.path, request.json())
+    try:
+        run = await accept(run_id=run_id, once=asked).arun()
+    except Replayed as earlier:
+        run = await get_run(request.identity, earlier.resource_id).arun()
+        return run, {"location": f"/runs/{run['id']}", **REPLAYED}
     doorbell.ring()
-    return run
+    return run, {"location": f"/runs/{run['id']}"}
 
 
 async def _wait(request: HotRequest, accept: _Accept) -> HotResponse:
@@ -92,15 +99,18 @@ async def _wait(request: HotRequest, accept: _Accept) -> HotResponse:
     run_id = new_id()
     # Listening begins before the run exists, so its end cannot be missed.
     with hub().subscribe(str(run_id)) as subscription:
-        await _accept(accept, run_id)
-        run, ended = await _until_ended(request.identity, run_id, subscription, wait_s)
-    return _waited(run, ended)
+        run, told = await _accept(request, accept, run_id)
+        if run["id"] == run_id:
+            run, ended = await _until_ended(request.identity, run_id, subscription, wait_s)
+            return HotResponse(run_document(run), 200 if ended else 202, told)
+    run, ended = await _join(request.identity, run["id"], wait_s)
+    return HotResponse(run_document(run), 200 if ended else 202, told)
 
 
 async def _stream_new(request: HotRequest, accept: _Accept) -> HotStream:
     request.only_query()
-    run = await _accept(accept, new_id())
-    return HotStream(_frames(run, (0, 0)), {"location": f"/runs/{run['id']}"})
+    run, told = await _accept(request, accept, new_id())
+    return HotStream(_frames(run, (run["number"] or 0, 0)), told)
 
 
 # -- come back -------------------------------------------------------------------------------------------------------
@@ -114,12 +124,8 @@ async def read(request: HotRequest) -> HotResponse:
 
 @router.route("GET", "/runs/{run_id}/join", scope="runs:read")
 async def join(request: HotRequest) -> HotResponse:
-    wait_s, run_id = _wait_s(request), request.id("run_id")
-    with hub().subscribe(str(run_id)) as subscription:
-        run = await get_run(request.identity, run_id).arun()
-        if has_ended(run):
-            return _waited(run, True)
-        return _waited(*await _until_ended(request.identity, run_id, subscription, wait_s))
+    run, ended = await _join(request.identity, request.id("run_id"), _wait_s(request))
+    return HotResponse(run_document(run), 200 if ended else 202, {"location": f"/runs/{run['id']}"})
 
 
 @router.route("GET", "/runs/{run_id}/stream", scope="runs:read")
@@ -148,8 +154,13 @@ def _wait_s(request: HotRequest) -> float:
     return parse_wait_s(request.query.get("wait_s"))
 
 
-def _waited(run: Row, ended: bool) -> HotResponse:
-    return HotResponse(run_document(run), 200 if ended else 202, {"location": f"/runs/{run['id']}"})
+async def _join(identity: Identity, run_id: UUID, wait_s: float) -> tuple[Row, bool]:
+    """A run that exists, waited for as `_until_ended` does."""
+    with hub().subscribe(str(run_id)) as subscription:
+        run = await get_run(identity, run_id).arun()
+        if has_ended(run):
+            return run, True
+        return await _until_ended(identity, run_id, subscription, wait_s)
 
 
 async def _until_ended(identity: Identity, run_id: UUID, subscription: Subscription, wait_s: float) -> tuple[Row, bool]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+from accounts.idempotency import Once, claim
 from accounts.identity import Identity
 from assistants.models import Status as AssistantStatus
 from assistants.spec import RunDefaults, run_defaults
@@ -58,22 +59,28 @@ SELECT accepted.*, %(input)s::jsonb AS input, NULL::jsonb AS output, NULL::jsonb
 
 
 @operation()
-def create_run(identity: Identity, session_id: UUID, body: CreateRun, run_id: UUID) -> Operation[Row]:
+def create_run(
+    identity: Identity, session_id: UUID, body: CreateRun, run_id: UUID, once: Once | None = None
+) -> Operation[Row]:
     """Accept a run into the session's queue; gives its row. Ring the doorbell once it is committed.
 
     `run_id` is a new id; a caller that waits for the run's end listens for it before it exists.
     Raises NotFound, SessionClosed, SessionBusy (`reject`), AssistantNotActive, Invalid (the input), RateLimited,
-    QuotaExceeded.
+    QuotaExceeded; Replayed for a request that is sent again.
     """
+    yield from claim(once, run_id).start()
     return (yield from _accept(identity, session_id, body, run_id))
 
 
 @operation(atomic=True)
-def create_stateless_run(identity: Identity, body: CreateStatelessRun, run_id: UUID) -> Operation[Row]:
+def create_stateless_run(
+    identity: Identity, body: CreateStatelessRun, run_id: UUID, once: Once | None = None
+) -> Operation[Row]:
     """Open a session and accept its first run, both or neither.
 
     Raises as both do, and Invalid for an unknown assistant: its id stands in the body.
     """
+    yield from claim(once, run_id).start()
     choice = OpenSession(version=body.version, tag=body.tag, user_id=body.user_id)
     try:
         session = yield from open_session(identity, body.assistant_id, choice).start()

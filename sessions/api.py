@@ -7,6 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
+from accounts.idempotency import REPLAYED, Replayed, once_of
 from accounts.identity import Identity
 from accounts.permissions import identity_of
 from assistants.models import Assistant
@@ -70,6 +71,7 @@ class AssistantSessions(ViewSet):
     """The sessions of an assistant."""
 
     scope_family = "sessions"
+    idempotent = ("create",)
 
     @extend_schema(parameters=list_parameters(SESSIONS_OF_ASSISTANT), responses=listed(SessionDocument))
     def list(self, request: Request, assistant_id: str) -> Response:
@@ -81,8 +83,13 @@ class AssistantSessions(ViewSet):
     def create(self, request: Request, assistant_id: str) -> Response:
         read_no_query(request.query_params)
         body = validate(OpenSession, request.data)
-        session = services.open_session(identity_of(request), path_id(assistant_id), body).run()
-        return Response(session_document(session), 201, headers={"Location": f"/sessions/{session['id']}"})
+        identity, replayed = identity_of(request), {}
+        try:
+            asked = once_of(request, identity)
+            session = services.open_session(identity, path_id(assistant_id), body, asked).run()
+        except Replayed as earlier:
+            session, replayed = queries.get_session(identity, earlier.resource_id).run(), REPLAYED
+        return Response(session_document(session), 201, headers={"Location": f"/sessions/{session['id']}", **replayed})
 
     def get_serializer(self, *args: Any, **kwargs: Any) -> BodyForm:
         """The browsable API's form: a session needs nothing."""

@@ -86,7 +86,7 @@ def session_state(identity: Identity, session_id: UUID) -> Row:
 
 def messages(identity: Identity, session_id: UUID) -> QuerySet[Message, Row]:
     """The session's messages, the first one first; raises NotFound."""
-    require_session(identity, session_id).run()
+    get_session(identity, session_id).run()
     return messages_of(session_id)
 
 
@@ -97,7 +97,7 @@ def messages_of(session_id: UUID) -> QuerySet[Message, Row]:
 
 def checkpoints(identity: Identity, session_id: UUID) -> QuerySet[Checkpoint, Row]:
     """The session's checkpoints, the latest first; raises NotFound."""
-    require_session(identity, session_id).run()
+    get_session(identity, session_id).run()
     return rows_of(Checkpoint.objects.filter(session_id=session_id).order_by("-step"), *CHECKPOINT_COLUMNS)
 
 
@@ -110,15 +110,16 @@ def checkpoint(identity: Identity, session_id: UUID, checkpoint_id: UUID) -> Row
 
 
 @operation()
-def require_session(identity: Identity, session_id: UUID) -> Operation[None]:
-    """Raises NotFound unless the caller may see the session."""
+def get_session(identity: Identity, session_id: UUID) -> Operation[Row]:
+    """One session's row; raises NotFound unless the caller may see it."""
     rows = yield Query(
-        "SELECT id FROM sessions WHERE id = %(session)s AND workspace_id = %(workspace)s "
+        "SELECT * FROM sessions WHERE id = %(session)s AND workspace_id = %(workspace)s "
         "AND (%(user)s::text IS NULL OR user_id = %(user)s)",
         {"session": session_id, "workspace": identity.workspace_id, "user": identity.user_id},
     )
     if not rows:
         raise NotFound("There is no such session.")
+    return rows[0]
 
 
 @operation()

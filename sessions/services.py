@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from accounts.idempotency import Once, claim
 from accounts.identity import Identity
 from assistants.models import Status as AssistantStatus
 from core.db import Bound, Operation, Query, Row, jsonb, operation
@@ -30,27 +31,27 @@ RETURNING *
 """
 
 
-def open_session(identity: Identity, assistant_id: UUID, body: OpenSession) -> Bound[Row]:
-    """Open a session with an active assistant; gives the session's row.
+def open_session(identity: Identity, assistant_id: UUID, body: OpenSession, once: Once | None = None) -> Bound[Row]:
+    """Open a session with an active assistant; gives the session's row. Raises Replayed for a request sent again.
 
     Raises NotFound, AssistantNotActive, Invalid (unknown version or tag), AlreadyExists (agent_id), Forbidden
     (a key bound to another user).
     """
     if body.initial_state is not None:
-        return _open_with_history(identity, assistant_id, body, body.initial_state)
-    return _open(identity, assistant_id, body)
+        return _open_with_history(identity, assistant_id, body, body.initial_state, once)
+    return _open(identity, assistant_id, body, once)
 
 
 @operation()
-def _open(identity: Identity, assistant_id: UUID, body: OpenSession) -> Operation[Row]:
-    return (yield from _insert(identity, assistant_id, body, {}))
+def _open(identity: Identity, assistant_id: UUID, body: OpenSession, once: Once | None) -> Operation[Row]:
+    return (yield from _insert(identity, assistant_id, body, {}, once))
 
 
 @operation(atomic=True)
 def _open_with_history(
-    identity: Identity, assistant_id: UUID, body: OpenSession, initial: InitialState
+    identity: Identity, assistant_id: UUID, body: OpenSession, initial: InitialState, once: Once | None
 ) -> Operation[Row]:
-    session = yield from _insert(identity, assistant_id, body, initial.metadata)
+    session = yield from _insert(identity, assistant_id, body, initial.metadata, once)
     messages = [
         {
             "id": str(new_id()),
@@ -89,7 +90,11 @@ def _open_with_history(
     return rows[0]
 
 
-def _insert(identity: Identity, assistant_id: UUID, body: OpenSession, context: dict[str, Any]) -> Operation[Row]:
+def _insert(
+    identity: Identity, assistant_id: UUID, body: OpenSession, context: dict[str, Any], once: Once | None
+) -> Operation[Row]:
+    session_id = new_id()
+    yield from claim(once, session_id).start()
     found = yield Query(
         _ASSISTANT,
         {
@@ -110,7 +115,7 @@ def _insert(identity: Identity, assistant_id: UUID, body: OpenSession, context: 
     rows = yield Query(
         _INSERT,
         {
-            "id": new_id(),
+            "id": session_id,
             "workspace": identity.workspace_id,
             "assistant": assistant_id,
             "version": assistant["version"],

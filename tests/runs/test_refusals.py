@@ -165,10 +165,11 @@ def test_an_assistant_that_is_not_active_opens_no_session(server: Server) -> Non
     check(server.client.post(f"/assistants/{assistant}/sessions"), 409, "assistant_not_active")
 
 
-def test_an_idempotency_key_is_refused_rather_than_ignored(server: Server, echo_session: str) -> None:
+def test_an_idempotency_key_is_refused_where_nothing_is_created(server: Server, echo_session: str) -> None:
     headers = {"Idempotency-Key": "abc"}
-    check(server.client.post(f"/sessions/{echo_session}/runs", json=GOOD, headers=headers), 400, "bad_request")
-    assert runs_of(server, echo_session) == []
+    check(server.client.post(f"/sessions/{echo_session}/close", headers=headers), 400, "bad_request")
+    check(server.client.patch(f"/sessions/{echo_session}", json={"title": "x"}, headers=headers), 400, "bad_request")
+    assert server.client.get(f"/sessions/{echo_session}", headers=headers).json()["status"] == "active"
 
 
 def test_input_is_checked_against_the_assistants_schema(server: Server) -> None:
