@@ -44,9 +44,9 @@ class Schema(AutoSchema):
                 words.append(_singular(part) if following.startswith("{") else part)
         return "_".join([self.method.lower(), *words]).replace("-", "_").replace(".", "_")
 
-    def get_override_parameters(self) -> list[OpenApiParameter]:
+    def get_override_parameters(self) -> list[Any]:
         """What the view says, and the key that its creations take."""
-        parameters: list[OpenApiParameter] = super().get_override_parameters()
+        parameters: list[Any] = super().get_override_parameters()
         action = getattr(self.view, "action", None) or self.method.lower()
         return parameters + [IDEMPOTENCY_KEY] * (action in getattr(self.view, "idempotent", ()))
 
