@@ -1,0 +1,312 @@
+"""The life of runs as a state machine: whatever clients and workers do, in whatever order, the queue stays right.
+
+Hypothesis makes up the sequences; each act is the server's own operation on PostgreSQL, and after each the rows are
+compared with a model of a few lines. Workers here are rows and claims without a process, so that dead ones and late
+writers cost nothing. `make model` tries 10,000 sequences, the suite a few dozen.
+"""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from uuid import UUID
+
+import hypothesis
+import psycopg
+import pytest
+from django.conf import settings
+from django.db import connection
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from psycopg.rows import dict_row
+
+from core.db import Row
+from core.errors import RunFinished, SessionBusy, SessionClosed
+from runs.lifecycle import TERMINAL, Status, sources
+from runs.models import Run, RunEvent, Worker
+from runs.pools import COMMON
+from runs.services import cancel_run, close_session
+from runs.worker.claim import claim
+from runs.worker.commit import StepCommit, commit_steps
+from runs.worker.rescue import put_back, rescue
+from sessions.models import Session
+from tests.runs.worker import Tenant, ending, make_worker
+
+T = TypeVar("T")
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@dataclass
+class Expected:
+    """What the model says of a run."""
+
+    session: UUID
+    status: str = "pending"
+    holder: "Claimed | None" = None
+
+
+@dataclass(eq=False)
+class Claimed:
+    """A worker's view of a run that it claimed; it stays the same when others take the run over."""
+
+    worker: UUID
+    row: Row
+
+
+# Which of several: late claims and ended runs too, but the latest more often than their share.
+ANY = st.integers(0, 7)
+
+
+def one(items: list[T], index: int) -> T:
+    return items[-1 - index % len(items)]
+
+
+def has_claims(machine: "Lives") -> bool:
+    return bool(machine.claims)
+
+
+class Lives(RuleBasedStateMachine):
+    """Sessions, their runs in order, and the workers that claim them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tenant = Tenant.make()
+        # Few sessions and workers: what goes wrong does so where they meet.
+        self.sessions = [self.tenant.session() for _ in range(2)]
+        self.workers = [make_worker() for _ in range(2)]
+        self.claims: list[Claimed] = []
+        self.expected: dict[UUID, Expected] = {}
+        self.closed: set[UUID] = set()
+        self.loop = asyncio.Runner()
+        self.conn = self.loop.run(
+            psycopg.AsyncConnection.connect(settings.DATABASE_URL, autocommit=True, row_factory=dict_row)
+        )
+
+    def teardown(self) -> None:
+        self.loop.run(self.conn.close())
+        self.loop.close()
+        # What is left would be claimed by the next sequence's workers.
+        with connection.cursor() as cursor:
+            cursor.execute("TRUNCATE runs, sessions, workers CASCADE")
+
+    # -- what clients do ---------------------------------------------------------------------------------------------
+
+    @initialize()
+    def begin_with_some_runs(self) -> None:
+        for index in range(6):
+            self.create(index, reject=False)
+
+    @rule(index=ANY, reject=st.sampled_from([False, False, True]))
+    def create(self, index: int, reject: bool) -> None:
+        session = one(self.sessions, index)
+        busy = self.queue_of(session) != []
+        try:
+            run = self.tenant.run(session, multitask_strategy="reject" if reject else "enqueue")
+        except SessionClosed:
+            assert session in self.closed
+        except SessionBusy:
+            assert reject
+            assert busy
+        else:
+            assert session not in self.closed
+            assert not (reject and busy)
+            self.expected[run] = Expected(session)
+
+    @rule(index=ANY)
+    def cancel(self, index: int) -> None:
+        run = one(list(self.expected), index)
+        expected = self.expected[run]
+        try:
+            cancel_run(self.tenant.identity, run).run()
+        except RunFinished:
+            assert expected.status in TERMINAL
+            return
+        assert expected.status not in TERMINAL
+        if expected.status == "pending":
+            expected.status = "cancelled"
+
+    @precondition(lambda self: len(self.expected) > 8)
+    @rule(index=ANY)
+    def close(self, index: int) -> None:
+        session = one(self.sessions, index)
+        close_session(self.tenant.identity, session).run()
+        for expected in self.expected.values():
+            # Again it changes nothing: a run that went back to pending since will be cancelled when it is claimed.
+            if session not in self.closed and expected.session == session and expected.status == "pending":
+                expected.status = "cancelled"
+        self.closed.add(session)
+
+    # -- what workers do ---------------------------------------------------------------------------------------------
+
+    @rule(index=ANY, slots=st.integers(1, 3))
+    def claim(self, index: int, slots: int) -> None:
+        worker = one(self.workers, index)
+        rows = self.loop.run(claim(self.conn, worker, COMMON, slots, sources(Status.RUNNING)))
+        ready = [run for run, expected in self.expected.items() if self.is_ready(run, expected)]
+        assert len(rows) == min(slots, len(ready))
+        for row in rows:
+            assert row["id"] in ready
+            held = Claimed(worker, row)
+            self.expected[row["id"]].status, self.expected[row["id"]].holder = "running", held
+            self.claims.append(held)
+
+    @precondition(has_claims)
+    @rule(index=ANY)
+    def step(self, index: int) -> None:
+        held = one(self.claims, index)
+        commit = ending(held.row)
+        commit.status = None
+        commit.events[0]["event"] = "custom"
+        if self.commit(held, commit):
+            held.row["last_seq"] += 1
+
+    @precondition(has_claims)
+    @rule(index=ANY, status=st.sampled_from(["success", "error", "timeout", "cancelled"]))
+    def finish(self, index: int, status: str) -> None:
+        held = one(self.claims, index)
+        if self.commit(held, ending(held.row, Status(status))):
+            self.let_go(held, status)
+
+    @precondition(has_claims)
+    @rule(index=ANY)
+    def finish_and_say_so_again(self, index: int) -> None:
+        held = one(self.claims, index)
+        if self.commit(held, ending(held.row)):
+            self.let_go(held, "success")
+        assert not self.commit(held, ending(held.row, Status.ERROR))
+
+    @precondition(has_claims)
+    @rule(index=ANY)
+    def retry_later(self, index: int) -> None:
+        held = one(self.claims, index)
+        commit = ending(held.row, Status.PENDING)
+        commit.events[0]["event"] = "status"
+        commit.retry_in_s = 0
+        if self.commit(held, commit):
+            self.let_go(held, "pending")
+
+    @precondition(has_claims)
+    @rule(index=ANY)
+    def put_back_a_stray(self, index: int) -> None:
+        held = one(self.claims, index)
+        ours = self.holds(held.worker, held.row["id"])
+        freed = put_back(held.worker, [held.row["id"]]).run()
+        assert bool(freed) == ours
+        if ours:
+            self.expected[held.row["id"]].status, self.expected[held.row["id"]].holder = "pending", None
+
+    @rule(index=ANY)
+    def lose_a_worker(self, index: int) -> None:
+        worker = one(self.workers, index)
+        held = [run for run in self.expected if self.holds(worker, run)]
+        rescued = rescue([worker]).run()
+        assert {row["id"] for row in rescued} == set(held)
+        for row in rescued:
+            self.expected[row["id"]].status, self.expected[row["id"]].holder = "pending", None
+        # Another process takes its place; what this one claimed may still try to write.
+        self.workers[self.workers.index(worker)] = make_worker()
+
+    # -- how -----------------------------------------------------------------------------------------------------------
+
+    def commit(self, held: Claimed, commit: StepCommit) -> bool:
+        """Commit as this claim's worker; late writers are refused, and only they."""
+        ours = self.expected[held.row["id"]].holder is held
+        written = self.loop.run(commit_steps(self.conn, held.worker, [commit])).ours
+        assert bool(written) == ours
+        return ours
+
+    def let_go(self, held: Claimed, status: str) -> None:
+        self.expected[held.row["id"]].status, self.expected[held.row["id"]].holder = status, None
+
+    def holds(self, worker: UUID, run: UUID) -> bool:
+        holder = self.expected[run].holder
+        return holder is not None and holder.worker == worker
+
+    def queue_of(self, session: UUID) -> list[UUID]:
+        """The session's runs that have not ended, the oldest first."""
+        return [
+            run
+            for run, expected in self.expected.items()
+            if expected.session == session and expected.status not in TERMINAL
+        ]
+
+    def is_ready(self, run: UUID, expected: Expected) -> bool:
+        return expected.status == "pending" and self.queue_of(expected.session)[0] == run
+
+    # -- what always holds ---------------------------------------------------------------------------------------------
+
+    @invariant()
+    def rows_are_as_expected(self) -> None:
+        found = Run.objects.values("id", "status", "ready", "lease_owner", "finished_at", "number")
+        for row in found:
+            expected = self.expected[row["id"]]
+            assert row["status"] == expected.status
+            assert row["ready"] == self.is_ready(row["id"], expected)
+            assert row["lease_owner"] == (expected.holder.worker if expected.holder else None)
+            assert (row["finished_at"] is not None) == (expected.status in TERMINAL)
+            assert row["number"] is not None or expected.status == "pending"
+        assert len(found) == len(self.expected)
+
+    @invariant()
+    def the_oldest_unfinished_run_heads_its_session(self) -> None:
+        for session, head in Session.objects.values_list("id", "head_run_id"):
+            assert head == next(iter(self.queue_of(session)), None)
+
+    @invariant()
+    def a_session_counts_its_runs_without_a_double(self) -> None:
+        numbers = list(Run.objects.exclude(number=None).values_list("session_id", "number"))
+        assert len(numbers) == len(set(numbers))
+
+    @invariant()
+    def every_log_is_whole_and_ends_once(self) -> None:
+        logs: dict[UUID, list[tuple[int, str, Any]]] = {run: [] for run in self.expected}
+        for run, seq, event, data in RunEvent.objects.order_by("seq").values_list("run_id", "seq", "event", "data"):
+            logs[run].append((seq, event, data))
+        for run, log in logs.items():
+            assert_whole(log)
+            ends = [event for _, event, _ in log].count("end")
+            assert ends == (self.expected[run].status in TERMINAL)
+            assert not ends or log[-1][1] == "end"
+
+
+def assert_whole(log: list[tuple[int, str, Any]]) -> None:
+    """The numbers go up by one, but where a `superseded` event covers the jump."""
+    previous = 0
+    for seq, event, data in log:
+        if event == "superseded":
+            assert (data["from_seq"], data["to_seq"]) == (previous + 1, seq - 1)
+        else:
+            assert seq == previous + 1
+        previous = seq
+
+
+@pytest.fixture
+def no_workers_left() -> Iterator[None]:
+    Worker.objects.all().delete()
+    yield
+    Worker.objects.all().delete()
+
+
+def test_whatever_happens_the_queue_stays_right(no_workers_left: None) -> None:
+    sequences = int(os.environ.get("SEQUENCES", "30"))
+    run_state_machine_as_test(
+        Lives,
+        settings=hypothesis.settings(
+            max_examples=sequences,
+            stateful_step_count=50,
+            deadline=None,
+            database=None,
+            # To make a failing sequence shorter takes minutes: only where somebody waits for it.
+            phases=set(hypothesis.Phase) - ({hypothesis.Phase.shrink} if sequences < 1_000 else set()),
+            suppress_health_check=list(hypothesis.HealthCheck),
+        ),
+    )
