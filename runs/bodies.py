@@ -42,11 +42,12 @@ class CreateRun(Body):
     input: Any
     metadata: dict[str, Any] = Field(default_factory=dict)
     priority: int | None = Field(default=None, ge=-1_000, le=1_000)
-    multitask_strategy: Literal["enqueue", "reject"] = "enqueue"
+    multitask_strategy: Literal["enqueue", "reject", "interrupt", "rollback"] = "enqueue"
     durability: Literal["sync"] | None = None
     retry_policy: RetryPolicy | None = None
     timeout_s: float | None = Field(default=None, gt=0, le=7 * 86_400)
     queue_timeout_s: float | None = Field(default=None, gt=0, le=30 * 86_400)
+    after_seconds: float | None = Field(default=None, ge=0, le=30 * 86_400)
     wait: bool = False
     stream: bool = False
 
@@ -64,7 +65,7 @@ class CreateStatelessRun(CreateRun, VersionChoice):
 class CancelRun(Body):
     """POST /runs/{id}/cancel"""
 
-    action: Literal["cancel"] = "cancel"
+    action: Literal["cancel", "rollback"] = "cancel"
     wait: bool = False
 
 

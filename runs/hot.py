@@ -12,9 +12,9 @@ from core.errors import Invalid
 from core.hot import HotRequest, HotResponse, HotStream, Router
 from core.ids import new_id
 from core.validation import validate
+from runs.announce import tell_accepted
 from runs.bodies import CreateRun, CreateStatelessRun, parse_wait_s
 from runs.documents import has_ended, run_document
-from runs.doorbell import doorbell
 from runs.events import Position, parse_event_id
 from runs.follow import follow
 from runs.live import HungUp, Subscription, hub
@@ -83,7 +83,7 @@ async def _create(request: HotRequest, body: CreateRun, accept: _Accept) -> HotR
 
 async def _accept(accept: _Accept, run_id: UUID) -> Row:
     run = await accept(run_id=run_id).arun()
-    doorbell.ring()
+    await tell_accepted(run)
     return run
 
 
