@@ -12,7 +12,8 @@ from assistants.models import Status as AssistantStatus
 from assistants.spec import RunDefaults, run_defaults
 from core.db import BEGIN, Operation, Query, Row, jsonb, operation
 from core.errors import AssistantNotActive, Conflict, Invalid, NotFound, RunFinished, SessionBusy, SessionClosed
-from runs.bodies import CreateRun, CreateStatelessRun
+from runs.backlog import take_place
+from runs.bodies import BatchedRun, CreateRun, CreateStatelessRun
 from runs.ending import SUPERSEDED, end_runs, end_waiting
 from runs.inputs import check_input
 from runs.lifecycle import ACTIVE, TERMINAL, Status
@@ -69,7 +70,7 @@ def create_run(identity: Identity, session_id: UUID, body: CreateRun, run_id: UU
     Raises NotFound, SessionClosed, SessionBusy (`reject`), AssistantNotActive, Invalid (the input), RateLimited,
     QuotaExceeded.
     """
-    return (yield from _accept(identity, session_id, body, run_id))
+    return (yield from accept(identity, session_id, body, run_id))
 
 
 @operation(atomic=True)
@@ -78,15 +79,23 @@ def create_stateless_run(identity: Identity, body: CreateStatelessRun, run_id: U
 
     Raises as both do, and Invalid for an unknown assistant: its id stands in the body.
     """
+    return (yield from accept_with_session(identity, body.assistant_id, body, run_id))
+
+
+def accept_with_session(
+    identity: Identity, assistant_id: UUID, body: CreateStatelessRun | BatchedRun, run_id: UUID
+) -> Operation[Row]:
+    """`create_stateless_run` inside the caller's transaction."""
     choice = OpenSession(version=body.version, tag=body.tag, user_id=body.user_id)
     try:
-        session = yield from open_session(identity, body.assistant_id, choice).start()
+        session = yield from open_session(identity, assistant_id, choice).start()
     except NotFound as unknown:
         raise Invalid.at("assistant_id", message=unknown.detail) from None
-    return (yield from _accept(identity, session["id"], body, run_id))
+    return (yield from accept(identity, session["id"], body, run_id))
 
 
-def _accept(identity: Identity, session_id: UUID, body: CreateRun, run_id: UUID) -> Operation[Row]:
+def accept(identity: Identity, session_id: UUID, body: CreateRun, run_id: UUID) -> Operation[Row]:
+    """`create_run` inside the caller's operation."""
     scope = {
         "id": run_id,
         "session": session_id,
@@ -103,6 +112,7 @@ def _accept(identity: Identity, session_id: UUID, body: CreateRun, run_id: UUID)
         _refuse_unless_open(binding, reject=body.multitask_strategy == "reject")
         defaults = yield from run_defaults(binding["assistant_id"], binding["assistant_version"]).start()
         check_input(body.input, defaults.input_schema)
+        yield from take_place(identity.workspace_id)
         if (unwanted := _superseded_by(body, binding)) is not None:
             yield BEGIN
             ended += yield from _supersede(session_id, unwanted, rollback=body.multitask_strategy == "rollback")
