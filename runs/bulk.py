@@ -44,11 +44,13 @@ def _lock(identity: Identity, runs: Sequence[BatchedRun]) -> Operation[None]:
     """Take all locks in the one order, so that two batches with the same sessions or assistants cannot block."""
     scope = {
         "workspace": identity.workspace_id,
+        "user": identity.user_id,
         "sessions": list({run.session_id for run in runs if run.session_id}),
         "assistants": list({run.assistant_id for run in runs if run.assistant_id}),
     }
     yield Query(
-        "SELECT id FROM sessions WHERE workspace_id = %(workspace)s AND id = ANY(%(sessions)s) ORDER BY id FOR UPDATE",
+        "SELECT id FROM sessions WHERE workspace_id = %(workspace)s AND id = ANY(%(sessions)s) "
+        "AND (%(user)s::text IS NULL OR user_id = %(user)s) ORDER BY id FOR UPDATE",
         scope,
     )
     concerned = yield Query(

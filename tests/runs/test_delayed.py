@@ -20,7 +20,11 @@ def tenant(transactional_db: None) -> Tenant:
 
 
 async def _comes_due(run: UUID) -> None:
-    await rows("UPDATE runs SET next_attempt_at = clock_timestamp() WHERE id = %(run)s RETURNING id", run=run)
+    await rows(
+        "UPDATE runs SET next_attempt_at = clock_timestamp(), queued_at = clock_timestamp() "
+        "WHERE id = %(run)s RETURNING id",
+        run=run,
+    )
 
 
 async def test_it_is_claimed_when_its_time_has_come(tenant: Tenant, async_pool: None) -> None:
