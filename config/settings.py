@@ -218,6 +218,7 @@ LOGGING_CONFIG = None
 REDIS_KEY_PREFIX = ENV.redis_key_prefix
 
 # The runner: see `runs/worker/`.
+MAX_PENDING_RUNS = ENV.max_pending_runs
 RUNNER_SLOTS = ENV.jobs_per_worker
 RUNNER_GRACE_S = ENV.grace_period_s
 # A C call that holds the GIL stops the heartbeat's thread too, so the lease leaves room for a long one.

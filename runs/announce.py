@@ -1,5 +1,6 @@
 """Telling the web processes that a run changed without a worker: they read its log in PostgreSQL again."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from uuid import UUID
@@ -7,6 +8,7 @@ from uuid import UUID
 import redis
 from django.db import transaction
 
+from core.db import Row
 from core.redis import client, key
 from runs.doorbell import doorbell
 from runs.live import MAX_ENTRIES, STREAM
@@ -30,8 +32,27 @@ def announce(session_id: UUID, run_id: UUID) -> None:
         log.warning("A run's end was not announced; its followers will find it by themselves: %s", error)
 
 
+async def tell_accepted(run: Row) -> None:
+    """Wake a worker for a run that is committed, and tell of the runs that ended for it."""
+    _ring_for(run)
+    for ended in run["ended"]:
+        await asyncio.to_thread(announce, run["session_id"], ended)
+
+
+def _ring_for(run: Row) -> None:
+    # Who may start later only is found by the workers' poll; who ended may have made room for another.
+    if run["next_attempt_at"] is None or run["ended"]:
+        doorbell.ring()
+
+
+def announce_accepted_after_commit(run: Row) -> None:
+    """The same from a thread, once the run is committed."""
+    transaction.on_commit(lambda: _ring_for(run))
+    announce_after_commit(run["session_id"], run["ended"])
+
+
 def announce_after_commit(session_id: UUID, run_ids: Sequence[UUID]) -> None:
-    """The same for runs that ended, once that is committed; and wake a worker for the session's next run."""
+    """Tell of runs that ended, once that is committed; and wake a worker for the session's next run."""
 
     def tell() -> None:
         doorbell.ring()

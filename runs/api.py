@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.db import close_old_connections, transaction
+from django.db import close_old_connections
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
@@ -28,10 +28,9 @@ from core.openapi import list_parameters, listed
 from core.pagination import Filter, Listing, ListQuery, choices, identifier, paginate, read_no_query, text
 from core.validation import Body, validate
 from runs import queries, services
-from runs.announce import announce_after_commit
+from runs.announce import announce_accepted_after_commit, announce_after_commit
 from runs.bodies import DEFAULT_WAIT_S, MAX_WAIT_S, CancelRun, CreateRun, CreateStatelessRun, parse_wait_s
 from runs.documents import has_ended, run_document, run_summary
-from runs.doorbell import doorbell
 from runs.events import event_document, parse_seq
 from runs.lifecycle import TERMINAL, Status
 from runs.serializers import EventDocument, RunDocument, RunSummaryDocument, SessionStateDocument
@@ -233,10 +232,13 @@ class RunDetail(ViewSet):
 
     @extend_schema(request=CancelRun, responses={202: RunDocument})
     def cancel(self, request: Request, run_id: str) -> Response:
-        """Stop the run: one that waits ends at once, one that runs is asked to. `wait`: answer when it has ended."""
+        """Stop the run: one that waits ends at once, one that runs is asked to. `wait`: answer when it has ended.
+
+        `rollback`: what it wrote, its messages and its checkpoints, is taken out of the session.
+        """
         read_no_query(request.query_params)
         body, found = validate(CancelRun, request.data), path_id(run_id)
-        status = services.cancel_run(identity_of(request), found).run()
+        status = services.cancel_run(identity_of(request), found, rollback=body.action == "rollback").run()
         wait_s = CANCEL_WAIT_S if body.wait else 0
         run = _until(lambda row: row["status"] in TERMINAL, identity_of(request), found, wait_s)
         if status == Status.CANCELLED:
@@ -275,7 +277,7 @@ def _accepted(request: Request, accept: _Accept) -> tuple[Row, dict[str, str]]:
         run = accept(run_id=new_id(), once=once_of(request, identity)).run()
     except Replayed as earlier:
         return queries.get_run(identity, earlier.resource_id).run(), REPLAYED
-    transaction.on_commit(doorbell.ring)
+    announce_accepted_after_commit(run)
     return run, {}
 
 

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from core.errors import Invalid
 from core.ids import parse_id
@@ -42,11 +42,12 @@ class CreateRun(Body):
     input: Any
     metadata: dict[str, Any] = Field(default_factory=dict)
     priority: int | None = Field(default=None, ge=-1_000, le=1_000)
-    multitask_strategy: Literal["enqueue", "reject"] = "enqueue"
+    multitask_strategy: Literal["enqueue", "reject", "interrupt", "rollback"] = "enqueue"
     durability: Literal["sync"] | None = None
     retry_policy: RetryPolicy | None = None
     timeout_s: float | None = Field(default=None, gt=0, le=7 * 86_400)
     queue_timeout_s: float | None = Field(default=None, gt=0, le=30 * 86_400)
+    after_seconds: float | None = Field(default=None, ge=0, le=30 * 86_400)
     wait: bool = False
     stream: bool = False
 
@@ -61,10 +62,50 @@ class CreateStatelessRun(CreateRun, VersionChoice):
     keep_session: Literal[True] = True
 
 
+class BatchedRun(CreateRun, VersionChoice):
+    """One run of a batch: in a session, or with an assistant in a session that is made with it."""
+
+    session_id: Id | None = None
+    assistant_id: Id | None = None
+    version: int | None = Field(default=None, ge=1, le=2_147_483_647)
+    tag: Tag | None = None
+    user_id: UserId | None = None
+    keep_session: Literal[True] = True
+    wait: Literal[False] = False
+    stream: Literal[False] = False
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "BatchedRun":
+        if (self.session_id is None) == (self.assistant_id is None):
+            raise ValueError("give either session_id or assistant_id")
+        if self.session_id is not None and (self.version or self.tag or self.user_id):
+            raise ValueError("version, tag and user_id are the session's")
+        return self
+
+
+class CreateRuns(Body):
+    """POST /runs/batch"""
+
+    runs: list[BatchedRun] = Field(min_length=1, max_length=100)
+
+
+class CancelRuns(Body):
+    """POST /runs/cancel"""
+
+    status: Literal["pending", "running", "all"] | None = None
+    ids: list[Id] | None = Field(default=None, min_length=1, max_length=100)
+
+    @model_validator(mode="after")
+    def _one_form(self) -> "CancelRuns":
+        if (self.status is None) == (self.ids is None):
+            raise ValueError("give either status or ids")
+        return self
+
+
 class CancelRun(Body):
     """POST /runs/{id}/cancel"""
 
-    action: Literal["cancel"] = "cancel"
+    action: Literal["cancel", "rollback"] = "cancel"
     wait: bool = False
 
 

@@ -18,7 +18,7 @@ from core.errors import AppError, BadRequest, Invalid, NotFound, Unavailable
 from core.ids import new_id, path_id
 from core.strict_json import dump_json, parse_json
 from core.validation import validate
-from runs.announce import announce
+from runs.announce import announce, tell_accepted
 from runs.bodies import CancelRun, CreateRun
 from runs.documents import run_document
 from runs.doorbell import doorbell
@@ -122,17 +122,17 @@ class SessionConsumer(AsyncWebsocketConsumer):
         if body.wait or body.stream:
             raise Invalid.at("stream" if body.stream else "wait", message="Events come over this socket by themselves.")
         run = await create_run(self.identity, self.session_id, body, new_id()).arun()
-        doorbell.ring()
+        await tell_accepted(run)
         return run_document(run)
 
     async def _cancel(self, command: dict[str, Any]) -> Any:
         self.identity.require("runs:write")
         run_id = path_id(str(command.pop("run_id", None)))
-        validate(CancelRun, command)
+        body = validate(CancelRun, command)
         run = await get_run(self.identity, run_id).arun()
         if run["session_id"] != self.session_id:
             raise NotFound("There is no such run in this session.")
-        if await cancel_run(self.identity, run_id).arun() == Status.CANCELLED:
+        if await cancel_run(self.identity, run_id, rollback=body.action == "rollback").arun() == Status.CANCELLED:
             doorbell.ring()
             await asyncio.to_thread(announce, self.session_id, run_id)
         return run_document(await get_run(self.identity, run_id).arun())

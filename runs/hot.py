@@ -13,9 +13,9 @@ from core.errors import Invalid
 from core.hot import HotRequest, HotResponse, HotStream, Router
 from core.ids import new_id
 from core.validation import validate
+from runs.announce import tell_accepted
 from runs.bodies import CreateRun, CreateStatelessRun, parse_wait_s
 from runs.documents import has_ended, run_document
-from runs.doorbell import doorbell
 from runs.events import Position, parse_event_id
 from runs.follow import follow
 from runs.live import HungUp, Subscription, hub
@@ -90,7 +90,7 @@ async def _accept(request: HotRequest, accept: _Accept, run_id: UUID) -> tuple[R
     except Replayed as earlier:
         run = await get_run(request.identity, earlier.resource_id).arun()
         return run, {"location": f"/runs/{run['id']}", **REPLAYED}
-    doorbell.ring()
+    await tell_accepted(run)
     return run, {"location": f"/runs/{run['id']}"}
 
 

@@ -6,6 +6,7 @@ A day begins at midnight UTC. What a run will use is not known beforehand, so a 
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -95,6 +96,19 @@ def admit(assistant_id: UUID, session_id: UUID) -> Operation[None]:
     yield BEGIN
     yield Query(_TAKE_TURN, {"room": LOCK_ROOM, "assistant": assistant_id, "session": session_id})
     yield from _refuse_at_limit(assistant_id)
+
+
+def take_turns(assistants: Iterable[Row]) -> Operation[None]:
+    """Take the locks of all these assistants (rows with `id` and the columns `LIMITS`) that are limited.
+
+    A transaction that admits runs of several does this first, once it holds their sessions: two of them that took
+    the locks as they came would wait for each other.
+    """
+    for assistant in sorted((row["id"] for row in assistants if is_limited(row)), key=str):
+        yield Query(
+            "SELECT pg_advisory_xact_lock(%(room)s, hashtext(%(assistant)s::text))",
+            {"room": LOCK_ROOM, "assistant": assistant},
+        )
 
 
 def _refuse_at_limit(assistant_id: UUID) -> Operation[None]:

@@ -71,6 +71,8 @@ class Run(models.Model):
     checkpoint_id = models.UUIDField(null=True)
     message_start = models.PositiveIntegerField(null=True, help_text="How many messages the session had before it.")
     cancel_requested_at = models.DateTimeField(null=True)
+    superseded = models.BooleanField(db_default=False, help_text="Cancelled because a newer run takes its place.")
+    rollback = models.BooleanField(db_default=False, help_text="What it wrote is taken out when it ends.")
     next_attempt_at = models.DateTimeField(null=True)
     queue_deadline_at = models.DateTimeField(null=True)
     created_at = created_field()

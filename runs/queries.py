@@ -132,7 +132,7 @@ def interrupt_of(head_run_id: UUID | None) -> Any:
 # fits, the whole table is read for it.
 _WAITING = f"""
 SELECT (SELECT true FROM runs WHERE status = 'pending' AND ready
-    AND (next_attempt_at IS NULL OR next_attempt_at <= clock_timestamp())
+    AND (next_attempt_at IS NULL OR next_attempt_at <= clock_timestamp()) AND queued_at <= statement_timestamp()
     AND assistant_id NOT IN ({BARRED}) ORDER BY workspace_id LIMIT 1) IS NOT NULL AS waiting
 """  # noqa: S608
 

@@ -114,6 +114,18 @@ class RunDocument(RunSummaryDocument):
     steps: list[StepDocument]
 
 
+class RunBatchDocument(BaseModel):
+    """The runs of a batch, in its order."""
+
+    items: list[RunDocument]
+
+
+class CancelledDocument(BaseModel):
+    """How many runs ended, or were asked to stop."""
+
+    cancelled: int
+
+
 class EventDocument(BaseModel):
     """One event of a run's log."""
 

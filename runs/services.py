@@ -4,7 +4,6 @@ Lock order everywhere: the session's row, then its runs, or the lock of its assi
 `head_run_id` names the one run of its queue that may be claimed.
 """
 
-from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -12,30 +11,33 @@ from accounts.idempotency import Once, claim
 from accounts.identity import Identity
 from assistants.models import Status as AssistantStatus
 from assistants.spec import RunDefaults, run_defaults
-from core.db import Operation, Query, Row, jsonb, operation
+from core.db import BEGIN, Operation, Query, Row, jsonb, operation
 from core.errors import AssistantNotActive, Conflict, Invalid, NotFound, RunFinished, SessionBusy, SessionClosed
-from runs.bodies import CreateRun, CreateStatelessRun
+from runs.backlog import take_place
+from runs.bodies import BatchedRun, CreateRun, CreateStatelessRun
+from runs.ending import SUPERSEDED, end_runs, end_waiting
 from runs.inputs import check_input
-from runs.lifecycle import ACTIVE, TERMINAL, Status, sources
+from runs.lifecycle import ACTIVE, TERMINAL, Status
 from runs.limits import admit, is_limited
-from runs.models import Durability
+from runs.models import Durability, MultitaskStrategy
 from runs.pools import COMMON
 from runs.queries import anything_waiting
 from sessions.bodies import OpenSession
-from sessions.models import Activity
 from sessions.models import Status as SessionStatus
 from sessions.services import open_session
 
 _BINDING = """
 SELECT s.status, s.assistant_id, s.assistant_version, s.user_id, s.head_run_id,
-    s.expires_at <= clock_timestamp() AS expired, a.status AS assistant_status,
+    s.expires_at <= clock_timestamp() AS expired, a.status AS assistant_status, head.status AS head_status,
     a.requests_per_minute, a.runs_per_day, a.tokens_per_day
-FROM sessions s JOIN assistants a ON a.id = s.assistant_id
+FROM sessions s JOIN assistants a ON a.id = s.assistant_id LEFT JOIN runs head ON head.id = s.head_run_id
 WHERE s.id = %(session)s AND s.workspace_id = %(workspace)s AND (%(user)s::text IS NULL OR s.user_id = %(user)s)
 """
 
 # One statement, one commit. The UPDATE takes the session's lock and, having waited for it, sees its latest row:
 # of two racing callers exactly one finds the queue empty and becomes its head.
+# A run that may start later only is queued then: by `queued_at` it comes after those that could start before it. Its
+# place in its session is by `created_at`.
 _INSERT = """
 WITH head AS (
     UPDATE sessions SET head_run_id = coalesce(head_run_id, %(id)s), last_activity_at = clock_timestamp(),
@@ -46,11 +48,13 @@ WITH head AS (
     RETURNING head_run_id
 ), accepted AS (
     INSERT INTO runs (id, workspace_id, session_id, assistant_id, assistant_version, user_id, status, ready, priority,
-        durability, multitask_strategy, retry_policy, timeout_s, metadata, queue_deadline_at)
+        durability, multitask_strategy, retry_policy, timeout_s, metadata, queued_at, next_attempt_at,
+        queue_deadline_at)
     SELECT %(id)s, %(workspace)s, %(session)s, %(assistant)s, %(version)s, %(user)s, 'pending',
         head.head_run_id = %(id)s, %(priority)s, %(durability)s, %(strategy)s, %(retry_policy)s, %(timeout_s)s,
-        %(metadata)s, clock_timestamp() + make_interval(secs => %(queue_timeout_s)s)
-    FROM head RETURNING *
+        %(metadata)s, due.at, CASE WHEN %(after_s)s::float8 > 0 THEN due.at END,
+        due.at + make_interval(secs => %(queue_timeout_s)s)
+    FROM head, (SELECT clock_timestamp() + make_interval(secs => %(after_s)s::float8) AS at) AS due RETURNING *
 ), payload AS (
     INSERT INTO run_payloads (run_id, input) SELECT id, %(input)s FROM accepted
 )
@@ -62,14 +66,15 @@ SELECT accepted.*, %(input)s::jsonb AS input, NULL::jsonb AS output, NULL::jsonb
 def create_run(
     identity: Identity, session_id: UUID, body: CreateRun, run_id: UUID, once: Once | None = None
 ) -> Operation[Row]:
-    """Accept a run into the session's queue; gives its row. Ring the doorbell once it is committed.
+    """Accept a run into the session's queue; gives its row. `runs.announce` tells of it once it is committed.
 
+    With it ends what its `multitask_strategy` says; the row's `ended` has the ids of runs that ended at once.
     `run_id` is a new id; a caller that waits for the run's end listens for it before it exists.
     Raises NotFound, SessionClosed, SessionBusy (`reject`), AssistantNotActive, Invalid (the input), RateLimited,
     QuotaExceeded; Replayed for a request that is sent again.
     """
     yield from claim(once, run_id).start()
-    return (yield from _accept(identity, session_id, body, run_id))
+    return (yield from accept(identity, session_id, body, run_id))
 
 
 @operation(atomic=True)
@@ -81,21 +86,30 @@ def create_stateless_run(
     Raises as both do, and Invalid for an unknown assistant: its id stands in the body.
     """
     yield from claim(once, run_id).start()
+    return (yield from accept_with_session(identity, body.assistant_id, body, run_id))
+
+
+def accept_with_session(
+    identity: Identity, assistant_id: UUID, body: CreateStatelessRun | BatchedRun, run_id: UUID
+) -> Operation[Row]:
+    """`create_stateless_run` inside the caller's transaction."""
     choice = OpenSession(version=body.version, tag=body.tag, user_id=body.user_id)
     try:
-        session = yield from open_session(identity, body.assistant_id, choice).start()
+        session = yield from open_session(identity, assistant_id, choice).start()
     except NotFound as unknown:
         raise Invalid.at("assistant_id", message=unknown.detail) from None
-    return (yield from _accept(identity, session["id"], body, run_id))
+    return (yield from accept(identity, session["id"], body, run_id))
 
 
-def _accept(identity: Identity, session_id: UUID, body: CreateRun, run_id: UUID) -> Operation[Row]:
+def accept(identity: Identity, session_id: UUID, body: CreateRun, run_id: UUID) -> Operation[Row]:
+    """`create_run` inside the caller's operation."""
     scope = {
         "id": run_id,
         "session": session_id,
         "workspace": identity.workspace_id,
         "user": identity.user_id,
     }
+    ended: list[UUID] = []
     # Twice at most: a session re-pinned to another version between the two statements is read again.
     for _ in range(2):
         found = yield Query(_BINDING, scope)
@@ -105,12 +119,41 @@ def _accept(identity: Identity, session_id: UUID, body: CreateRun, run_id: UUID)
         _refuse_unless_open(binding, reject=body.multitask_strategy == "reject")
         defaults = yield from run_defaults(binding["assistant_id"], binding["assistant_version"]).start()
         check_input(body.input, defaults.input_schema)
+        yield from take_place(identity.workspace_id)
+        if (unwanted := _superseded_by(body, binding)) is not None:
+            yield BEGIN
+            ended += yield from _supersede(session_id, unwanted, rollback=body.multitask_strategy == "rollback")
         if is_limited(binding):
             yield from admit(binding["assistant_id"], session_id)
         rows = yield Query(_INSERT, _insert_parameters(scope, binding, defaults, body))
         if rows:
-            return rows[0]
+            return {**rows[0], "ended": ended}
     raise Conflict("The session changed while the run was being accepted; try again.")
+
+
+def _superseded_by(body: CreateRun, binding: Row) -> list[str] | None:
+    """The statuses of the session's runs that the new one ends; None where it waits for its turn behind them."""
+    if body.multitask_strategy in {MultitaskStrategy.INTERRUPT, MultitaskStrategy.ROLLBACK}:
+        return list(ACTIVE)
+    return [Status.INTERRUPTED] if binding["head_status"] == Status.INTERRUPTED else None
+
+
+_SUPERSEDE = """
+UPDATE runs SET cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()), superseded = true,
+    rollback = rollback OR %(rollback)s
+WHERE session_id = %(session)s AND status = ANY(%(statuses)s) RETURNING id
+"""
+
+
+def _supersede(session_id: UUID, statuses: list[str], *, rollback: bool) -> Operation[list[UUID]]:
+    """End the session's runs in these statuses, inside the caller's transaction; gives those that ended at once.
+
+    One that runs is asked to stop; it heads the session until its worker has ended it.
+    """
+    yield Query("SELECT id FROM sessions WHERE id = %(session)s FOR UPDATE", {"session": session_id})
+    unwanted = yield Query(_SUPERSEDE, {"session": session_id, "statuses": statuses, "rollback": rollback})
+    ended = yield from end_waiting([row["id"] for row in unwanted], Status.CANCELLED, SUPERSEDED)
+    return [row["id"] for row in ended]
 
 
 def _refuse_unless_open(binding: Row, *, reject: bool) -> None:
@@ -138,6 +181,7 @@ def _insert_parameters(scope: dict[str, Any], binding: Row, defaults: RunDefault
         "retry_policy": jsonb({**defaults.retry_policy, **overrides}),
         "timeout_s": body.timeout_s or defaults.run_timeout_s,
         "queue_timeout_s": body.queue_timeout_s or defaults.queue_timeout_s,
+        "after_s": body.after_seconds or 0.0,
         "metadata": jsonb(body.metadata),
         "input": jsonb(body.input),
     }
@@ -152,18 +196,19 @@ FOR UPDATE OF s
 
 
 @operation(atomic=True)
-def cancel_run(identity: Identity, run_id: UUID) -> Operation[str]:
+def cancel_run(identity: Identity, run_id: UUID, *, rollback: bool = False) -> Operation[str]:
     """Stop a run: one that waits ends at once, one that runs is asked to; gives its status from then on.
 
+    `rollback`: what it wrote is taken out of the session when it ends.
     Raises NotFound, RunFinished.
     """
     scope = {"run": run_id, "workspace": identity.workspace_id, "user": identity.user_id}
     if not (yield Query(_LOCK, scope)):
         raise NotFound("There is no such run.")
     asked = yield Query(
-        "UPDATE runs SET cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()) "
-        "WHERE id = %(run)s AND status = ANY(%(active)s) RETURNING status",
-        {"run": run_id, "active": list(ACTIVE)},
+        "UPDATE runs SET cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()), "
+        "rollback = rollback OR %(rollback)s WHERE id = %(run)s AND status = ANY(%(active)s) RETURNING status",
+        {"run": run_id, "active": list(ACTIVE), "rollback": rollback},
     )
     if not asked:
         raise RunFinished
@@ -171,76 +216,6 @@ def cancel_run(identity: Identity, run_id: UUID) -> Operation[str]:
         return str(Status.RUNNING)
     yield from end_waiting([run_id], Status.CANCELLED, None)
     return str(Status.CANCELLED)
-
-
-_END = """
-WITH ended AS (
-    UPDATE runs r SET status = %(status)s, error = %(error)s, finished_at = clock_timestamp(), ready = false,
-        lease_owner = NULL, next_attempt_at = NULL, last_seq = r.last_seq + 1,
-        number = coalesce(r.number, s.run_count + 1)
-    FROM sessions s
-    WHERE r.id = ANY(%(runs)s) AND s.id = r.session_id AND r.status = ANY(%(sources)s)
-    RETURNING r.*
-), numbered AS (
-    UPDATE sessions s SET run_count = greatest(s.run_count, ended.number), last_activity_at = clock_timestamp(),
-        activity = CASE WHEN s.head_run_id = ended.id THEN %(activity)s ELSE s.activity END,
-        head_run_id = nullif(s.head_run_id, ended.id)
-    FROM ended WHERE s.id = ended.session_id
-), logged AS (
-    INSERT INTO run_events (run_id, seq, event, data, ts)
-    SELECT id, last_seq, 'end', jsonb_build_object('status', status, 'output', NULL, 'error', error, 'usage',
-        jsonb_build_object('input_tokens', input_tokens, 'output_tokens', output_tokens,
-            'total_tokens', input_tokens + output_tokens, 'cost_usd', cost_usd)), finished_at
-    FROM ended
-)
-SELECT id, session_id FROM ended
-"""
-
-
-def end_waiting(runs: Sequence[UUID], status: Status, error: dict[str, Any] | None) -> Operation[list[Row]]:
-    """End runs that no worker holds; their sessions, one run of each, are locked by the caller.
-
-    Gives the rows that this call ended: of two racing callers one gets them.
-    """
-    waiting = [source for source in sources(status) if source != Status.RUNNING]
-    return (yield from _end(runs, status, error, waiting))
-
-
-def _end(
-    runs: Sequence[UUID], status: Status, error: dict[str, Any] | None, allowed: list[str]
-) -> Operation[list[Row]]:
-    ended = yield Query(
-        _END,
-        {
-            "runs": list(runs),
-            "status": str(status),
-            "sources": allowed,
-            "error": None if error is None else jsonb(error),
-            "activity": str(Activity.IDLE if status == Status.CANCELLED else Activity.ERROR),
-        },
-    )
-    yield promote_next([row["session_id"] for row in ended])
-    return ended
-
-
-def promote_next(sessions: Sequence[UUID]) -> Query:
-    """Let the oldest waiting run of each headless session head it; the sessions are locked by the caller."""
-    return Query(
-        """
-        WITH next AS (
-            SELECT DISTINCT ON (r.session_id) r.id, r.session_id FROM runs r
-            JOIN sessions s ON s.id = r.session_id AND s.head_run_id IS NULL
-            WHERE r.session_id = ANY(%(sessions)s) AND r.status = 'pending'
-            ORDER BY r.session_id, r.created_at, r.id
-        ), promoted AS (
-            UPDATE runs r SET ready = true FROM next WHERE r.id = next.id AND r.status = 'pending'
-            RETURNING r.id, r.session_id
-        )
-        UPDATE sessions s SET head_run_id = promoted.id FROM promoted WHERE s.id = promoted.session_id
-        RETURNING s.id
-        """,
-        {"sessions": list(sessions)},
-    )
 
 
 @operation(atomic=True)
@@ -255,7 +230,7 @@ def give_up(run_id: UUID, worker: UUID, reason: str) -> Operation[None]:
         {"run": run_id, "worker": worker},
     )
     error = {"type": "Unrecordable", "code": "internal", "message": reason[:4_000], "retryable": False}
-    yield from _end([row["id"] for row in held], Status.ERROR, error, [Status.RUNNING])
+    yield from end_runs([row["id"] for row in held], Status.ERROR, error, [Status.RUNNING])
 
 
 @operation(atomic=True)
@@ -275,13 +250,10 @@ def close_session(identity: Identity, session_id: UUID) -> Operation[tuple[Row, 
         return locked[0], []
     unfinished = yield Query(
         "UPDATE runs SET cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()) "
-        "WHERE session_id = %(id)s AND NOT status = ANY(%(terminal)s) RETURNING id, created_at",
+        "WHERE session_id = %(id)s AND NOT status = ANY(%(terminal)s) RETURNING id",
         {"id": session_id, "terminal": list(TERMINAL)},
     )
-    # One at a time, because each takes the session's next number.
-    ended: list[Row] = []
-    for run in sorted(unfinished, key=lambda row: (row["created_at"], row["id"])):
-        ended += yield from end_waiting([run["id"]], Status.CANCELLED, None)
+    ended = yield from end_waiting([run["id"] for run in unfinished], Status.CANCELLED, None)
     closed = yield Query(
         "UPDATE sessions SET status = 'closed', closed_at = clock_timestamp(), updated_at = clock_timestamp() "
         "WHERE id = %(id)s RETURNING *",
@@ -305,8 +277,7 @@ def _end_overdue() -> Operation[None]:
         "message": "No worker was free in time.",
         "retryable": False,
     }
-    for row in overdue:
-        yield from end_waiting([row["id"]], Status.TIMEOUT, error)
+    yield from end_waiting([row["id"] for row in overdue], Status.TIMEOUT, error)
 
 
 @operation()

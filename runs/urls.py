@@ -4,6 +4,7 @@ from django.urls import path
 
 from runs.api import RunDetail, RunViewSet, SessionClosing, SessionRuns, SessionViewSet
 from runs.assistants_api import AssistantMetrics, AssistantViewSet
+from runs.bulk_api import RunBatch, RunsCancelling
 
 ASSISTANT = "assistants/<str:assistant_id>"
 SESSION = "sessions/<str:session_id>"
@@ -21,6 +22,8 @@ urlpatterns = [
     path("runs", RunViewSet.as_view({"get": "list", "post": "create"})),
     path("runs/wait", RunViewSet.as_view({"post": "wait"})),
     path("runs/stream", RunViewSet.as_view({"post": "stream"})),
+    path("runs/batch", RunBatch.as_view({"post": "create"})),
+    path("runs/cancel", RunsCancelling.as_view({"post": "create"})),
     path(RUN, RunDetail.as_view({"get": "retrieve"})),
     path(f"{RUN}/join", RunDetail.as_view({"get": "join"})),
     path(f"{RUN}/stream", RunDetail.as_view({"get": "stream"})),

@@ -17,7 +17,8 @@ CLAIM_LOCK = 0x61_67_65_6E_74_01
 
 # A loose index scan finds the workspaces that have claimable runs without reading the runs; from each of them a
 # lateral top-k takes no more than the free slots. The runs of assistants that are full, or not for this worker, are
-# left out before the top-k, or they would hide the work behind them; NOT IN looks them up in one hash.
+# left out before the top-k, or they would hide the work behind them; NOT IN looks them up in one hash. Runs that start
+# later only are queued later: compared with a moment that stays the same they are passed over in the index.
 _CLAIM = f"""
 WITH RECURSIVE waiting AS (
     (SELECT workspace_id FROM runs WHERE status = 'pending' AND ready ORDER BY workspace_id LIMIT 1)
@@ -41,6 +42,7 @@ WITH RECURSIVE waiting AS (
         SELECT r.id, r.workspace_id, r.session_id, r.assistant_id, r.priority, r.queued_at FROM runs r
         WHERE r.status = 'pending' AND r.ready AND r.workspace_id = w.workspace_id
             AND (r.next_attempt_at IS NULL OR r.next_attempt_at <= clock_timestamp())
+            AND r.queued_at <= statement_timestamp()
             AND r.assistant_id NOT IN (SELECT id FROM passed_over)
         ORDER BY r.priority DESC, r.queued_at, r.id LIMIT %(slots)s) c
     WHERE w.workspace_id IS NOT NULL
@@ -67,7 +69,7 @@ WITH RECURSIVE waiting AS (
 SELECT claimed.id, claimed.number, claimed.workspace_id, claimed.session_id, claimed.assistant_id,
     claimed.assistant_version, claimed.user_id, claimed.attempt, claimed.failures, claimed.epoch, claimed.last_seq,
     claimed.step_count, claimed.model_calls, claimed.retry_policy, claimed.input_tokens, claimed.output_tokens,
-    claimed.cost_usd, claimed.cancel_requested_at, claimed.message_start, claimed.claimed_at,
+    claimed.cost_usd, claimed.cancel_requested_at, claimed.superseded, claimed.message_start, claimed.claimed_at,
     payload.input,
     claimed.timeout_s - extract(epoch FROM clock_timestamp() - claimed.started_at)::float8 AS time_left_s,
     s.message_count, s.step, s.checkpoint_id, s.state,

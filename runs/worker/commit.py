@@ -3,7 +3,10 @@
 1. The sessions are locked, in the order of their ids, before any run: the lock order of `runs.services`.
 2. The fence: a run is written only where this worker still holds its lease and epoch and has seen all of its log.
    Late ones drop out here; of the others all is written: messages, checkpoints, steps, events, sessions, outputs.
-3. Sessions whose run ended hand their head to the next waiting run.
+   So does a run that is to be rolled back and would end otherwise than cancelled: nobody carries it out any more, so
+   it goes back to the queue, and whoever claims it next cancels it.
+3. What runs that are rolled back have written is taken out.
+4. Sessions whose run ended hand their head to the next waiting run.
 """
 
 from collections.abc import Sequence
@@ -14,8 +17,9 @@ from uuid import UUID
 import psycopg
 
 from core.db import Row, jsonb
+from runs.ending import promote_next, take_out
 from runs.lifecycle import TERMINAL, Status
-from runs.services import promote_next
+from runs.worker.outcomes import Cancelled
 from sessions.models import Activity
 
 ACTIVITY_AFTER = {
@@ -63,14 +67,16 @@ WITH ours AS (
         message_start = g.message_start,
         lease_owner = CASE WHEN g.status IS NULL THEN r.lease_owner END,
         ready = coalesce(g.status = 'pending', false),
-        next_attempt_at = clock_timestamp() + make_interval(secs => g.retry_in_s),
+        next_attempt_at = CASE WHEN r.cancel_requested_at IS NULL
+            THEN clock_timestamp() + make_interval(secs => g.retry_in_s) END,
         finished_at = CASE WHEN g.status = ANY(%(terminal)s) THEN clock_timestamp() END
     FROM jsonb_to_recordset(%(runs)s) AS g(id uuid, epoch int, status text, base_seq int, last_seq int,
         step_count int, model_calls int, input_tokens int, output_tokens int, cost_usd numeric, failures int,
         checkpoint_id uuid, message_start int, error jsonb, retry_in_s float8)
     WHERE r.id = g.id AND r.lease_owner = %(worker)s AND r.epoch = g.epoch AND r.status = 'running'
         AND r.last_seq = g.base_seq
-    RETURNING r.id, r.cancel_requested_at
+        AND (NOT r.rollback OR g.status IS NULL OR g.status IN ('pending', 'cancelled'))
+    RETURNING r.id, r.cancel_requested_at, r.superseded
 ), messages_written AS (
     INSERT INTO messages (id, session_id, run_id, seq, role, content, tool_calls, tool_call_id, name, metadata,
         created_at)
@@ -104,7 +110,7 @@ WITH ours AS (
         state jsonb, activity text, ended bool) JOIN ours ON ours.id = g.run_id
     WHERE s.id = g.id
 )
-SELECT id, cancel_requested_at FROM ours
+SELECT id, cancel_requested_at, superseded FROM ours
 """
 
 # After an outage nobody knows whether the commit before it arrived: the row tells.
@@ -140,7 +146,7 @@ class Committed:
     """What a commit found: the runs that were still ours, which of them are to be cancelled, and new work."""
 
     ours: frozenset[str]
-    cancelled: frozenset[str]
+    cancelled: dict[str, Cancelled]
     promoted: bool
 
 
@@ -150,12 +156,15 @@ async def commit_steps(conn: psycopg.AsyncConnection[Row], worker: UUID, commits
     async with conn.pipeline(), conn.transaction():
         await conn.execute(_LOCK_SESSIONS, {"sessions": [commit.session_id for commit in commits]})
         written = await conn.execute(_COMMIT, {"worker": worker, "terminal": list(TERMINAL), **_rows(commits)})
+        if stopped := [UUID(commit.run_id) for commit in commits if commit.status == Status.CANCELLED]:
+            back = take_out(stopped)
+            await conn.execute(back.sql, back.params)
         promotion = promote_next(ended)
         promoted = await conn.execute(promotion.sql, promotion.params) if ended else None
-    ours = {str(row["id"]): row["cancel_requested_at"] for row in await written.fetchall()}
+    ours = await written.fetchall()
     return Committed(
-        ours=frozenset(ours),
-        cancelled=frozenset(run for run, asked in ours.items() if asked is not None),
+        ours=frozenset(str(row["id"]) for row in ours),
+        cancelled={str(row["id"]): Cancelled(row["superseded"]) for row in ours if row["cancel_requested_at"]},
         promoted=promoted is not None and bool(await promoted.fetchall()),
     )
 

@@ -9,6 +9,7 @@ from psycopg_pool import PoolTimeout
 
 from core.db import pool
 from runs.worker.commit import StepCommit, commit_steps, written_before
+from runs.worker.outcomes import Cancelled
 
 log = logging.getLogger(__name__)
 
@@ -17,7 +18,7 @@ RETRY_S = 0.5
 
 
 class LeaseLost(Exception):
-    """Another worker holds the run now: whatever this one still has to write is refused."""
+    """The run is not this worker's to end any more: whatever it still has to write is refused."""
 
 
 class Committer:
@@ -26,15 +27,15 @@ class Committer:
     def __init__(self, worker: UUID, on_promoted: "asyncio.Event"):
         self._worker = worker
         self._on_promoted = on_promoted
-        self._waiting: list[tuple[StepCommit, asyncio.Future[bool]]] = []
+        self._waiting: list[tuple[StepCommit, asyncio.Future[Cancelled | None]]] = []
         self._wake = asyncio.Event()
 
-    async def submit(self, commit: StepCommit) -> bool:
-        """Write the step; gives whether somebody asked to cancel the run. Raises LeaseLost.
+    async def submit(self, commit: StepCommit) -> Cancelled | None:
+        """Write the step; gives how the run is to be cancelled, if somebody asked for that. Raises LeaseLost.
 
         Returns only when the step is on disk; an outage of the database is waited out here.
         """
-        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        done: asyncio.Future[Cancelled | None] = asyncio.get_running_loop().create_future()
         self._waiting.append((commit, done))
         self._wake.set()
         return await done
@@ -48,7 +49,7 @@ class Committer:
                 del self._waiting[:MAX_BATCH]
                 await self._commit(batch)
 
-    async def _commit(self, batch: list[tuple[StepCommit, "asyncio.Future[bool]"]]) -> None:
+    async def _commit(self, batch: list[tuple[StepCommit, "asyncio.Future[Cancelled | None]"]]) -> None:
         commits = [commit for commit, _ in batch]
         unsure = False
         while True:
@@ -71,12 +72,12 @@ class Committer:
                 return
         for commit, done in batch:
             ours = commit.run_id in committed.ours or commit.run_id in before
-            _resolve(done, commit.run_id in committed.cancelled if ours else LeaseLost())
+            _resolve(done, committed.cancelled.get(commit.run_id) if ours else LeaseLost())
         if committed.promoted:
             self._on_promoted.set()
 
 
-def _resolve(done: "asyncio.Future[bool]", outcome: bool | Exception) -> None:
+def _resolve(done: "asyncio.Future[Cancelled | None]", outcome: Cancelled | Exception | None) -> None:
     if done.done():  # its run was cancelled meanwhile
         return
     if isinstance(outcome, Exception):

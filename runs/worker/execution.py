@@ -53,25 +53,25 @@ class Execution:
         self._io = _IO(claim, journal)
         self._deadline = time.monotonic() + claim["time_left_s"]
         self._step_timeout_s = float(agent.spec.config["step_timeout_s"])
-        self._stop: Outcome | None = Cancelled() if claim["cancel_requested_at"] else None
+        self._stop: Outcome | None = Cancelled(claim["superseded"]) if claim["cancel_requested_at"] else None
         self._in_flight: asyncio.Task[Step] | None = None
 
     async def carry_out(self) -> StepCommit:
         """Step until the run ends, is handed back or waits; gives the last commit, which says which.
 
-        Raises LeaseLost when another worker has taken the run over.
+        Raises LeaseLost when another worker has taken the run over, or it was to be rolled back as it ended.
         """
         self._recorder.begin()
         while True:
             started, clock = self._journal.now(), time.perf_counter()
             outcome = await self._next_outcome()
             commit = self._recorder.record(outcome, started, (time.perf_counter() - clock) * 1_000)
-            cancel_asked = await self._committer.submit(commit)
+            cancelled = await self._committer.submit(commit)
             self._journal.commit()
             if commit.status is not None:
                 return commit
-            if cancel_asked:
-                self._stop = Cancelled()
+            if cancelled:
+                self._stop = cancelled
 
     def stop(self, outcome: Outcome) -> None:
         """End the run's stay here with this outcome: the step in flight is cancelled, not awaited."""

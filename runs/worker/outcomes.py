@@ -29,7 +29,9 @@ class TimedOut:
 
 @dataclass(slots=True, frozen=True)
 class Cancelled:
-    """Somebody asked to stop the run."""
+    """Somebody asked to stop the run; `superseded`, for a newer one of its session."""
+
+    superseded: bool = False
 
 
 @dataclass(slots=True, frozen=True)

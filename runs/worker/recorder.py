@@ -9,6 +9,7 @@ from typing import Any
 from core.db import Row
 from core.ids import new_id
 from core.text import clean
+from runs.ending import Superseded, answers_to
 from runs.inputs import input_messages
 from runs.lifecycle import Status
 from runs.worker.commit import StepCommit
@@ -98,8 +99,8 @@ class Recorder:
                 commit = self._failed(error, started, duration_ms)
             case TimedOut():
                 commit = self._ended(Status.TIMEOUT, AgentError("The run took too long.", code="run_timeout"))
-            case Cancelled():
-                commit = self._ended(Status.CANCELLED, None)
+            case Cancelled(superseded):
+                commit = self._ended(Status.CANCELLED, Superseded() if superseded else None)
             case HandedBack():
                 commit = self._handed_back()
         commit.run = {
@@ -157,7 +158,7 @@ class Recorder:
                     "next_attempt_at": self._journal.now(after_s=delay),
                 },
             )
-            commit = self._commit_with([], None, [], changes, [])
+            commit = self._commit_with([], "custom" if changes else None, ["model"], changes, [])
             commit.status, commit.retry_in_s = Status.PENDING, delay
         kind = "model" if isinstance(error, ModelError) else "custom"
         commit.step = self._step_row(kind, "error", started, duration_ms, None)
@@ -182,21 +183,11 @@ class Recorder:
         return commit
 
     def _answers_for_open_calls(self) -> list[Message]:
-        """A model refuses a history in which a tool call has no answer, so what stays open is answered here."""
         messages = self.conversation.messages
         answered = {message.tool_call_id for message in messages[-64:] if message.role == "tool"}
         last = next((m for m in reversed(messages[self._message_start :]) if m.role == "assistant"), None)
-        return [
-            Message(
-                id=str(new_id()),
-                role="tool",
-                content=f"The call of {call.name} was cancelled before it ended.",
-                tool_call_id=call.id,
-                name=call.name,
-            )
-            for call in (last.tool_calls if last else [])
-            if call.id not in answered
-        ]
+        open_calls = last.tool_calls if last else []
+        return answers_to((call.id, call.name) for call in open_calls if call.id not in answered)
 
     def _commit_with(
         self,
@@ -208,7 +199,7 @@ class Recorder:
     ) -> StepCommit:
         """The commit's rows for the session: messages, the input's checkpoint before the first step, and the step's.
 
-        `source` None writes no checkpoint of the step's own unless messages call for one.
+        `source` None writes no checkpoint of the step's own unless messages or changes call for one.
         """
         conversation = self.conversation
         commit = StepCommit(
@@ -227,7 +218,8 @@ class Recorder:
             self._journal.hold("message", self._message(message, len(conversation.messages) + offset + 1))
         self._append(commit, messages)
         conversation.values = {k: v for k, v in conversation.values.items() if k not in removed} | changes
-        if source is not None or messages:
+        # Whatever changes the state is in a checkpoint: a run is taken out by going back to the one before it.
+        if source is not None or messages or changes:
             kind = CheckpointSource.END if source is None else _SOURCES[source]
             self._checkpoint(commit, kind, following, changes, removed)
         commit.session = {

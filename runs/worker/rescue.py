@@ -11,6 +11,7 @@ from django.conf import settings
 
 from core.db import Operation, Query, Row, operation
 from runs.lifecycle import Status, sources
+from runs.worker.outcomes import Cancelled
 
 CONFIRM_S = 0.15
 # More events than any step tells before its commit: a successor's numbers start above those that its dead
@@ -89,13 +90,13 @@ def _put_back(runs: list[UUID], workers: list[UUID], *, charge: int) -> Operatio
 
 
 @operation()
-def held_by(worker: UUID) -> Operation[dict[UUID, bool]]:
-    """The runs that the worker holds, and of each whether somebody asked to cancel it."""
+def held_by(worker: UUID) -> Operation[dict[UUID, Cancelled | None]]:
+    """The runs that the worker holds, and of each how it is to be cancelled, if somebody asked for that."""
     rows = yield Query(
-        "SELECT id, cancel_requested_at FROM runs WHERE lease_owner = %(worker)s AND status = 'running'",
+        "SELECT id, cancel_requested_at, superseded FROM runs WHERE lease_owner = %(worker)s AND status = 'running'",
         {"worker": worker},
     )
-    return {row["id"]: row["cancel_requested_at"] is not None for row in rows}
+    return {row["id"]: Cancelled(row["superseded"]) if row["cancel_requested_at"] else None for row in rows}
 
 
 async def rescue_lost() -> list[Row]:

@@ -24,7 +24,7 @@ from runs.worker.committer import Committer, LeaseLost
 from runs.worker.conversation import Conversations
 from runs.worker.execution import Execution
 from runs.worker.journal import Journal
-from runs.worker.outcomes import Cancelled, HandedBack
+from runs.worker.outcomes import HandedBack
 from runs.worker.presence import Presence
 from runs.worker.publisher import Publisher
 from runs.worker.rescue import held_by, put_back, rescue_lost
@@ -203,7 +203,7 @@ class Runner:
         try:
             last = await execution.carry_out()
         except LeaseLost:
-            log.warning("run %s was taken over; what this worker still had is dropped", execution.run_id)
+            log.warning("run %s was taken over or rolled back; what this worker still had is dropped", execution.run_id)
         except Exception as error:
             # The edge: PostgreSQL refuses what the step made. A run that nobody can record must not hold its session.
             log.exception("run %s cannot be recorded", execution.run_id)
@@ -242,9 +242,9 @@ class Runner:
         An outage in the middle of a claim leaves such runs behind. One that is seen so twice is not just starting.
         """
         held = await held_by(self._presence.id).arun()
-        for run_id, cancel_asked in held.items():
-            if cancel_asked and (known := self._executions.get(str(run_id))):
-                known[0].stop(Cancelled())
+        for run_id, cancelled in held.items():
+            if cancelled and (known := self._executions.get(str(run_id))):
+                known[0].stop(cancelled)
         strays = {run_id for run_id in held if str(run_id) not in self._executions}
         if forgotten := list(strays & self._strays):
             log.warning("Putting %d runs back that were claimed and not started.", len(forgotten))

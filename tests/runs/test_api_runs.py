@@ -119,7 +119,7 @@ def test_a_bad_wait_stores_nothing(api: Api, query: str, name: str) -> None:
         ({"input": {"message": ""}, "colour": 1}, ("colour",)),
         ({"input": {"messages": [{"role": "system", "content": "x"}]}}, ("input", "messages", 0, "role")),
         ({**HELLO, "priority": 1001}, ("priority",)),
-        ({**HELLO, "multitask_strategy": "rollback"}, ("multitask_strategy",)),
+        ({**HELLO, "multitask_strategy": "replace"}, ("multitask_strategy",)),
         ({**HELLO, "timeout_s": 0}, ("timeout_s",)),
         ({**HELLO, "wait": True, "stream": True}, ("stream",)),
     ],

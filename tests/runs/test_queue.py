@@ -190,7 +190,7 @@ async def test_a_run_that_is_held_and_not_carried_out_goes_back_without_a_charge
 ) -> None:
     run = await asyncio.to_thread(tenant.run)
     await claim_with(worker)
-    assert await held_by(worker).arun() == {run: False}
+    assert await held_by(worker).arun() == {run: None}
     await put_back(worker, [run]).arun()
     row = await one("SELECT * FROM runs WHERE id = %(run)s", run=run)
     assert (row["status"], row["ready"], row["crashes"]) == ("pending", True, 0)

@@ -1,0 +1,144 @@
+"""Many runs in one request: accepted all or none, and cancelled."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from accounts.identity import Identity
+from core.db import Operation, Query, Row, operation
+from core.errors import AppError, FieldError, Invalid, NotFound
+from core.ids import new_id
+from runs.bodies import BatchedRun, CreateRuns
+from runs.ending import end_waiting
+from runs.lifecycle import ACTIVE, Status
+from runs.limits import take_turns
+from runs.services import accept, accept_with_session
+
+# Sessions, and so rows, that one transaction of a great cancelling locks.
+BATCH = 500
+
+# -- accepting -------------------------------------------------------------------------------------------------------
+
+
+@operation(atomic=True)
+def create_runs(identity: Identity, body: CreateRuns) -> Operation[list[Row]]:
+    """Accept all of the runs, or none; gives their rows, in order, as `create_run` does.
+
+    Raises what `create_run` and `create_stateless_run` do: Invalid with places below `runs`, which also stand for
+    unknown sessions and assistants; the others say in words which run it is.
+    """
+    yield from _lock(identity, body.runs)
+    accepted = []
+    for index, run in enumerate(body.runs):
+        try:
+            if run.session_id is not None:
+                accepted.append((yield from accept(identity, run.session_id, run, new_id())))
+            elif run.assistant_id is not None:
+                accepted.append((yield from accept_with_session(identity, run.assistant_id, run, new_id())))
+        except AppError as fault:
+            raise _of_run(index, fault) from None
+    return accepted
+
+
+def _lock(identity: Identity, runs: Sequence[BatchedRun]) -> Operation[None]:
+    """Take all locks in the one order, so that two batches with the same sessions or assistants cannot block."""
+    scope = {
+        "workspace": identity.workspace_id,
+        "user": identity.user_id,
+        "sessions": list({run.session_id for run in runs if run.session_id}),
+        "assistants": list({run.assistant_id for run in runs if run.assistant_id}),
+    }
+    yield Query(
+        "SELECT id FROM sessions WHERE workspace_id = %(workspace)s AND id = ANY(%(sessions)s) "
+        "AND (%(user)s::text IS NULL OR user_id = %(user)s) ORDER BY id FOR UPDATE",
+        scope,
+    )
+    concerned = yield Query(
+        "SELECT id, requests_per_minute, runs_per_day, tokens_per_day FROM assistants "
+        "WHERE workspace_id = %(workspace)s AND (id = ANY(%(assistants)s) "
+        "OR id IN (SELECT assistant_id FROM sessions WHERE id = ANY(%(sessions)s)))",
+        scope,
+    )
+    yield from take_turns(concerned)
+
+
+def _of_run(index: int, fault: AppError) -> AppError:
+    if isinstance(fault, NotFound):
+        return Invalid.at("runs", index, "session_id", message=fault.detail)
+    if isinstance(fault, Invalid):
+        faults = [FieldError(("runs", index, *error.loc), error.message) for error in fault.errors]
+        return Invalid(fault.detail, errors=faults or [FieldError(("runs", index), fault.detail)])
+    return type(fault)(f"runs[{index}]: {fault.detail}", retry_after=fault.retry_after, limit=fault.limit)
+
+
+# -- cancelling ------------------------------------------------------------------------------------------------------
+
+_MINE = """
+r.workspace_id = %(workspace)s AND (%(user)s::text IS NULL OR EXISTS (
+    SELECT FROM sessions s WHERE s.id = r.session_id AND s.user_id = %(user)s))
+"""
+
+# The newest first: the heads of sessions come last, so that none is handed on to a run that is cancelled right after.
+_NEXT = f"""
+SELECT r.id FROM runs r
+WHERE {_MINE} AND r.status = %(status)s AND r.cancel_requested_at IS NULL AND r.created_at <= %(until)s
+ORDER BY r.created_at DESC, r.id DESC LIMIT %(batch)s
+"""  # noqa: S608 - constants
+
+
+@operation()
+def now() -> Operation[datetime]:
+    """The moment; runs that are accepted after it are not concerned by a cancelling that began then."""
+    rows = yield Query("SELECT clock_timestamp() AS at")
+    moment: datetime = rows[0]["at"]
+    return moment
+
+
+@operation(atomic=True)
+def cancel_next(identity: Identity, status: Status, until: datetime) -> Operation[tuple[int, list[Row], bool]]:
+    """Cancel the newest `BATCH` runs that are in a status and were accepted by `until`.
+
+    Gives how many were, the rows (`id`, `session_id`) of those that ended with it, and whether there may be more.
+    """
+    scope = {
+        "workspace": identity.workspace_id,
+        "user": identity.user_id,
+        "status": status,
+        "until": until,
+        "batch": BATCH,
+    }
+    found = yield Query(_NEXT, scope)
+    cancelled, ended = yield from _cancel([row["id"] for row in found])
+    return cancelled, ended, len(found) == BATCH
+
+
+@operation(atomic=True)
+def cancel_these(identity: Identity, runs: Sequence[UUID]) -> Operation[tuple[int, list[Row]]]:
+    """Cancel those of the runs that have not ended; gives what `cancel_next` does.
+
+    Raises Invalid, and cancels none, where one is unknown.
+    """
+    found = yield Query(
+        f"SELECT r.id FROM runs r WHERE {_MINE} AND r.id = ANY(%(runs)s)",  # noqa: S608 - constants
+        {"workspace": identity.workspace_id, "user": identity.user_id, "runs": list(runs)},
+    )
+    known = {row["id"] for row in found}
+    if unknown := [index for index, run in enumerate(runs) if run not in known]:
+        message = "There is no such run."
+        raise Invalid(message, errors=[FieldError(("ids", index), message) for index in unknown])
+    return (yield from _cancel(list(known)))
+
+
+def _cancel(runs: list[UUID]) -> Operation[tuple[int, list[Row]]]:
+    yield Query(
+        "SELECT id FROM sessions WHERE id IN (SELECT session_id FROM runs WHERE id = ANY(%(runs)s)) "
+        "ORDER BY id FOR UPDATE",
+        {"runs": runs},
+    )
+    asked = yield Query(
+        "UPDATE runs SET cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()) "
+        "WHERE id = ANY(%(runs)s) AND status = ANY(%(active)s) RETURNING id",
+        {"runs": runs, "active": list(ACTIVE)},
+    )
+    ended = yield from end_waiting([row["id"] for row in asked], Status.CANCELLED, None)
+    return len(asked), ended

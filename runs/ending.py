@@ -1,0 +1,258 @@
+"""Ending runs that no worker carries out, and taking out of a session what a run had written there.
+
+The caller holds the locks of the sessions. What a worker ends itself it writes in `runs.worker.commit`, which calls
+`take_out` too: a rollback happens in the transaction that ends its run, whoever ends it.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Any
+from uuid import UUID
+
+from core.clock import isoformat
+from core.db import Operation, Query, Row, jsonb
+from core.ids import new_id
+from runs.lifecycle import TERMINAL, Status, sources
+from runtime.contract import Message
+from runtime.errors import AgentError
+from sessions.documents import message_row
+from sessions.models import Activity, CheckpointSource
+
+# `nth`: of several runs of one session each takes the next number, the oldest first.
+_END = """
+WITH chosen AS (
+    SELECT id, row_number() OVER (PARTITION BY session_id, number IS NULL ORDER BY created_at, id) AS nth
+    FROM runs WHERE id = ANY(%(runs)s)
+), ended AS (
+    UPDATE runs r SET status = %(status)s, error = %(error)s, finished_at = clock_timestamp(), ready = false,
+        lease_owner = NULL, next_attempt_at = NULL, last_seq = r.last_seq + 1,
+        number = coalesce(r.number, s.run_count + chosen.nth)
+    FROM chosen, sessions s
+    WHERE r.id = chosen.id AND s.id = r.session_id AND r.status = ANY(%(sources)s)
+    RETURNING r.*
+), numbered AS (
+    UPDATE sessions s SET run_count = greatest(s.run_count, its.number), last_activity_at = clock_timestamp(),
+        activity = CASE WHEN s.head_run_id = ANY(its.runs) THEN %(activity)s ELSE s.activity END,
+        head_run_id = CASE WHEN s.head_run_id = ANY(its.runs) THEN NULL ELSE s.head_run_id END
+    FROM (SELECT session_id, max(number) AS number, array_agg(id) AS runs FROM ended GROUP BY session_id) AS its
+    WHERE s.id = its.session_id
+), logged AS (
+    INSERT INTO run_events (run_id, seq, event, data, ts)
+    SELECT id, last_seq, 'end', jsonb_build_object('status', status, 'output', NULL, 'error', error, 'usage',
+        jsonb_build_object('input_tokens', input_tokens, 'output_tokens', output_tokens,
+            'total_tokens', input_tokens + output_tokens, 'cost_usd', cost_usd)), finished_at
+    FROM ended
+)
+SELECT id, session_id, rollback FROM ended ORDER BY session_id, number
+"""
+
+
+class Superseded(AgentError):
+    """A newer run of its session took the run's place."""
+
+    code = "superseded"
+
+    def __init__(self) -> None:
+        super().__init__("A newer run of its session took its place.")
+
+
+SUPERSEDED = {
+    "type": Superseded.__name__,
+    "code": Superseded.code,
+    "message": Superseded().message,
+    "retryable": False,
+}
+
+
+def end_waiting(runs: Sequence[UUID], status: Status, error: dict[str, Any] | None) -> Operation[list[Row]]:
+    """End runs that no worker holds; their sessions are locked by the caller.
+
+    Gives the rows that this call ended (`id`, `session_id`): of two racing callers one gets them.
+    """
+    waiting = [source for source in sources(status) if source != Status.RUNNING]
+    return (yield from end_runs(runs, status, error, waiting))
+
+
+def end_runs(
+    runs: Sequence[UUID], status: Status, error: dict[str, Any] | None, allowed: list[str]
+) -> Operation[list[Row]]:
+    """End those of the runs that are in one of the statuses `allowed`, as `end_waiting` does."""
+    yield from _answer_open_calls(runs, allowed)
+    ended = yield Query(
+        _END,
+        {
+            "runs": list(runs),
+            "status": str(status),
+            "sources": allowed,
+            "error": None if error is None else jsonb(error),
+            "activity": str(Activity.IDLE if status == Status.CANCELLED else Activity.ERROR),
+        },
+    )
+    if back := [row["id"] for row in ended if row["rollback"]]:
+        yield take_out(back)
+    yield promote_next([row["session_id"] for row in ended])
+    return ended
+
+
+def promote_next(sessions: Sequence[UUID]) -> Query:
+    """Let the oldest waiting run of each headless session head it; the sessions are locked by the caller."""
+    return Query(
+        """
+        WITH next AS (
+            SELECT DISTINCT ON (r.session_id) r.id, r.session_id FROM runs r
+            JOIN sessions s ON s.id = r.session_id AND s.head_run_id IS NULL
+            WHERE r.session_id = ANY(%(sessions)s) AND r.status = 'pending'
+            ORDER BY r.session_id, r.created_at, r.id
+        ), promoted AS (
+            UPDATE runs r SET ready = true FROM next WHERE r.id = next.id AND r.status = 'pending'
+            RETURNING r.id, r.session_id
+        )
+        UPDATE sessions s SET head_run_id = promoted.id FROM promoted WHERE s.id = promoted.session_id
+        RETURNING s.id
+        """,
+        {"sessions": list(sessions)},
+    )
+
+
+# -- taking out ------------------------------------------------------------------------------------------------------
+
+# What a run wrote is the end of its session: nobody else writes there before it has ended. `values_at` in
+# `sessions.queries` folds a state in the same way: of one checkpoint the changes hold against what it removed.
+_TAKE_OUT = """
+WITH RECURSIVE undone AS (
+    SELECT r.id, r.session_id, first.step, first.parent_id, coalesce(earlier.step, 0) AS earlier_step,
+        coalesce(earlier.message_count, 0) AS message_count
+    FROM runs r
+    CROSS JOIN LATERAL (
+        SELECT c.step, c.parent_id FROM checkpoints c WHERE c.session_id = r.session_id AND c.run_id = r.id
+        ORDER BY c.step LIMIT 1) first
+    LEFT JOIN checkpoints earlier ON earlier.id = first.parent_id
+    WHERE r.id = ANY(%(runs)s) AND r.rollback AND r.status = ANY(%(terminal)s)
+), chain AS (
+    SELECT u.id AS run_id, c.parent_id, c.changes, c.removed, 0 AS distance
+    FROM undone u JOIN checkpoints c ON c.id = u.parent_id
+    UNION ALL
+    SELECT chain.run_id, c.parent_id, c.changes, c.removed, chain.distance + 1
+    FROM chain JOIN checkpoints c ON c.id = chain.parent_id
+), said AS (
+    SELECT run_id, distance, false AS gone, key, value FROM chain, jsonb_each(changes)
+    UNION ALL SELECT run_id, distance, true, key, NULL FROM chain, jsonb_array_elements_text(removed) AS names(key)
+), latest AS (
+    SELECT DISTINCT ON (run_id, key) * FROM said ORDER BY run_id, key, distance, gone
+), folded AS (
+    SELECT run_id, jsonb_object_agg(key, value) AS state FROM latest WHERE NOT gone GROUP BY run_id
+), unsaid AS (
+    DELETE FROM messages m USING undone u WHERE m.session_id = u.session_id AND m.seq > u.message_count
+), forgotten AS (
+    DELETE FROM checkpoints c USING undone u WHERE c.session_id = u.session_id AND c.step >= u.step
+), unlinked AS (
+    UPDATE runs r SET checkpoint_id = NULL FROM undone u WHERE r.id = u.id
+)
+UPDATE sessions s SET message_count = u.message_count, step = u.earlier_step, checkpoint_id = u.parent_id,
+    state = coalesce(folded.state, '{}')
+FROM undone u LEFT JOIN folded ON folded.run_id = u.id WHERE s.id = u.session_id
+"""
+
+
+def take_out(runs: Sequence[UUID]) -> Query:
+    """Bring sessions back to the checkpoint before these runs, of which those count that have ended and want it.
+
+    Their messages, checkpoints and changes of the state go; their rows, steps and events stay.
+    """
+    return Query(_TAKE_OUT, {"runs": list(runs), "terminal": list(TERMINAL)})
+
+
+# -- open tool calls -------------------------------------------------------------------------------------------------
+
+# A run that had never begun has no messages. What is taken out in a moment needs no answers.
+_OPEN_CALLS = """
+SELECT r.id AS run_id, r.session_id, r.last_seq, s.message_count, s.step, s.checkpoint_id, clock_timestamp() AS at,
+    calls.call->>'id' AS call_id, calls.call->>'name' AS name
+FROM runs r JOIN sessions s ON s.id = r.session_id
+CROSS JOIN LATERAL (
+    SELECT m.seq, m.tool_calls FROM messages m WHERE m.session_id = r.session_id AND m.seq > r.message_start
+        AND m.run_id = r.id AND m.role = 'assistant' ORDER BY m.seq DESC LIMIT 1) last
+CROSS JOIN LATERAL jsonb_array_elements(last.tool_calls) WITH ORDINALITY AS calls(call, nth)
+WHERE r.id = ANY(%(runs)s) AND r.status = ANY(%(sources)s) AND NOT r.rollback AND NOT EXISTS (
+    SELECT FROM messages a WHERE a.session_id = r.session_id AND a.seq > last.seq AND a.tool_call_id = call->>'id')
+ORDER BY r.id, calls.nth
+"""
+
+_ANSWER = """
+WITH answered AS (
+    INSERT INTO messages (id, session_id, run_id, seq, role, content, tool_calls, tool_call_id, name, metadata,
+        created_at)
+    SELECT g.* FROM jsonb_to_recordset(%(messages)s) AS g(id uuid, session_id uuid, run_id uuid, seq int, role text,
+        content jsonb, tool_calls jsonb, tool_call_id text, name text, metadata jsonb, created_at timestamptz)
+), stored AS (
+    INSERT INTO checkpoints (id, session_id, run_id, parent_id, step, source, next, message_count, changes, removed)
+    VALUES (%(checkpoint)s, %(session)s, %(run)s, %(parent)s, %(step)s, %(source)s, '[]', %(message_count)s, '{}',
+        '[]')
+), told AS (
+    INSERT INTO run_events (run_id, seq, event, data, ts)
+    SELECT %(run)s, g.* FROM jsonb_to_recordset(%(events)s) AS g(seq int, event text, data jsonb, ts timestamptz)
+), moved AS (
+    UPDATE sessions SET message_count = %(message_count)s, step = %(step)s, checkpoint_id = %(checkpoint)s
+    WHERE id = %(session)s
+)
+UPDATE runs SET last_seq = %(last_seq)s, checkpoint_id = %(checkpoint)s WHERE id = %(run)s
+"""
+
+
+def answers_to(calls: Iterable[tuple[str, str]]) -> list[Message]:
+    """An answer for each tool call (`id`, `name`) that its run leaves open.
+
+    A model refuses a history in which a call has none.
+    """
+    return [
+        Message(
+            id=str(new_id()),
+            role="tool",
+            content=f"The call of {name} was cancelled before it ended.",
+            tool_call_id=call_id,
+            name=name,
+        )
+        for call_id, name in calls
+    ]
+
+
+def _answer_open_calls(runs: Sequence[UUID], allowed: list[str]) -> Operation[None]:
+    """What `runs.worker.recorder` does for a run that ends in a worker."""
+    found = yield Query(_OPEN_CALLS, {"runs": list(runs), "sources": allowed})
+    for _, calls in groupby(found, key=lambda row: row["run_id"]):
+        yield Query(_ANSWER, _answer_rows(list(calls)))
+
+
+def _answer_rows(calls: list[Row]) -> dict[str, Any]:
+    run = calls[0]
+    at, step, checkpoint = isoformat(run["at"]), run["step"] + 1, new_id()
+    messages = [
+        {
+            **message_row(message),
+            "session_id": str(run["session_id"]),
+            "run_id": str(run["run_id"]),
+            "seq": run["message_count"] + nth,
+            "created_at": at,
+        }
+        for nth, message in enumerate(answers_to((row["call_id"], row["name"]) for row in calls), start=1)
+    ]
+    parent = run["checkpoint_id"] and str(run["checkpoint_id"])
+    place = {"checkpoint_id": str(checkpoint), "parent_id": parent, "step": step, "source": CheckpointSource.END}
+    told = [("message", message) for message in messages] + [("checkpoint", place)]
+    return {
+        "run": run["run_id"],
+        "session": run["session_id"],
+        "messages": jsonb(messages),
+        "message_count": run["message_count"] + len(messages),
+        "checkpoint": checkpoint,
+        "parent": run["checkpoint_id"],
+        "step": step,
+        "source": str(CheckpointSource.END),
+        "events": jsonb(
+            [
+                {"seq": seq, "event": event, "data": data, "ts": at}
+                for seq, (event, data) in enumerate(told, start=run["last_seq"] + 1)
+            ]
+        ),
+        "last_seq": run["last_seq"] + len(told),
+    }
