@@ -1,4 +1,4 @@
-"""The sessions' HTTP API. Closing a session and reading its state concern its runs: `runs.api` adds them."""
+"""The sessions' HTTP API. Closing one and reading its state, now or earlier, concern its runs: `runs.api` adds them."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ from sessions import queries, services
 from sessions.bodies import ChangeSession, OpenSession
 from sessions.documents import checkpoint_document, message_document, session_document
 from sessions.models import Status
-from sessions.serializers import CheckpointDetailDocument, CheckpointDocument, MessageDocument, SessionDocument
+from sessions.serializers import CheckpointDocument, MessageDocument, SessionDocument
 
 _ORDERINGS = {"created_at": ("created_at", "id")}
 _FILTERS = {"status": Filter("status__in", choices(Status)), "user_id": Filter("user_id", text)}
@@ -105,15 +105,3 @@ class SessionHistory(ViewSet):
         query = CHECKPOINTS.read(request.query_params)
         checkpoints = queries.checkpoints(identity_of(request), path_id(session_id))
         return Response(paginate(checkpoints, query, checkpoint_document))
-
-    @extend_schema(responses=CheckpointDetailDocument)
-    def checkpoint(self, request: Request, session_id: str, checkpoint_id: str) -> Response:
-        read_no_query(request.query_params)
-        wanted = path_id(checkpoint_id)
-        row = queries.checkpoint(identity_of(request), path_id(session_id), wanted)
-        messages = queries.messages_of(row["session_id"]).filter(seq__lte=row["message_count"])
-        state = {
-            "messages": [message_document(message) for message in messages],
-            "values": queries.values_at(row["id"]).run(),
-        }
-        return Response({**checkpoint_document(row), "state": state})

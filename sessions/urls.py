@@ -11,5 +11,4 @@ urlpatterns = [
     path("sessions", SessionViewSet.as_view({"get": "list"})),
     path(f"{ONE}/messages", SessionHistory.as_view({"get": "messages"})),
     path(f"{ONE}/checkpoints", SessionHistory.as_view({"get": "checkpoints"})),
-    path(f"{ONE}/checkpoints/<str:checkpoint_id>", SessionHistory.as_view({"get": "checkpoint"})),
 ]
