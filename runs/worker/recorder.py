@@ -26,6 +26,7 @@ from runs.worker.outcomes import (
 )
 from runtime.contract import Message, State, Step, Usage
 from runtime.errors import AgentError, ModelError
+from runtime.history import answers_for_open_calls
 from sessions.documents import message_row
 from sessions.models import CheckpointSource
 
@@ -174,29 +175,13 @@ class Recorder:
 
     def _ended(self, status: Status, error: AgentError | None, changes: dict[str, Any] | None = None) -> StepCommit:
         document = None if error is None else clean(error_document(error, retryable=False))
-        commit = self._commit_with(self._answers_for_open_calls(), None, [], changes or {}, [])
+        own = self.conversation.messages[self._message_start :]
+        commit = self._commit_with(answers_for_open_calls(own), None, [], changes or {}, [])
         commit.status, commit.error = status, document
         if document is not None:
             self._journal.hold("error", {**document, "attempt": self._claim["attempt"]})
         self._hold_end(status, None, document)
         return commit
-
-    def _answers_for_open_calls(self) -> list[Message]:
-        """A model refuses a history in which a tool call has no answer, so what stays open is answered here."""
-        messages = self.conversation.messages
-        answered = {message.tool_call_id for message in messages[-64:] if message.role == "tool"}
-        last = next((m for m in reversed(messages[self._message_start :]) if m.role == "assistant"), None)
-        return [
-            Message(
-                id=str(new_id()),
-                role="tool",
-                content=f"The call of {call.name} was cancelled before it ended.",
-                tool_call_id=call.id,
-                name=call.name,
-            )
-            for call in (last.tool_calls if last else [])
-            if call.id not in answered
-        ]
 
     def _commit_with(
         self,
