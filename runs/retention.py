@@ -1,7 +1,7 @@
 """Deleting sessions that ended long ago, with their runs and all that is in them, for good.
 
 A session that has ended takes no new run, so that one without a head has no run that is not over. What somebody else
-has locked (it is being forked, or deleted with its assistant) is left for the next time.
+has locked (it is being changed, or deleted with its assistant) is left for the next time.
 """
 
 from core.db import Operation, Query, operation

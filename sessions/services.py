@@ -6,7 +6,7 @@ from uuid import UUID
 from accounts.identity import Identity
 from assistants.models import Status as AssistantStatus
 from core.db import Bound, Operation, Query, Row, jsonb, operation
-from core.errors import AlreadyExists, AssistantNotActive, Forbidden, Invalid, NotFound
+from core.errors import AlreadyExists, AssistantNotActive, Conflict, Forbidden, Invalid, NotFound
 from core.ids import new_id
 from runtime.history import answers_for_open_calls
 from sessions.bodies import ChangeSession, ForkSession, InitialState, OpenSession
@@ -172,14 +172,14 @@ def change_session(identity: Identity, session_id: UUID, body: ChangeSession) ->
     return changed[0]
 
 
-# The lock keeps the history from being deleted while it is copied. Another session's checkpoint is as unknown as none.
+# Without a lock: a worker that commits a step of the session would wait for the copy, and its other runs with it. What
+# is copied is not changed any more; that it was not deleted meanwhile is seen by how much was copied.
 _FORK_POINT = """
 SELECT s.*, a.status AS assistant_status, c.id AS forked_at,
     CASE WHEN %(checkpoint)s::uuid IS NULL THEN s.message_count ELSE c.message_count END AS messages_there
 FROM sessions s JOIN assistants a ON a.id = s.assistant_id
 LEFT JOIN checkpoints c ON c.session_id = s.id AND c.id = %(checkpoint)s
 WHERE s.id = %(session)s AND s.workspace_id = %(workspace)s AND (%(user)s::text IS NULL OR s.user_id = %(user)s)
-FOR SHARE OF s
 """
 
 _FORK = """
@@ -187,15 +187,18 @@ INSERT INTO sessions (id, workspace_id, assistant_id, assistant_version, user_id
     ttl_seconds, expires_at)
 SELECT %(id)s, workspace_id, assistant_id, assistant_version, user_id, title, metadata || %(metadata)s, context,
     %(state)s, ttl_seconds, clock_timestamp() + make_interval(secs => ttl_seconds)
-FROM sessions WHERE id = %(session)s
+FROM sessions WHERE id = %(session)s RETURNING id
 """
 
 # Without their runs: those belong to the other session, and a message's run is always one of its own session's.
 _COPY_MESSAGES = """
-INSERT INTO messages (id, session_id, seq, role, content, tool_calls, tool_call_id, name, metadata, created_at)
-SELECT g.id, %(id)s, m.seq, m.role, m.content, m.tool_calls, m.tool_call_id, m.name, m.metadata, m.created_at
-FROM unnest(%(ids)s::uuid[]) WITH ORDINALITY AS g(id, seq)
-JOIN messages m ON m.session_id = %(session)s AND m.seq = g.seq
+WITH copied AS (
+    INSERT INTO messages (id, session_id, seq, role, content, tool_calls, tool_call_id, name, metadata, created_at)
+    SELECT g.id, %(id)s, m.seq, m.role, m.content, m.tool_calls, m.tool_call_id, m.name, m.metadata, m.created_at
+    FROM unnest(%(ids)s::uuid[]) WITH ORDINALITY AS g(id, seq)
+    JOIN messages m ON m.session_id = %(session)s AND m.seq = g.seq RETURNING seq
+)
+SELECT count(*) AS messages FROM copied
 """
 
 _LAST_TURN = """
@@ -218,7 +221,8 @@ def fork_session(identity: Identity, session_id: UUID, body: ForkSession) -> Ope
 
     The other one, which may be closed or expired, is left as it is. Tool calls that were under way there are answered
     as cancelled here, so that a model takes the history.
-    Raises NotFound, AssistantNotActive, Invalid (a checkpoint that the session does not have).
+    Raises NotFound, AssistantNotActive, Invalid (a checkpoint that the session does not have), Conflict (deleted while
+    it was being copied).
     """
     found = yield Query(
         _FORK_POINT,
@@ -240,8 +244,10 @@ def fork_session(identity: Identity, session_id: UUID, body: ForkSession) -> Ope
     if body.checkpoint_id is not None:
         values = yield from values_at(body.checkpoint_id).start()
     scope = {"id": new_id(), "session": session_id}
-    yield Query(_FORK, {**scope, "metadata": jsonb(body.metadata), "state": jsonb(values)})
-    yield Query(_COPY_MESSAGES, {**scope, "ids": [new_id() for _ in range(point["messages_there"])]})
+    forked = yield Query(_FORK, {**scope, "metadata": jsonb(body.metadata), "state": jsonb(values)})
+    copied = yield Query(_COPY_MESSAGES, {**scope, "ids": [new_id() for _ in range(point["messages_there"])]})
+    if not forked or copied[0]["messages"] < point["messages_there"]:
+        raise Conflict("The session was deleted, or a part of it, while it was being forked.")
     mended = yield from _answer_open_calls(scope, point["messages_there"])
     return (yield from _first_checkpoint(scope["id"], CheckpointSource.FORK, mended, values))
 

@@ -113,8 +113,7 @@ def test_a_session_that_somebody_has_locked_is_left_for_the_next_time(transactio
             connection.close()
 
     with transaction.atomic(), ThreadPoolExecutor(1) as thread:
-        # As a fork locks what it copies.
-        list(Session.objects.raw("SELECT * FROM sessions WHERE id = %s FOR SHARE", [locked]))
+        list(Session.objects.select_for_update().filter(id=locked))
         assert thread.submit(sweep).result(timeout=10) == 1
     assert left() == {locked} != {free}
     assert delete_ended_sessions(DAYS) == 1

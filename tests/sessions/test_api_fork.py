@@ -1,9 +1,11 @@
 """Forking: a new session that begins where another one stands, or stood."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.db import connection, transaction
 from pytest_django import DjangoAssertNumQueries
 
 from assistants.services import archive_assistant, update_assistant
@@ -209,6 +211,27 @@ def test_a_user_bound_key_forks_that_users_sessions_only(api: Api, session: str)
 def test_a_reading_key_does_not_fork(api: Api, session: str) -> None:
     reader = Api(api.workspace, scopes=("sessions:read",))
     assert_refused(reader.post(f"/sessions/{session}/fork"), 403, "forbidden")
+
+
+def test_what_is_deleted_while_it_is_copied_is_not_forked_in_part(api: Api, session: str) -> None:
+    steps_in(session)
+    Message.objects.filter(session_id=session, seq=2).delete()
+    assert_refused(api.post(f"/sessions/{session}/fork"), 409, "conflict")
+    assert (Session.objects.count(), Message.objects.count()) == (1, 4)
+
+
+def test_a_fork_waits_for_nobody_who_writes_to_the_session(transactional_db: None, api: Api, session: str) -> None:
+    def fork_apart() -> int:
+        try:
+            status: int = api.post(f"/sessions/{session}/fork").status_code
+            return status
+        finally:
+            connection.close()
+
+    with transaction.atomic(), ThreadPoolExecutor(1) as thread:
+        # As a worker does that commits a step.
+        list(Session.objects.select_for_update().filter(id=session))
+        assert thread.submit(fork_apart).result(timeout=10) == 201
 
 
 # -- what it costs, and what comes after -----------------------------------------------------------------------------
