@@ -2,14 +2,14 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.db import connection, transaction
 from pytest_django import DjangoAssertNumQueries
 
 from assistants.services import archive_assistant, update_assistant
-from core.ids import new_id, parse_id
+from core.ids import new_id
 from sessions.models import Checkpoint, Message, Session
 from sessions.queries import values_at
 from tests.api import Api, assert_refused
@@ -107,7 +107,7 @@ def test_its_first_checkpoint_holds_all_that_it_stands_at(api: Api, session: str
     assert shown == ["fork", 1, None, None, 5]
     state = api.get(f"/sessions/{forked}/state").json()
     assert api.get(f"/sessions/{forked}/checkpoints/{checkpoint['id']}").json()["state"] == state
-    assert values_at(parse_id(checkpoint["id"])).run() == {"todos": [], "mood": "good"}  # type: ignore[arg-type]
+    assert values_at(UUID(checkpoint["id"])).run() == {"todos": [], "mood": "good"}
     assert (state["metadata"], state["checkpoint_id"]) == ({"lang": "de"}, checkpoint["id"])
 
 
