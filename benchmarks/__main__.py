@@ -135,6 +135,7 @@ async def measure(at: Server, repeats: int, runs: int) -> list[Figure]:
     waited = [await throughput(echo, 16, runs, _wait) for _ in range(repeats)]
     echoed = [await streamed(echo, runs, "token") for _ in range(repeats)]
     reacted = [await streamed(react, runs // 4, "token") for _ in range(repeats)]
+    long = await latency(echo, 1_000)
     return [
         Figure("echo, 1 client, create and wait", "ms", single),
         Figure("echo, 16 clients, create and wait", "runs/s", waited),
@@ -142,6 +143,9 @@ async def measure(at: Server, repeats: int, runs: int) -> list[Figure]:
         Figure("echo, 16 clients, streamed: first token", "ms", [ms for _, firsts in echoed for ms in firsts]),
         Figure("react, 16 clients, streamed", "runs/s", [rate for rate, _ in reacted]),
         Figure("react, 16 clients, streamed: first token", "ms", [ms for _, firsts in reacted for ms in firsts]),
+        # A step costs the same however long its session is: the second is at most 1.2 times the first.
+        Figure("long, 1 client, create and wait: turns 10 to 59", "ms", long[9:59]),
+        Figure("long, 1 client, create and wait: turns 951 to 1,000", "ms", long[950:]),
     ]
 
 

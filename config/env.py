@@ -12,7 +12,7 @@ class BadEnvironment(SystemExit):
     """A setting that cannot work: one line that says what to do, and the process ends."""
 
 
-def _integer(name: str, default: int, minimum: int = 0) -> int:
+def _integer(name: str, default: int, minimum: int = 0, maximum: int | None = None) -> int:
     text = os.environ.get(name, "")
     if not text:
         return default
@@ -22,6 +22,8 @@ def _integer(name: str, default: int, minimum: int = 0) -> int:
         raise BadEnvironment(f"{name} must be a whole number, not {text!r}.") from None
     if value < minimum:
         raise BadEnvironment(f"{name} must be at least {minimum}, not {value}.")
+    if maximum is not None and value > maximum:
+        raise BadEnvironment(f"{name} must be at most {maximum}, not {value}.")
     return value
 
 
@@ -64,6 +66,10 @@ class Environment:
     agent_modules: list[str] = field(default_factory=lambda: _list("AGENT_SERVER_AGENTS"))
     max_body_bytes: int = field(default_factory=lambda: _integer("HTTP_MAX_REQUEST_BODY_BYTES", 10_485_760, 1))
     grace_period_s: int = field(default_factory=lambda: _integer("BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS", 180))
+    session_retention_days: int = field(
+        # A hundred years: PostgreSQL's calendar does not go back for any number of days.
+        default_factory=lambda: _integer("AGENT_SERVER_SESSION_RETENTION_DAYS", 0, maximum=36_500)
+    )
     log_json: bool = field(default_factory=lambda: _flag("LOG_JSON"))
     log_level: str = field(default_factory=lambda: os.environ.get("LOG_LEVEL", "INFO").upper())
 

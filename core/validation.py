@@ -1,15 +1,27 @@
 """Bodies are pydantic models: parsed once, at the door, the same for every door."""
 
 from typing import Annotated, Any, TypeVar
+from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError
 
 from core.errors import Invalid
 from core.http import invalid_from_pydantic
+from core.ids import parse_id
 
 M = TypeVar("M", bound=BaseModel)
 
 UserId = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+
+
+def _known_id(value: Any) -> UUID:
+    parsed = parse_id(value) if isinstance(value, str) else None
+    if parsed is None:
+        raise ValueError("not an id")
+    return parsed
+
+
+Id = Annotated[UUID, BeforeValidator(_known_id)]
 
 
 class Body(BaseModel):

@@ -30,13 +30,20 @@ from core.validation import Body, validate
 from runs import queries, services
 from runs.announce import announce_accepted_after_commit, announce_after_commit
 from runs.bodies import DEFAULT_WAIT_S, MAX_WAIT_S, CancelRun, CreateRun, CreateStatelessRun, parse_wait_s
-from runs.documents import has_ended, run_document, run_summary
+from runs.documents import has_ended, run_document, run_summary, state_document
 from runs.events import event_document, parse_seq
 from runs.lifecycle import TERMINAL, Status
-from runs.serializers import EventDocument, RunDocument, RunSummaryDocument, SessionStateDocument
+from runs.serializers import (
+    CheckpointDetailDocument,
+    EventDocument,
+    RunDocument,
+    RunSummaryDocument,
+    SessionStateDocument,
+)
+from sessions import queries as session_queries
 from sessions.api import SessionViewSet as Sessions
 from sessions.api import refuse_unknown_assistant
-from sessions.documents import message_document, session_document
+from sessions.documents import checkpoint_document, session_document
 from sessions.queries import get_session, messages_of, session_state, visible_sessions
 from sessions.serializers import SessionDocument
 
@@ -94,14 +101,20 @@ class SessionViewSet(Sessions):
         """What the session stands at."""
         read_no_query(request.query_params)
         session = session_state(identity_of(request), path_id(session_id))
-        document = {
-            "messages": [message_document(message) for message in messages_of(session["id"])],
-            "todos": session["state"].get("todos", []),
-            "metadata": session["context"],
-            "interrupt": queries.interrupt_of(session["head_run_id"]),
-            "checkpoint_id": session["checkpoint_id"],
-        }
-        return Response(document)
+        messages, interrupt = messages_of(session["id"]), queries.interrupt_of(session["head_run_id"])
+        stands = session["state"], session["context"], interrupt, session["checkpoint_id"]
+        return Response(state_document(messages, *stands))
+
+    @extend_schema(responses=CheckpointDetailDocument)
+    def checkpoint(self, request: Request, session_id: str, checkpoint_id: str) -> Response:
+        """A checkpoint, and what the session stood at there."""
+        read_no_query(request.query_params)
+        wanted = path_id(checkpoint_id)
+        row = session_queries.checkpoint(identity_of(request), path_id(session_id), wanted)
+        messages = messages_of(row["session_id"]).filter(seq__lte=row["message_count"])
+        # What agents know of the session as a whole is set when it is opened, and is the same at every checkpoint.
+        stood = session_queries.values_at(wanted).run(), row["context"], queries.interrupt_at(row), wanted
+        return Response({**checkpoint_document(row), "state": state_document(messages, *stood)})
 
 
 class SessionClosing(ViewSet):

@@ -1,29 +1,17 @@
 """What clients may post to create, join and cancel runs."""
 
-from typing import Annotated, Any, Literal
-from uuid import UUID
+from typing import Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from core.errors import Invalid
-from core.ids import parse_id
 from core.pagination import seconds
-from core.validation import Body, UserId
+from core.validation import Body, Id, UserId
 from sessions.bodies import Tag, VersionChoice
 
 MAX_WAIT_S = 3_600
 DEFAULT_WAIT_S = 300
 _RetryClass = Literal["rate_limit", "timeout", "connection", "server_error"]
-
-
-def _known_id(value: Any) -> UUID:
-    parsed = parse_id(value) if isinstance(value, str) else None
-    if parsed is None:
-        raise ValueError("not an id")
-    return parsed
-
-
-Id = Annotated[UUID, BeforeValidator(_known_id)]
 
 
 class RetryPolicy(Body):

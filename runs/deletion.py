@@ -31,21 +31,35 @@ _RUNS = """
 SELECT status, count(*) AS runs FROM runs WHERE assistant_id = %(assistant)s GROUP BY status
 """
 
-# Foreign keys are checked at the commit, but the rows are found through each other: the leaves go first.
+
+def deletion_of(runs: str, sessions: str) -> list[str]:
+    """The statements that delete sessions and their runs with all that is in them, one statement a table.
+
+    `runs` and `sessions` are conditions on one row of these tables, whose alias they write as `{0}`: constants of the
+    code, never input. The caller has locked the sessions, none of which has a run that has not ended.
+    """
+    of_run, of_session = runs.format("r"), sessions.format("s")
+    # Foreign keys are checked at the commit, but the rows are found through each other: the leaves go first.
+    return [
+        # A run that stays and was started by one of these goes on without its parent.
+        f"UPDATE runs stays SET parent_run_id = NULL FROM runs r "  # noqa: S608
+        f"WHERE stays.parent_run_id = r.id AND stays.parent_run_id IS NOT NULL AND {of_run} "
+        f"AND NOT ({runs.format('stays')})",
+        *(
+            f"DELETE FROM {table} USING runs r WHERE r.id = {table}.run_id AND {of_run}"  # noqa: S608
+            for table in ("run_events", "run_steps", "run_payloads")
+        ),
+        f"DELETE FROM runs r WHERE {of_run}",  # noqa: S608
+        *(
+            f"DELETE FROM {table} USING sessions s WHERE s.id = {table}.session_id AND {of_session}"  # noqa: S608
+            for table in ("checkpoints", "messages")
+        ),
+        f"DELETE FROM sessions s WHERE {of_session}",  # noqa: S608
+    ]
+
+
 _DELETE = [
-    # A run of another assistant that one of these had started goes on without its parent.
-    """UPDATE runs SET parent_run_id = NULL WHERE assistant_id <> %(assistant)s AND parent_run_id IS NOT NULL
-       AND parent_run_id IN (SELECT id FROM runs WHERE assistant_id = %(assistant)s)""",
-    *(
-        f"DELETE FROM {table} USING runs r WHERE r.id = {table}.run_id AND r.assistant_id = %(assistant)s"  # noqa: S608
-        for table in ("run_events", "run_steps", "run_payloads")
-    ),
-    "DELETE FROM runs WHERE assistant_id = %(assistant)s",
-    *(
-        f"DELETE FROM {table} USING sessions s WHERE s.id = {table}.session_id AND s.assistant_id = %(assistant)s"  # noqa: S608
-        for table in ("checkpoints", "messages")
-    ),
-    "DELETE FROM sessions WHERE assistant_id = %(assistant)s",
+    *deletion_of("{0}.assistant_id = %(assistant)s", "{0}.assistant_id = %(assistant)s"),
     "DELETE FROM assistant_tags WHERE assistant_id = %(assistant)s",
     "DELETE FROM assistant_versions WHERE assistant_id = %(assistant)s",
     "DELETE FROM assistants WHERE id = %(assistant)s",

@@ -1,10 +1,13 @@
 """The JSON shapes of runs, steps and events: one function each, over plain rows, for every door."""
 
+from collections.abc import Iterable
 from typing import Any
+from uuid import UUID
 
 from core.db import Row
 from core.documents import moment, text
 from runs.lifecycle import TERMINAL, Status
+from sessions.documents import message_document
 
 RUN_COLUMNS = (
     "id, number, session_id, assistant_id, assistant_version, user_id, parent_run_id, schedule_id, status, attempt, "
@@ -59,6 +62,19 @@ def run_document(row: Row) -> dict[str, Any]:
         "input": row["input"],
         "output": row["output"],
         "steps": [step_document(step) for step in row["steps"] or ()],
+    }
+
+
+def state_document(
+    messages: Iterable[Row], values: dict[str, Any], context: dict[str, Any], interrupt: Any, checkpoint_id: UUID | None
+) -> dict[str, Any]:
+    """What a session stands at, or stood at as of a checkpoint."""
+    return {
+        "messages": [message_document(message) for message in messages],
+        "todos": values.get("todos", []),
+        "metadata": context,
+        "interrupt": interrupt,
+        "checkpoint_id": text(checkpoint_id),
     }
 
 

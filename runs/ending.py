@@ -4,7 +4,7 @@ The caller holds the locks of the sessions. What a worker ends itself it writes 
 `take_out` too: a rollback happens in the transaction that ends its run, whoever ends it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 from uuid import UUID
@@ -13,8 +13,8 @@ from core.clock import isoformat
 from core.db import Operation, Query, Row, jsonb
 from core.ids import new_id
 from runs.lifecycle import TERMINAL, Status, sources
-from runtime.contract import Message
 from runtime.errors import AgentError
+from runtime.history import answers_to
 from sessions.documents import message_row
 from sessions.models import Activity, CheckpointSource
 
@@ -197,23 +197,6 @@ WITH answered AS (
 )
 UPDATE runs SET last_seq = %(last_seq)s, checkpoint_id = %(checkpoint)s WHERE id = %(run)s
 """
-
-
-def answers_to(calls: Iterable[tuple[str, str]]) -> list[Message]:
-    """An answer for each tool call (`id`, `name`) that its run leaves open.
-
-    A model refuses a history in which a call has none.
-    """
-    return [
-        Message(
-            id=str(new_id()),
-            role="tool",
-            content=f"The call of {name} was cancelled before it ended.",
-            tool_call_id=call_id,
-            name=name,
-        )
-        for call_id, name in calls
-    ]
 
 
 def _answer_open_calls(runs: Sequence[UUID], allowed: list[str]) -> Operation[None]:

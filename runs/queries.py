@@ -128,6 +128,12 @@ def interrupt_of(head_run_id: UUID | None) -> Any:
     return Run.objects.filter(id=head_run_id, status=Status.INTERRUPTED).values_list("interrupt", flat=True).first()
 
 
+def interrupt_at(checkpoint: Row) -> Any:
+    """What the run that left the checkpoint asks a person, None unless it waits for one there."""
+    waiting = Run.objects.filter(id=checkpoint["run_id"], checkpoint_id=checkpoint["id"], status=Status.INTERRUPTED)
+    return waiting.values_list("interrupt", flat=True).first()
+
+
 # Ordered as the index of what may be claimed is: else, where statistics promise many such runs and there is none that
 # fits, the whole table is read for it.
 _WAITING = f"""

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from sessions.serializers import MessageDocument
+from sessions.serializers import CheckpointDocument, MessageDocument
 
 
 class UsageDocument(BaseModel):
@@ -177,10 +177,16 @@ class MetricsDocument(BaseModel):
 
 
 class SessionStateDocument(BaseModel):
-    """What a session stands at."""
+    """What a session stands at, or stood at."""
 
     messages: list[MessageDocument]
     todos: list[Any]
     metadata: dict[str, Any] = Field(description="The session's `context`.")
     interrupt: dict[str, Any] | None
     checkpoint_id: UUID | None
+
+
+class CheckpointDetailDocument(CheckpointDocument):
+    """A checkpoint with the state that it stands for."""
+
+    state: SessionStateDocument

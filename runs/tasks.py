@@ -1,9 +1,15 @@
 """Housekeeping that beat drives."""
 
+import logging
+
 from celery import shared_task
+from django.conf import settings
 
 from runs.doorbell import doorbell
+from runs.retention import delete_ended_sessions
 from runs.services import sweep as sweep_runs
+
+log = logging.getLogger(__name__)
 
 
 @shared_task(name="runs.sweep")
@@ -11,3 +17,10 @@ def sweep() -> None:
     """End what waited too long, and wake a worker in case a doorbell was lost."""
     if sweep_runs():
         doorbell.ring()
+
+
+@shared_task(name="runs.delete_ended_sessions")
+def delete_ended() -> None:
+    """Delete the sessions that ended longer ago than they are kept."""
+    if gone := delete_ended_sessions(settings.SESSION_RETENTION_DAYS):
+        log.info("deleted %d sessions that ended more than %d days ago", gone, settings.SESSION_RETENTION_DAYS)

@@ -16,6 +16,7 @@ urlpatterns = [
     path(SESSION, SessionViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"})),
     path(f"{SESSION}/close", SessionClosing.as_view({"post": "close"})),
     path(f"{SESSION}/state", SessionViewSet.as_view({"get": "state"})),
+    path(f"{SESSION}/checkpoints/<str:checkpoint_id>", SessionViewSet.as_view({"get": "checkpoint"})),
     path(f"{SESSION}/runs", SessionRuns.as_view({"get": "list", "post": "create"})),
     path(f"{SESSION}/runs/wait", SessionRuns.as_view({"post": "wait"})),
     path(f"{SESSION}/runs/stream", SessionRuns.as_view({"post": "stream"})),

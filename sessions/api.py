@@ -1,4 +1,4 @@
-"""The sessions' HTTP API. Closing a session and reading its state concern its runs: `runs.api` adds them."""
+"""The sessions' HTTP API. Closing one and reading its state, now or earlier, concern its runs: `runs.api` adds them."""
 
 from typing import Any
 
@@ -18,10 +18,10 @@ from core.openapi import list_parameters, listed
 from core.pagination import Filter, Listing, ListQuery, choices, identifier, paginate, read_no_query, text
 from core.validation import validate
 from sessions import queries, services
-from sessions.bodies import ChangeSession, OpenSession
+from sessions.bodies import ChangeSession, ForkSession, OpenSession
 from sessions.documents import checkpoint_document, message_document, session_document
 from sessions.models import Status
-from sessions.serializers import CheckpointDetailDocument, CheckpointDocument, MessageDocument, SessionDocument
+from sessions.serializers import CheckpointDocument, MessageDocument, SessionDocument
 
 _ORDERINGS = {"created_at": ("created_at", "id")}
 _FILTERS = {"status": Filter("status__in", choices(Status)), "user_id": Filter("user_id", text)}
@@ -65,6 +65,24 @@ class SessionViewSet(ViewSet):
         """The browsable API's form: what may be changed."""
         session = queries.session(identity_of(self.request), path_id(self.kwargs["session_id"]))
         return BodyForm({name: session[name] for name in ("title", "metadata", "assistant_version")})
+
+
+class SessionFork(ViewSet):
+    """Another session that begins where one stands, or stood."""
+
+    scope_family = "sessions"
+
+    @extend_schema(request=ForkSession, responses={201: SessionDocument})
+    def create(self, request: Request, session_id: str) -> Response:
+        """Open a session with the messages and the state of this one, now or as of a checkpoint."""
+        read_no_query(request.query_params)
+        body = validate(ForkSession, request.data)
+        session = services.fork_session(identity_of(request), path_id(session_id), body).run()
+        return Response(session_document(session), 201, headers={"Location": f"/sessions/{session['id']}"})
+
+    def get_serializer(self, *args: Any, **kwargs: Any) -> BodyForm:
+        """The browsable API's form: a fork needs nothing."""
+        return BodyForm({"checkpoint_id": None, "metadata": {}})
 
 
 class AssistantSessions(ViewSet):
@@ -112,15 +130,3 @@ class SessionHistory(ViewSet):
         query = CHECKPOINTS.read(request.query_params)
         checkpoints = queries.checkpoints(identity_of(request), path_id(session_id))
         return Response(paginate(checkpoints, query, checkpoint_document))
-
-    @extend_schema(responses=CheckpointDetailDocument)
-    def checkpoint(self, request: Request, session_id: str, checkpoint_id: str) -> Response:
-        read_no_query(request.query_params)
-        wanted = path_id(checkpoint_id)
-        row = queries.checkpoint(identity_of(request), path_id(session_id), wanted)
-        messages = queries.messages_of(row["session_id"]).filter(seq__lte=row["message_count"])
-        state = {
-            "messages": [message_document(message) for message in messages],
-            "values": queries.values_at(row["id"]).run(),
-        }
-        return Response({**checkpoint_document(row), "state": state})

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from core.validation import Body, UserId
+from core.validation import Body, Id, UserId
 
 Metadata = dict[str, Any]
 MAX_TTL_S = 10 * 365 * 86_400
@@ -92,3 +92,10 @@ class ChangeSession(Body):
         if self.assistant_version is not None and self.tag is not None:
             raise ValueError("give assistant_version or tag, not both")
         return self
+
+
+class ForkSession(Body):
+    """POST /sessions/{id}/fork"""
+
+    checkpoint_id: Id | None = None
+    metadata: Metadata = Field(default_factory=dict)

@@ -4,6 +4,7 @@
 """
 
 from django.db import models
+from django.db.models.functions import Coalesce
 
 from accounts.models import Workspace
 from assistants.models import Assistant
@@ -92,6 +93,12 @@ class Session(models.Model):
                 models.F("last_activity_at").desc(),
                 models.F("id").desc(),
                 name="session_of_user",
+            ),
+            # What is deleted first where sessions are not kept for ever.
+            models.Index(
+                Coalesce("closed_at", "expires_at"),
+                condition=models.Q(status__in=["closed", "expired"]),
+                name="session_ended",
             ),
             models.Index(
                 fields=["expires_at"],

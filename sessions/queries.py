@@ -7,7 +7,7 @@ and workers read.
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db.models import Model, QuerySet
+from django.db.models import F, Model, QuerySet
 
 from accounts.identity import Identity
 from assistants.models import Assistant
@@ -102,8 +102,8 @@ def checkpoints(identity: Identity, session_id: UUID) -> QuerySet[Checkpoint, Ro
 
 
 def checkpoint(identity: Identity, session_id: UUID, checkpoint_id: UUID) -> Row:
-    """One of them; raises NotFound."""
-    found = checkpoints(identity, session_id).filter(id=checkpoint_id).first()
+    """One of them, with the session's `context`; raises NotFound."""
+    found = checkpoints(identity, session_id).annotate(context=F("session__context")).filter(id=checkpoint_id).first()
     if found is None:
         raise NotFound("The session has no such checkpoint.")
     return found
@@ -122,26 +122,36 @@ def get_session(identity: Identity, session_id: UUID) -> Operation[Row]:
     return rows[0]
 
 
+# The recursion carries ids alone and goes back in the session's steps, so that it ends whatever the rows say. Of each
+# key only the value that holds is handed over: where a step removes and sets the same key, it is set.
+VALUES_AT = """
+WITH RECURSIVE chain AS (
+    SELECT id, parent_id, session_id, step FROM checkpoints WHERE id = %(checkpoint)s
+    UNION ALL
+    SELECT c.id, c.parent_id, c.session_id, c.step
+    FROM chain JOIN checkpoints c ON c.id = chain.parent_id
+    WHERE c.session_id = chain.session_id AND c.step < chain.step
+), written AS (
+    SELECT c.step, e.key AS name, e.value, true AS present
+    FROM chain JOIN checkpoints c ON c.id = chain.id CROSS JOIN jsonb_each(c.changes) e
+    UNION ALL
+    SELECT c.step, e.value, NULL, false
+    FROM chain JOIN checkpoints c ON c.id = chain.id CROSS JOIN jsonb_array_elements_text(c.removed) e
+), latest AS (
+    SELECT DISTINCT ON (name) name, value, present FROM written ORDER BY name, step DESC, present DESC
+)
+SELECT coalesce(jsonb_object_agg(name, value) FILTER (WHERE present), '{}') AS values FROM latest
+"""
+
+
 @operation()
 def values_at(checkpoint_id: UUID) -> Operation[dict[str, Any]]:
-    """The state's values as of a checkpoint that the caller may see: the fold of its ancestors' changes and its own."""
-    chain = yield Query(
-        """
-        WITH RECURSIVE chain AS (
-            SELECT parent_id, changes, removed, 0 AS distance FROM checkpoints WHERE id = %(id)s
-            UNION ALL
-            SELECT c.parent_id, c.changes, c.removed, chain.distance + 1
-            FROM chain JOIN checkpoints c ON c.id = chain.parent_id
-        )
-        SELECT changes, removed FROM chain ORDER BY distance DESC
-        """,
-        {"id": checkpoint_id},
-    )
-    values: dict[str, Any] = {}
-    for step in chain:
-        for name in step["removed"]:
-            values.pop(name, None)
-        values.update(step["changes"])
+    """The state's values as of a checkpoint that the caller may see: the fold of its ancestors' changes and its own.
+
+    It follows `parent_id`: what steps of another branch changed is not in it.
+    """
+    rows = yield Query(VALUES_AT, {"checkpoint": checkpoint_id})
+    values: dict[str, Any] = rows[0]["values"]
     return values
 
 

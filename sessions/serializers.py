@@ -69,16 +69,3 @@ class CheckpointDocument(BaseModel):
     next: list[str]
     message_count: int
     created_at: str
-
-
-class CheckpointStateDocument(BaseModel):
-    """The messages and values as of a checkpoint."""
-
-    messages: list[MessageDocument]
-    values: dict[str, Any]
-
-
-class CheckpointDetailDocument(CheckpointDocument):
-    """A checkpoint with the state that it stands for."""
-
-    state: CheckpointStateDocument

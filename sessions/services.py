@@ -7,10 +7,13 @@ from accounts.idempotency import Once, claim
 from accounts.identity import Identity
 from assistants.models import Status as AssistantStatus
 from core.db import Bound, Operation, Query, Row, jsonb, operation
-from core.errors import AlreadyExists, AssistantNotActive, Forbidden, Invalid, NotFound
+from core.errors import AlreadyExists, AssistantNotActive, Conflict, Forbidden, Invalid, NotFound
 from core.ids import new_id
-from sessions.bodies import ChangeSession, InitialState, OpenSession
+from runtime.history import answers_for_open_calls
+from sessions.bodies import ChangeSession, ForkSession, InitialState, OpenSession
+from sessions.documents import message_from_row, message_row
 from sessions.models import CheckpointSource
+from sessions.queries import values_at
 
 _ASSISTANT = """
 SELECT a.id, a.status, v.number AS version, v.config->>'session_ttl_seconds' AS ttl_seconds
@@ -69,25 +72,7 @@ def _open_with_history(
         """,
         {"session": session["id"], "messages": jsonb(messages)},
     )
-    checkpoint = new_id()
-    yield Query(
-        """
-        INSERT INTO checkpoints (id, session_id, step, source, next, message_count, changes, removed)
-        VALUES (%(id)s, %(session)s, 1, %(source)s, '[]', %(count)s, '{}', '[]')
-        """,
-        {
-            "id": checkpoint,
-            "session": session["id"],
-            "source": str(CheckpointSource.UPDATE),
-            "count": len(messages),
-        },
-    )
-    rows = yield Query(
-        "UPDATE sessions SET message_count = %(count)s, step = 1, checkpoint_id = %(checkpoint)s "
-        "WHERE id = %(id)s RETURNING *",
-        {"id": session["id"], "count": len(messages), "checkpoint": checkpoint},
-    )
-    return rows[0]
+    return (yield from _first_checkpoint(session["id"], CheckpointSource.UPDATE, len(messages), {}))
 
 
 def _insert(
@@ -190,3 +175,113 @@ def change_session(identity: Identity, session_id: UUID, body: ChangeSession) ->
         },
     )
     return changed[0]
+
+
+# Without a lock: a worker that commits a step of the session would wait for the copy, and its other runs with it. What
+# is copied is not changed any more; that it was not deleted meanwhile is seen by how much was copied.
+_FORK_POINT = """
+SELECT s.*, a.status AS assistant_status, c.id AS forked_at,
+    CASE WHEN %(checkpoint)s::uuid IS NULL THEN s.message_count ELSE c.message_count END AS messages_there
+FROM sessions s JOIN assistants a ON a.id = s.assistant_id
+LEFT JOIN checkpoints c ON c.session_id = s.id AND c.id = %(checkpoint)s
+WHERE s.id = %(session)s AND s.workspace_id = %(workspace)s AND (%(user)s::text IS NULL OR s.user_id = %(user)s)
+"""
+
+_FORK = """
+INSERT INTO sessions (id, workspace_id, assistant_id, assistant_version, user_id, title, metadata, context, state,
+    ttl_seconds, expires_at)
+SELECT %(id)s, workspace_id, assistant_id, assistant_version, user_id, title, metadata || %(metadata)s, context,
+    %(state)s, ttl_seconds, clock_timestamp() + make_interval(secs => ttl_seconds)
+FROM sessions WHERE id = %(session)s RETURNING id
+"""
+
+# Without their runs: those belong to the other session, and a message's run is always one of its own session's.
+_COPY_MESSAGES = """
+WITH copied AS (
+    INSERT INTO messages (id, session_id, seq, role, content, tool_calls, tool_call_id, name, metadata, created_at)
+    SELECT g.id, %(id)s, m.seq, m.role, m.content, m.tool_calls, m.tool_call_id, m.name, m.metadata, m.created_at
+    FROM unnest(%(ids)s::uuid[]) WITH ORDINALITY AS g(id, seq)
+    JOIN messages m ON m.session_id = %(session)s AND m.seq = g.seq RETURNING seq
+)
+SELECT count(*) AS messages FROM copied
+"""
+
+_LAST_TURN = """
+SELECT * FROM messages WHERE session_id = %(id)s
+    AND seq >= (SELECT seq FROM messages WHERE session_id = %(id)s AND role = 'assistant' ORDER BY seq DESC LIMIT 1)
+ORDER BY seq
+"""
+
+_APPEND = """
+INSERT INTO messages (id, session_id, seq, role, content, tool_calls, tool_call_id, name, metadata)
+SELECT g.id, %(id)s, g.seq, g.role, g.content, g.tool_calls, g.tool_call_id, g.name, g.metadata
+FROM jsonb_to_recordset(%(messages)s) AS g(id uuid, seq int, role text, content jsonb, tool_calls jsonb,
+    tool_call_id text, name text, metadata jsonb)
+"""
+
+
+@operation(atomic=True)
+def fork_session(identity: Identity, session_id: UUID, body: ForkSession) -> Operation[Row]:
+    """Open a session with what another one said and stood at, now or as of a checkpoint; gives its row.
+
+    The other one, which may be closed or expired, is left as it is. Tool calls that were under way there are answered
+    as cancelled here, so that a model takes the history.
+    Raises NotFound, AssistantNotActive, Invalid (a checkpoint that the session does not have), Conflict (deleted while
+    it was being copied).
+    """
+    found = yield Query(
+        _FORK_POINT,
+        {
+            "session": session_id,
+            "workspace": identity.workspace_id,
+            "user": identity.user_id,
+            "checkpoint": body.checkpoint_id,
+        },
+    )
+    if not found:
+        raise NotFound("There is no such session.")
+    point = found[0]
+    if point["assistant_status"] != AssistantStatus.ACTIVE:
+        raise AssistantNotActive(f"The assistant is {point['assistant_status']}; only an active one opens sessions.")
+    if body.checkpoint_id is not None and point["forked_at"] is None:
+        raise Invalid.at("checkpoint_id", message="The session has no such checkpoint.")
+    values = point["state"]
+    if body.checkpoint_id is not None:
+        values = yield from values_at(body.checkpoint_id).start()
+    scope = {"id": new_id(), "session": session_id}
+    forked = yield Query(_FORK, {**scope, "metadata": jsonb(body.metadata), "state": jsonb(values)})
+    copied = yield Query(_COPY_MESSAGES, {**scope, "ids": [new_id() for _ in range(point["messages_there"])]})
+    if not forked or copied[0]["messages"] < point["messages_there"]:
+        raise Conflict("The session was deleted, or a part of it, while it was being forked.")
+    mended = yield from _answer_open_calls(scope, point["messages_there"])
+    return (yield from _first_checkpoint(scope["id"], CheckpointSource.FORK, mended, values))
+
+
+def _answer_open_calls(scope: Row, count: int) -> Operation[int]:
+    """Answer the tool calls at the end of the `count` messages of a session; gives how many messages it has then."""
+    last_turn = yield Query(_LAST_TURN, scope)
+    answers = answers_for_open_calls([message_from_row(row) for row in last_turn])
+    if answers:
+        rows = [{**message_row(answer), "seq": seq} for seq, answer in enumerate(answers, start=count + 1)]
+        yield Query(_APPEND, {**scope, "messages": jsonb(rows)})
+    return count + len(answers)
+
+
+def _first_checkpoint(
+    session_id: UUID, source: CheckpointSource, message_count: int, changes: dict[str, Any]
+) -> Operation[Row]:
+    """Write the first checkpoint of a session that was opened with a history; gives the session's row."""
+    scope = {"session": session_id, "id": new_id(), "count": message_count}
+    yield Query(
+        """
+        INSERT INTO checkpoints (id, session_id, step, source, next, message_count, changes, removed)
+        VALUES (%(id)s, %(session)s, 1, %(source)s, '[]', %(count)s, %(changes)s, '[]')
+        """,
+        {**scope, "source": str(source), "changes": jsonb(changes)},
+    )
+    rows = yield Query(
+        "UPDATE sessions SET message_count = %(count)s, step = 1, checkpoint_id = %(id)s "
+        "WHERE id = %(session)s RETURNING *",
+        scope,
+    )
+    return rows[0]

@@ -2,14 +2,14 @@
 
 from django.urls import path
 
-from sessions.api import AssistantSessions, SessionHistory, SessionViewSet
+from sessions.api import AssistantSessions, SessionFork, SessionHistory, SessionViewSet
 
 ONE = "sessions/<str:session_id>"
 
 urlpatterns = [
     path("assistants/<str:assistant_id>/sessions", AssistantSessions.as_view({"get": "list", "post": "create"})),
     path("sessions", SessionViewSet.as_view({"get": "list"})),
+    path(f"{ONE}/fork", SessionFork.as_view({"post": "create"})),
     path(f"{ONE}/messages", SessionHistory.as_view({"get": "messages"})),
     path(f"{ONE}/checkpoints", SessionHistory.as_view({"get": "checkpoints"})),
-    path(f"{ONE}/checkpoints/<str:checkpoint_id>", SessionHistory.as_view({"get": "checkpoint"})),
 ]

@@ -9,7 +9,7 @@ from typing import Any
 from core.db import Row
 from core.ids import new_id
 from core.text import clean
-from runs.ending import Superseded, answers_to
+from runs.ending import Superseded
 from runs.inputs import input_messages
 from runs.lifecycle import Status
 from runs.worker.commit import StepCommit
@@ -27,6 +27,7 @@ from runs.worker.outcomes import (
 )
 from runtime.contract import Message, State, Step, Usage
 from runtime.errors import AgentError, ModelError
+from runtime.history import answers_for_open_calls
 from sessions.documents import message_row
 from sessions.models import CheckpointSource
 
@@ -175,19 +176,13 @@ class Recorder:
 
     def _ended(self, status: Status, error: AgentError | None, changes: dict[str, Any] | None = None) -> StepCommit:
         document = None if error is None else clean(error_document(error, retryable=False))
-        commit = self._commit_with(self._answers_for_open_calls(), None, [], changes or {}, [])
+        own = self.conversation.messages[self._message_start :]
+        commit = self._commit_with(answers_for_open_calls(own), None, [], changes or {}, [])
         commit.status, commit.error = status, document
         if document is not None:
             self._journal.hold("error", {**document, "attempt": self._claim["attempt"]})
         self._hold_end(status, None, document)
         return commit
-
-    def _answers_for_open_calls(self) -> list[Message]:
-        messages = self.conversation.messages
-        answered = {message.tool_call_id for message in messages[-64:] if message.role == "tool"}
-        last = next((m for m in reversed(messages[self._message_start :]) if m.role == "assistant"), None)
-        open_calls = last.tool_calls if last else []
-        return answers_to((call.id, call.name) for call in open_calls if call.id not in answered)
 
     def _commit_with(
         self,

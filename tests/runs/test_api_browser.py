@@ -50,7 +50,10 @@ def test_pages_open(api: Api, browser: Client, path: str) -> None:
     assert page.headers["content-type"].startswith("text/html")
 
 
-@pytest.mark.parametrize("path", ["/sessions/{session}/close", "/runs/{run}/cancel", "/sessions/{session}/runs/wait"])
+@pytest.mark.parametrize(
+    "path",
+    ["/sessions/{session}/close", "/sessions/{session}/fork", "/runs/{run}/cancel", "/sessions/{session}/runs/wait"],
+)
 def test_pages_that_only_take_posts_show_their_form(api: Api, browser: Client, path: str) -> None:
     session = api.session()
     page = browser.get(path.format(session=session, run=api.run(session)), **PAGE)

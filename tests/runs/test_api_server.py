@@ -6,8 +6,14 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
-from runs.serializers import EventDocument, RunDocument, RunSummaryDocument, SessionStateDocument
-from sessions.serializers import CheckpointDetailDocument, CheckpointDocument, MessageDocument, SessionDocument
+from runs.serializers import (
+    CheckpointDetailDocument,
+    EventDocument,
+    RunDocument,
+    RunSummaryDocument,
+    SessionStateDocument,
+)
+from sessions.serializers import CheckpointDocument, MessageDocument, SessionDocument
 from tests.runs.conftest import scripted
 from tests.servers import Server
 

@@ -21,6 +21,7 @@ CASES: list[tuple[str, str, Any]] = [
     ("patch", "sessions/{session_id}", {"title": "mine"}),
     ("delete", "sessions/{session_id}", None),
     ("post", "sessions/{session_id}/close", {}),
+    ("post", "sessions/{session_id}/fork", {}),
     ("get", "sessions/{session_id}/state", None),
     ("get", "sessions/{session_id}/messages", None),
     ("get", "sessions/{session_id}/checkpoints", None),

@@ -44,9 +44,9 @@ NOW = "2026-01-31T12:00:00Z"
 MESSAGES = {"messages": [{"role": "user", "content": "Hi"}]}
 
 
-def belonging() -> set[type[Model]]:
-    """The models whose rows lead to an assistant."""
-    found: set[type[Model]] = {Assistant}
+def belonging(to: type[Model] = Assistant) -> set[type[Model]]:
+    """The models whose rows lead to it, and itself."""
+    found: set[type[Model]] = {to}
     while True:
         more = {
             model

@@ -17,7 +17,7 @@ from runs.worker.commit import commit_steps, written_before
 from runs.worker.presence import Presence
 from runs.worker.rescue import SEQ_GAP, held_by, put_back, rescue, suspects
 from sessions.models import Session
-from tests.runs.worker import Tenant, claim_with, ending, make_worker, one, rows
+from tests.runs.worker import Tenant, claim_with, ending, in_thread, make_worker, one, rows
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -73,7 +73,7 @@ def test_closing_a_session_cancels_what_waits_there(tenant: Tenant) -> None:
 
 
 async def test_one_run_of_a_session_at_a_time(tenant: Tenant, worker, async_pool) -> None:  # type: ignore[no-untyped-def]
-    session = await asyncio.to_thread(tenant.session)
+    session = await in_thread(tenant.session)
     for _ in range(3):
         await create_run(tenant.identity, session, CreateRun(input={"message": "hi"}), new_id()).arun()
     claimed = await claim_with(worker)
@@ -82,8 +82,8 @@ async def test_one_run_of_a_session_at_a_time(tenant: Tenant, worker, async_pool
 
 
 async def test_the_end_of_a_run_lets_the_next_one_go(tenant: Tenant, worker, async_pool) -> None:  # type: ignore[no-untyped-def]
-    session = await asyncio.to_thread(tenant.session)
-    ids = [await asyncio.to_thread(tenant.run, session) for _ in range(2)]
+    session = await in_thread(tenant.session)
+    ids = [await in_thread(tenant.run, session) for _ in range(2)]
     (first,) = await claim_with(worker)
     async with pool().connection() as conn:
         committed = await commit_steps(conn, worker, [ending(first)])
@@ -94,35 +94,35 @@ async def test_the_end_of_a_run_lets_the_next_one_go(tenant: Tenant, worker, asy
 
 
 async def test_higher_priority_goes_first_and_equals_by_age(tenant: Tenant, worker, async_pool) -> None:  # type: ignore[no-untyped-def]
-    low = [await asyncio.to_thread(tenant.run) for _ in range(3)]
-    high = await asyncio.to_thread(lambda: tenant.run(priority=5))
+    low = [await in_thread(tenant.run) for _ in range(3)]
+    high = await in_thread(lambda: tenant.run(priority=5))
     order = [(await claim_with(worker, slots=1))[0]["id"] for _ in range(4)]
     assert order == [high, *low]
 
 
 async def test_a_workspace_with_a_long_queue_does_not_hold_up_another(tenant: Tenant, worker, async_pool) -> None:  # type: ignore[no-untyped-def]
     for _ in range(8):
-        await asyncio.to_thread(tenant.run)
-    other = await asyncio.to_thread(Tenant.make, "other")
-    late = await asyncio.to_thread(other.run)
+        await in_thread(tenant.run)
+    other = await in_thread(Tenant.make, "other")
+    late = await in_thread(other.run)
     claimed = await claim_with(worker, slots=2)
     assert late in [row["id"] for row in claimed]
 
 
 async def test_a_capped_assistant_leaves_room_for_others(worker, async_pool, transactional_db) -> None:  # type: ignore[no-untyped-def]
-    capped = await asyncio.to_thread(lambda: Tenant.make("capped", max_concurrent_runs=2))
+    capped = await in_thread(lambda: Tenant.make("capped", max_concurrent_runs=2))
     for _ in range(6):
-        await asyncio.to_thread(capped.run)
-    other = await asyncio.to_thread(Tenant.make, "free")
+        await in_thread(capped.run)
+    other = await in_thread(Tenant.make, "free")
     for _ in range(3):
-        await asyncio.to_thread(other.run)
+        await in_thread(other.run)
     claimed = [row for _ in range(3) for row in await claim_with(worker, slots=4)]
     assert len([row for row in claimed if row["assistant_id"] == capped.assistant]) == 2
     assert len([row for row in claimed if row["assistant_id"] == other.assistant]) == 3
 
 
 async def test_racing_workers_never_claim_the_same_run(tenant: Tenant, worker, async_pool) -> None:  # type: ignore[no-untyped-def]
-    ids = {await asyncio.to_thread(tenant.run) for _ in range(12)}
+    ids = {await in_thread(tenant.run) for _ in range(12)}
     claims = await asyncio.gather(*(claim_with(worker, slots=3) for _ in range(6)))
     claimed = [row["id"] for batch in claims for row in batch]
     assert len(claimed) == len(set(claimed)) == 12
@@ -130,10 +130,10 @@ async def test_racing_workers_never_claim_the_same_run(tenant: Tenant, worker, a
 
 
 async def test_a_late_writer_is_refused_and_writes_nothing(tenant: Tenant, worker, async_pool) -> None:  # type: ignore[no-untyped-def]
-    run = await asyncio.to_thread(tenant.run)
+    run = await in_thread(tenant.run)
     (stale,) = await claim_with(worker)
     await rescue([worker]).arun()
-    successor = await asyncio.to_thread(make_worker)
+    successor = await in_thread(make_worker)
     (fresh,) = await claim_with(successor)
     assert fresh["epoch"] == stale["epoch"] + 1
     async with pool().connection() as conn:
@@ -144,7 +144,7 @@ async def test_a_late_writer_is_refused_and_writes_nothing(tenant: Tenant, worke
 
 
 async def test_a_commit_whose_answer_was_lost_is_recognised(tenant: Tenant, worker, async_pool) -> None:  # type: ignore[no-untyped-def]
-    await asyncio.to_thread(tenant.run)
+    await in_thread(tenant.run)
     (claimed,) = await claim_with(worker)
     async with pool().connection() as conn:
         first = await commit_steps(conn, worker, [ending(claimed)])
@@ -155,7 +155,7 @@ async def test_a_commit_whose_answer_was_lost_is_recognised(tenant: Tenant, work
 
 
 async def test_the_runs_of_a_dead_worker_go_back_to_the_queue(tenant: Tenant, worker, async_pool) -> None:  # type: ignore[no-untyped-def]
-    run = await asyncio.to_thread(tenant.run)
+    run = await in_thread(tenant.run)
     await claim_with(worker)
     rescued = await rescue([worker]).arun()
     assert [row["id"] for row in rescued] == [run]
@@ -168,18 +168,18 @@ async def test_the_runs_of_a_dead_worker_go_back_to_the_queue(tenant: Tenant, wo
 
 
 async def test_a_worker_whose_lease_ran_out_is_suspected(async_pool) -> None:  # type: ignore[no-untyped-def]
-    expired = await asyncio.to_thread(make_worker, -1.0)
+    expired = await in_thread(make_worker, -1.0)
     assert expired in await suspects().arun()
 
 
 async def test_a_worker_that_leaves_runs_behind_stays_known_until_they_are_rescued(tenant: Tenant, async_pool) -> None:  # type: ignore[no-untyped-def]
     leaving, tidy = (Presence(slots=1, on_beat=lambda *_: None, on_lost=lambda: None) for _ in range(2))
     for presence in (leaving, tidy):
-        await asyncio.to_thread(presence.start)
-    await asyncio.to_thread(tenant.run)
+        await in_thread(presence.start)
+    await in_thread(tenant.run)
     await claim_with(leaving.id)
     for presence in (leaving, tidy):
-        await asyncio.to_thread(presence.stop)
+        await in_thread(presence.stop)
     assert [row["id"] for row in await rows("SELECT id FROM workers")] == [leaving.id]
 
 
@@ -188,7 +188,7 @@ async def test_a_run_that_is_held_and_not_carried_out_goes_back_without_a_charge
     worker,
     async_pool,  # type: ignore[no-untyped-def]
 ) -> None:
-    run = await asyncio.to_thread(tenant.run)
+    run = await in_thread(tenant.run)
     await claim_with(worker)
     assert await held_by(worker).arun() == {run: None}
     await put_back(worker, [run]).arun()

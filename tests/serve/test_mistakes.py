@@ -35,6 +35,12 @@ def test_a_port_that_is_no_number(tmp_path: Path) -> None:
     assert serve(tmp_path, PORT="http") == ["PORT must be a whole number, not 'http'."]
 
 
+def test_a_number_out_of_bounds(tmp_path: Path) -> None:
+    name = "AGENT_SERVER_SESSION_RETENTION_DAYS"
+    assert serve(tmp_path, **{name: "40000"}) == [f"{name} must be at most 36500, not 40000."]
+    assert serve(tmp_path, **{name: "-1"}) == [f"{name} must be at least 0, not -1."]
+
+
 def test_a_host_that_is_not_ours(tmp_path: Path) -> None:
     [line] = serve(tmp_path, HOST="203.0.113.7")
     assert "Cannot listen on 203.0.113.7" in line

@@ -7,8 +7,11 @@ import pytest
 from pytest_django import DjangoAssertNumQueries
 
 from core.ids import new_id
+from runs.models import Run
+from runs.serializers import CheckpointDetailDocument, SessionStateDocument
 from sessions.models import Checkpoint, Message, Session
-from sessions.serializers import CheckpointDetailDocument, CheckpointDocument, MessageDocument
+from sessions.queries import values_at
+from sessions.serializers import CheckpointDocument, MessageDocument
 from tests.api import Api, assert_refused
 
 MESSAGE_KEYS = "id session_id run_id seq role content tool_calls tool_call_id name metadata created_at"
@@ -76,12 +79,47 @@ def test_a_checkpoint_shows_the_state_of_its_moment(api: Api, session: str) -> N
     shown = api.get(f"/sessions/{session}/checkpoints/{second}").json()
     assert " ".join(shown) == f"{CHECKPOINT_KEYS} state" == " ".join(CheckpointDetailDocument.model_fields)
     assert [message["seq"] for message in shown["state"]["messages"]] == [1, 2]
-    assert shown["state"]["values"] == {"todos": ["pack", "go"]}
-    values = {
-        name: api.get(f"/sessions/{session}/checkpoints/{name}").json()["state"]["values"] for name in (first, last)
+    assert " ".join(shown["state"]) == " ".join(SessionStateDocument.model_fields)
+    assert (shown["state"]["checkpoint_id"], shown["state"]["interrupt"]) == (second, None)
+    todos = {
+        name: api.get(f"/sessions/{session}/checkpoints/{name}").json()["state"]["todos"]
+        for name in (first, second, last)
     }
-    assert values[first] == {"todos": ["pack"], "draft": "a"}
-    assert values[last] == {"todos": ["pack", "go"], "mood": "good"}
+    assert todos == {first: ["pack"], second: ["pack", "go"], last: ["pack", "go"]}
+
+
+def test_the_last_checkpoints_state_is_the_sessions(api: Api, session: str) -> None:
+    last = api.items(f"/sessions/{session}/checkpoints")[0]["id"]
+    shown = api.get(f"/sessions/{session}/checkpoints/{last}").json()
+    assert shown["state"] == api.get(f"/sessions/{session}/state").json()
+
+
+def test_values_are_the_fold_of_the_ancestors_changes(api: Api, session: str) -> None:
+    last, second, first = (UUID(checkpoint["id"]) for checkpoint in api.items(f"/sessions/{session}/checkpoints"))
+    assert values_at(first).run() == {"todos": ["pack"], "draft": "a"}
+    assert values_at(second).run() == {"todos": ["pack", "go"]}
+    assert values_at(last).run() == {"todos": ["pack", "go"], "mood": "good"}
+
+
+def test_what_another_branch_changed_is_not_in_it(api: Api, session: str) -> None:
+    last, _, first = (UUID(checkpoint["id"]) for checkpoint in api.items(f"/sessions/{session}/checkpoints"))
+    branch = _checkpoint(session, first, 4, 4, {"mood": None}, ["todos"])
+    assert values_at(branch).run() == {"draft": "a", "mood": None}
+    assert values_at(last).run()["mood"] == "good"
+
+
+def test_a_key_that_a_step_removes_and_sets_is_set(api: Api, session: str) -> None:
+    last = UUID(api.items(f"/sessions/{session}/checkpoints")[0]["id"])
+    assert values_at(_checkpoint(session, last, 4, 4, {"mood": "new"}, ["mood"])).run()["mood"] == "new"
+
+
+def test_a_checkpoint_shows_what_its_run_asks_while_it_waits_there(api: Api, session: str) -> None:
+    last, second, _ = (checkpoint["id"] for checkpoint in api.items(f"/sessions/{session}/checkpoints"))
+    run = api.run(session)
+    Checkpoint.objects.filter(session_id=session).update(run_id=run)
+    Run.objects.filter(id=run).update(status="interrupted", ready=False, interrupt={"type": "x"}, checkpoint_id=last)
+    shown = [api.get(f"/sessions/{session}/checkpoints/{name}").json()["state"]["interrupt"] for name in (last, second)]
+    assert shown == [{"type": "x"}, None]
 
 
 def test_a_checkpoint_of_another_session_is_unknown(api: Api, session: str) -> None:
@@ -112,5 +150,5 @@ def test_a_history_costs_the_same_at_any_length(
     with django_assert_num_queries(3):
         api.items(f"/sessions/{session}/messages", limit=1)
     checkpoint = api.items(f"/sessions/{session}/checkpoints")[0]["id"]
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(5):
         api.get(f"/sessions/{session}/checkpoints/{checkpoint}")

@@ -1,0 +1,47 @@
+"""Deleting sessions that ended long ago, with their runs and all that is in them, for good.
+
+A session that has ended takes no new run, so that one without a head has no run that is not over. What somebody else
+has locked (it is being changed, or deleted with its assistant) is left for the next time.
+"""
+
+from core.db import Operation, Query, operation
+from runs.deletion import deletion_of
+
+BATCH = 100
+# A first sweep of a large backlog is spread over several: each batch is a transaction of its own.
+BATCHES = 50
+
+# `now()` and the statuses as they stand in the index `session_ended`, or it could not be used.
+_LOCK = """
+SELECT s.id FROM sessions s
+WHERE s.status IN ('closed', 'expired') AND s.head_run_id IS NULL
+    AND coalesce(s.closed_at, s.expires_at) < now() - make_interval(days => %(days)s)
+    AND NOT EXISTS (SELECT FROM runs r WHERE r.session_id = s.id AND r.finished_at IS NULL)
+ORDER BY coalesce(s.closed_at, s.expires_at) LIMIT %(batch)s FOR UPDATE OF s SKIP LOCKED
+"""
+
+_DELETE = deletion_of("{0}.session_id = ANY(%(sessions)s)", "{0}.id = ANY(%(sessions)s)")
+
+
+def delete_ended_sessions(days: int, *, batch: int = BATCH, batches: int = BATCHES) -> int:
+    """Delete sessions that have been closed or expired for more than `days` days; gives how many went.
+
+    At most `batch` in a transaction and `batches` of those, the ones that ended first; the rest waits for the next
+    call. 0 days keep everything.
+    """
+    gone = 0
+    for _ in range(batches if days else 0):
+        deleted = _delete_batch(days, batch).run()
+        gone += deleted
+        if deleted < batch:
+            break
+    return gone
+
+
+@operation(atomic=True)
+def _delete_batch(days: int, batch: int) -> Operation[int]:
+    locked = yield Query(_LOCK, {"days": days, "batch": batch})
+    if locked:
+        for statement in _DELETE:
+            yield Query(statement, {"sessions": [row["id"] for row in locked]})
+    return len(locked)
