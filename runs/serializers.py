@@ -172,3 +172,17 @@ class SessionStateDocument(BaseModel):
     metadata: dict[str, Any] = Field(description="The session's `context`.")
     interrupt: dict[str, Any] | None
     checkpoint_id: UUID | None
+
+
+class WorkerDocument(BaseModel):
+    """A process that carries out runs."""
+
+    id: UUID
+    host: str
+    pid: int
+    slots: int = Field(description="How many runs it carries out at once, at most.")
+    used: int
+    labels: list[str] = Field(description="What it has that runs may need.")
+    types: list[str] | None = Field(description="Whose runs it carries out; null: all.")
+    state: Literal["active", "draining", "lost"] = Field(description="lost: its lease has run out, or it is gone.")
+    heartbeat_at: str
