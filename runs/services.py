@@ -186,7 +186,7 @@ WITH ended AS (
             'total_tokens', input_tokens + output_tokens, 'cost_usd', cost_usd)), finished_at
     FROM ended
 )
-SELECT id, session_id FROM ended
+SELECT id, session_id, status FROM ended
 """
 
 
@@ -248,7 +248,12 @@ def give_up(run_id: UUID, worker: UUID, reason: str) -> Operation[None]:
         {"run": run_id, "worker": worker},
     )
     error = {"type": "Unrecordable", "code": "internal", "message": reason[:4_000], "retryable": False}
-    yield from _end([row["id"] for row in held], Status.ERROR, error, [Status.RUNNING])
+    yield from end_held([row["id"] for row in held], error)
+
+
+def end_held(runs: Sequence[UUID], error: dict[str, Any]) -> Operation[list[Row]]:
+    """End runs with `error` on behalf of the worker that holds them; their sessions are locked by the caller."""
+    return (yield from _end(runs, Status.ERROR, error, sources(Status.ERROR)))
 
 
 @operation(atomic=True)

@@ -1,0 +1,23 @@
+"""Agents that misbehave on demand; servers load them by AGENT_SERVER_AGENTS."""
+
+import asyncio
+import os
+import time
+
+from runtime.contract import State, Step, StepIO
+from runtime.react import ReactAgent
+from runtime.registry import register_agent
+
+
+@register_agent("Moody")
+class Moody(ReactAgent):
+    """A ReactAgent, but told to `die` it takes its process with it, and told to `block 3` its loop, for 3 seconds."""
+
+    async def step(self, state: State, io: StepIO) -> Step:
+        word, _, seconds = state.messages[-1].text.partition(" ")
+        if word == "die":
+            await asyncio.sleep(0.2)
+            os._exit(1)
+        if word == "block":
+            time.sleep(float(seconds))  # noqa: ASYNC251 - that is its point
+        return await super().step(state, io)
