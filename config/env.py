@@ -63,6 +63,7 @@ class Environment:
     agent_modules: list[str] = field(default_factory=lambda: _list("AGENT_SERVER_AGENTS"))
     max_body_bytes: int = field(default_factory=lambda: _integer("HTTP_MAX_REQUEST_BODY_BYTES", 10_485_760, 1))
     grace_period_s: int = field(default_factory=lambda: _integer("BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS", 180))
+    loop_hang_s: int = field(default_factory=lambda: _integer("AGENT_SERVER_LOOP_HANG_S", 30, 1))
     log_json: bool = field(default_factory=lambda: _flag("LOG_JSON"))
     log_level: str = field(default_factory=lambda: os.environ.get("LOG_LEVEL", "INFO").upper())
 
