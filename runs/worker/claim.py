@@ -15,6 +15,8 @@ from core.db import Row
 from runs.models import CRASHES_BEFORE_ALONE
 from runs.pools import BARRED, Pool
 
+# The last event of a hand-back: whoever claims the run next knows by it that the run was another's.
+TRANSFERRING = "node_transferring"
 CLAIM_LOCK = 0x61_67_65_6E_74_01
 
 # A loose index scan finds the workspaces that have claimable runs without reading the runs; from each of them a
@@ -74,7 +76,11 @@ SELECT claimed.id, claimed.number, claimed.workspace_id, claimed.session_id, cla
     payload.input,
     claimed.timeout_s - extract(epoch FROM clock_timestamp() - claimed.started_at)::float8 AS time_left_s,
     s.message_count, s.step, s.checkpoint_id, s.state,
-    claimed.assistant_id IN (SELECT id FROM capped) AS capped
+    claimed.assistant_id IN (SELECT id FROM capped) AS capped,
+    CASE WHEN claimed.attempt > 1 THEN EXISTS (
+        SELECT FROM run_events e WHERE e.run_id = claimed.id AND e.seq = claimed.last_seq AND e.event = 'custom'
+            AND e.data->>'name' = '{TRANSFERRING}' AND e.data->'value'->>'from_node' <> %(worker)s::text)
+        ELSE false END AS transferred
 FROM claimed JOIN conversation s ON s.id = claimed.session_id
 JOIN run_payloads payload ON payload.run_id = claimed.id
 """  # noqa: S608 - constants
