@@ -22,6 +22,7 @@ CLAIM_LOCK = 0x61_67_65_6E_74_01
 # A loose index scan finds the workspaces that have claimable runs without reading the runs; from each of them a
 # lateral top-k takes no more than the free slots. The runs of assistants that are full, or not for this worker, are
 # left out before the top-k, or they would hide the work behind them; NOT IN looks them up in one hash.
+_BESIDE_OTHERS, _ALONE = (f"r.crashes {sign} {CRASHES_BEFORE_ALONE}" for sign in ("<", ">="))
 _CLAIM = f"""
 WITH RECURSIVE waiting AS (
     (SELECT workspace_id FROM runs WHERE status = 'pending' AND ready ORDER BY workspace_id LIMIT 1)
@@ -46,7 +47,7 @@ WITH RECURSIVE waiting AS (
         WHERE r.status = 'pending' AND r.ready AND r.workspace_id = w.workspace_id
             AND (r.next_attempt_at IS NULL OR r.next_attempt_at <= clock_timestamp())
             AND r.assistant_id NOT IN (SELECT id FROM passed_over)
-            AND (r.crashes >= {CRASHES_BEFORE_ALONE}) = %(alone)s
+            AND {_BESIDE_OTHERS}
         ORDER BY r.priority DESC, r.queued_at, r.id LIMIT %(slots)s) c
     WHERE w.workspace_id IS NOT NULL
 ), ranked AS (
@@ -84,6 +85,8 @@ SELECT claimed.id, claimed.number, claimed.workspace_id, claimed.session_id, cla
 FROM claimed JOIN conversation s ON s.id = claimed.session_id
 JOIN run_payloads payload ON payload.run_id = claimed.id
 """  # noqa: S608 - constants
+# A statement of its own and not a parameter, so that the index of the few that it is about is used.
+_CLAIM_ALONE = _CLAIM.replace(_BESIDE_OTHERS, _ALONE)
 
 
 async def claim(
@@ -104,10 +107,9 @@ async def claim(
         "slots": 1 if alone else slots,
         "worker": worker,
         "sources": sources,
-        "alone": alone,
         **pool.parameters,
     }
     async with conn.pipeline(), conn.transaction():
         await conn.execute("SELECT pg_advisory_xact_lock(%(key)s)", {"key": CLAIM_LOCK})
-        cursor = await conn.execute(_CLAIM, parameters)
+        cursor = await conn.execute(_CLAIM_ALONE if alone else _CLAIM, parameters)
     return await cursor.fetchall()
