@@ -70,6 +70,7 @@ class Environment:
         # A hundred years: PostgreSQL's calendar does not go back for any number of days.
         default_factory=lambda: _integer("AGENT_SERVER_SESSION_RETENTION_DAYS", 0, maximum=36_500)
     )
+    loop_hang_s: int = field(default_factory=lambda: _integer("AGENT_SERVER_LOOP_HANG_S", 30, 1))
     log_json: bool = field(default_factory=lambda: _flag("LOG_JSON"))
     log_level: str = field(default_factory=lambda: os.environ.get("LOG_LEVEL", "INFO").upper())
 

@@ -224,5 +224,6 @@ REDIS_KEY_PREFIX = ENV.redis_key_prefix
 MAX_PENDING_RUNS = ENV.max_pending_runs
 RUNNER_SLOTS = ENV.jobs_per_worker
 RUNNER_GRACE_S = ENV.grace_period_s
+RUNNER_LOOP_HANG_S = ENV.loop_hang_s
 # A C call that holds the GIL stops the heartbeat's thread too, so the lease leaves room for a long one.
 RUNNER_LEASE_S = 15

@@ -99,3 +99,18 @@ def step_document(step: Row) -> dict[str, Any]:
         "model": step["model"],
         "tool_calls": step["tool_calls"],
     }
+
+
+def worker_document(row: Row) -> dict[str, Any]:
+    """A worker; `shown` is its state as of now, whether or not anybody has declared it lost yet."""
+    return {
+        "id": str(row["id"]),
+        "host": row["host"],
+        "pid": row["pid"],
+        "slots": row["slots"],
+        "used": row["used"],
+        "labels": row["labels"],
+        "types": row["types"],
+        "state": row["shown"],
+        "heartbeat_at": moment(row["heartbeat_at"]),
+    }

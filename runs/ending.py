@@ -43,7 +43,7 @@ WITH chosen AS (
             'total_tokens', input_tokens + output_tokens, 'cost_usd', cost_usd)), finished_at
     FROM ended
 )
-SELECT id, session_id, rollback FROM ended ORDER BY session_id, number
+SELECT id, session_id, status, rollback FROM ended ORDER BY session_id, number
 """
 
 

@@ -13,6 +13,9 @@ from core.models import created_field, id_field, one_of
 from runs.lifecycle import TERMINAL, Status
 from sessions.models import Session
 
+# From so many crashes at its present step on, a run is carried out with nothing else in the process.
+CRASHES_BEFORE_ALONE = 2
+
 
 class Durability(models.TextChoices):
     SYNC = "sync"
@@ -106,6 +109,11 @@ class Run(models.Model):
                 "id",
                 condition=Q(status="pending", ready=True),
                 name="run_claimable",
+            ),
+            models.Index(
+                fields=["queued_at", "id"],
+                condition=Q(status="pending", ready=True, crashes__gte=CRASHES_BEFORE_ALONE),
+                name="run_suspect",
             ),
             models.Index(fields=["lease_owner"], condition=Q(status="running"), name="run_leased"),
             models.Index(

@@ -1,19 +1,23 @@
 """Reading runs: always inside a workspace, and for a key bound to a user, inside that user's sessions."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import F, QuerySet
+from django.db.models import Case, F, Q, QuerySet, Value, When
+from django.db.models.functions import Now
 
 from accounts.identity import Identity
 from core.db import Operation, Query, Row, operation
 from core.errors import NotFound
 from runs.documents import RUN_COLUMNS
 from runs.lifecycle import Status
-from runs.models import Run, RunEvent
+from runs.models import Run, RunEvent, Worker, WorkerState
 from runs.pools import BARRED, Pool
 from sessions.queries import rows_of
+
+LOST_SHOWN_FOR = timedelta(hours=1)
 
 _STEPS = """
 (SELECT jsonb_agg(jsonb_build_object('index', s.index, 'kind', s.kind, 'status', s.status, 'attempt', s.attempt,
@@ -119,6 +123,16 @@ def events(run_id: UUID) -> QuerySet[RunEvent, Row]:
     """The committed events of a run that the caller may see, as `runs.events.event_from_row` takes them."""
     rows = RunEvent.objects.filter(run_id=run_id).annotate(number=F("run__number"))
     return rows_of(rows, "run_id", "number", "seq", "event", "ts", "data")
+
+
+def workers() -> QuerySet[Worker, Row]:
+    """The workers that live, and those that were lost lately. `shown`: one whose lease has run out is lost."""
+    alive = ~Q(state=WorkerState.LOST) & Q(lease_expires_at__gte=Now())
+    shown = Case(When(alive, then=F("state")), default=Value(WorkerState.LOST))
+    found = Worker.objects.filter(alive | Q(heartbeat_at__gt=Now() - LOST_SHOWN_FOR)).annotate(shown=shown)
+    return rows_of(
+        found, "id", "host", "pid", "slots", "used", "labels", "types", "shown", "heartbeat_at", "started_at"
+    )
 
 
 def interrupt_of(head_run_id: UUID | None) -> Any:

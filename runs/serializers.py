@@ -190,3 +190,17 @@ class CheckpointDetailDocument(CheckpointDocument):
     """A checkpoint with the state that it stands for."""
 
     state: SessionStateDocument
+
+
+class WorkerDocument(BaseModel):
+    """A process that carries out runs."""
+
+    id: UUID
+    host: str
+    pid: int
+    slots: int = Field(description="How many runs it carries out at once, at most.")
+    used: int
+    labels: list[str] = Field(description="What it has that runs may need.")
+    types: list[str] | None = Field(description="Whose runs it carries out; null: all.")
+    state: Literal["active", "draining", "lost"] = Field(description="lost: its lease has run out, or it is gone.")
+    heartbeat_at: str

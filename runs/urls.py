@@ -5,6 +5,7 @@ from django.urls import path
 from runs.api import RunDetail, RunViewSet, SessionClosing, SessionRuns, SessionViewSet
 from runs.assistants_api import AssistantMetrics, AssistantViewSet
 from runs.bulk_api import RunBatch, RunsCancelling
+from runs.workers_api import WorkerViewSet
 
 ASSISTANT = "assistants/<str:assistant_id>"
 SESSION = "sessions/<str:session_id>"
@@ -30,4 +31,5 @@ urlpatterns = [
     path(f"{RUN}/stream", RunDetail.as_view({"get": "stream"})),
     path(f"{RUN}/events", RunDetail.as_view({"get": "events"})),
     path(f"{RUN}/cancel", RunDetail.as_view({"post": "cancel"})),
+    path("workers", WorkerViewSet.as_view({"get": "list"})),
 ]

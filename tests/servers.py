@@ -168,10 +168,14 @@ class Server:
             return connection.execute(query, values).fetchall()
 
     @contextmanager
-    def beside(self, *command: str) -> Iterator[subprocess.Popen[bytes]]:
-        """Another role with these options, which finds the engines by the data folder; ended as a person would."""
+    def beside(self, *command: str, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
+        """Another role with these options, which finds the engines by the data folder; ended as a person would.
+
+        `settings` are environment variables on top of the server's.
+        """
+        env = self._env | settings
         with (self.data_dir / "logs" / f"beside-{command[0]}.log").open("ab") as log:
-            process = launch([sys.executable, str(ROOT / "manage.py"), *command], output=log, env=self._env)
+            process = launch([sys.executable, str(ROOT / "manage.py"), *command], output=log, env=env)
         try:
             yield process
         finally:

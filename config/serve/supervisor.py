@@ -163,7 +163,7 @@ class Supervisor:
 
     def _workers_are_registered(self, database_url: str) -> bool:
         pids = [role.process.pid for role in self.workers if role.process is not None]
-        if not pids:
+        if not pids or not self.env.jobs_per_worker:  # without slots for runs a worker does not register
             return True
         question = "SELECT count(*) FROM workers WHERE state = 'active' AND pid = ANY(%s)"
         try:

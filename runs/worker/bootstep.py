@@ -15,6 +15,7 @@ from kombu import Consumer
 from runs.doorbell import queue
 from runs.pools import COMMON, Pool
 from runs.worker.runner import Runner
+from runs.worker.watchdog import EXIT_CODE, Watchdog
 from runtime.providers.connection import close_connections
 from runtime.registry import agent_class
 
@@ -60,7 +61,7 @@ class RunnerStep(bootsteps.StartStopStep):
         except Exception:
             # The edge: a worker whose loop is dead must not go on looking alive.
             log.exception("The runner died; the process ends so that its runs are rescued.")
-            os._exit(70)
+            os._exit(EXIT_CODE)
 
     async def _work(self) -> None:
         # langchain takes a third of a second to import: now, rather than while the first runs wait for their loop.
@@ -70,8 +71,13 @@ class RunnerStep(bootsteps.StartStopStep):
         self._loop.set_default_executor(ThreadPoolExecutor(settings.RUNNER_SLOTS + SPARE_THREADS, "tool"))
         runner = Runner(slots=settings.RUNNER_SLOTS, pool=self._pool)
         RunnerStep.current = runner
-        await runner.run()
-        await close_connections()
+        watchdog = Watchdog(settings.RUNNER_LOOP_HANG_S)
+        watchdog.start()
+        try:
+            await runner.run()
+            await close_connections()
+        finally:
+            watchdog.stop()
 
 
 class DoorbellStep(bootsteps.ConsumerStep):

@@ -1,8 +1,9 @@
 """Claiming: which pending runs this worker carries out next.
 
 Fair between workspaces first (the one with the fewest running runs is served first), then highest priority, then
-oldest; never two of one session, never above an assistant's cap, never one of another pool. All claims take turns
-under one transaction-level advisory lock, so that a cap of 2 lets 2 run and not 3.
+oldest; never two of one session, never above an assistant's cap, never one of another pool; and runs that may take
+the process with them never beside others. All claims take turns under one transaction-level advisory lock, so that a
+cap of 2 lets 2 run and not 3.
 """
 
 from typing import Any
@@ -11,14 +12,18 @@ from uuid import UUID
 import psycopg
 
 from core.db import Row
+from runs.models import CRASHES_BEFORE_ALONE
 from runs.pools import BARRED, Pool
 
+# The last event of a hand-back: whoever claims the run next knows by it that the run was another's.
+TRANSFERRING = "node_transferring"
 CLAIM_LOCK = 0x61_67_65_6E_74_01
 
 # A loose index scan finds the workspaces that have claimable runs without reading the runs; from each of them a
 # lateral top-k takes no more than the free slots. The runs of assistants that are full, or not for this worker, are
 # left out before the top-k, or they would hide the work behind them; NOT IN looks them up in one hash. Runs that start
 # later only are queued later: compared with a moment that stays the same they are passed over in the index.
+_BESIDE_OTHERS, _ALONE = (f"r.crashes {sign} {CRASHES_BEFORE_ALONE}" for sign in ("<", ">="))
 _CLAIM = f"""
 WITH RECURSIVE waiting AS (
     (SELECT workspace_id FROM runs WHERE status = 'pending' AND ready ORDER BY workspace_id LIMIT 1)
@@ -44,6 +49,7 @@ WITH RECURSIVE waiting AS (
             AND (r.next_attempt_at IS NULL OR r.next_attempt_at <= clock_timestamp())
             AND r.queued_at <= statement_timestamp()
             AND r.assistant_id NOT IN (SELECT id FROM passed_over)
+            AND {_BESIDE_OTHERS}
         ORDER BY r.priority DESC, r.queued_at, r.id LIMIT %(slots)s) c
     WHERE w.workspace_id IS NOT NULL
 ), ranked AS (
@@ -67,27 +73,46 @@ WITH RECURSIVE waiting AS (
     FROM claimed WHERE s.id = claimed.session_id
 )
 SELECT claimed.id, claimed.number, claimed.workspace_id, claimed.session_id, claimed.assistant_id,
-    claimed.assistant_version, claimed.user_id, claimed.attempt, claimed.failures, claimed.epoch, claimed.last_seq,
-    claimed.step_count, claimed.model_calls, claimed.retry_policy, claimed.input_tokens, claimed.output_tokens,
-    claimed.cost_usd, claimed.cancel_requested_at, claimed.superseded, claimed.message_start, claimed.claimed_at,
+    claimed.assistant_version, claimed.user_id, claimed.attempt, claimed.failures, claimed.crashes, claimed.epoch,
+    claimed.last_seq, claimed.step_count, claimed.model_calls, claimed.retry_policy, claimed.input_tokens,
+    claimed.output_tokens, claimed.cost_usd, claimed.cancel_requested_at, claimed.superseded, claimed.message_start,
+    claimed.claimed_at,
     payload.input,
     claimed.timeout_s - extract(epoch FROM clock_timestamp() - claimed.started_at)::float8 AS time_left_s,
     s.message_count, s.step, s.checkpoint_id, s.state,
-    claimed.assistant_id IN (SELECT id FROM capped) AS capped
+    claimed.assistant_id IN (SELECT id FROM capped) AS capped,
+    CASE WHEN claimed.attempt > 1 THEN EXISTS (
+        SELECT FROM run_events e WHERE e.run_id = claimed.id AND e.seq = claimed.last_seq AND e.event = 'custom'
+            AND e.data->>'name' = '{TRANSFERRING}' AND e.data->'value'->>'from_node' <> %(worker)s::text)
+        ELSE false END AS transferred
 FROM claimed JOIN conversation s ON s.id = claimed.session_id
 JOIN run_payloads payload ON payload.run_id = claimed.id
 """  # noqa: S608 - constants
+# A statement of its own and not a parameter, so that the index of the few that it is about is used.
+_CLAIM_ALONE = _CLAIM.replace(_BESIDE_OTHERS, _ALONE)
 
 
 async def claim(
-    conn: psycopg.AsyncConnection[Row], worker: UUID, pool: Pool, slots: int, sources: list[str]
+    conn: psycopg.AsyncConnection[Row],
+    worker: UUID,
+    pool: Pool,
+    slots: int,
+    sources: list[str],
+    *,
+    alone: bool = False,
 ) -> list[Row]:
     """Claim up to `slots` runs of the pool for the worker; gives all that carrying them out needs.
 
+    `alone`: one of those that crashed too often (see `runs.worker.isolation`), and no others.
     `conn` commits asynchronously: a claim that a crash forgets is only a run that is still pending.
     """
-    parameters: dict[str, Any] = {"slots": slots, "worker": worker, "sources": sources, **pool.parameters}
+    parameters: dict[str, Any] = {
+        "slots": 1 if alone else slots,
+        "worker": worker,
+        "sources": sources,
+        **pool.parameters,
+    }
     async with conn.pipeline(), conn.transaction():
         await conn.execute("SELECT pg_advisory_xact_lock(%(key)s)", {"key": CLAIM_LOCK})
-        cursor = await conn.execute(_CLAIM, parameters)
+        cursor = await conn.execute(_CLAIM_ALONE if alone else _CLAIM, parameters)
     return await cursor.fetchall()

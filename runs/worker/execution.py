@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from core.db import Row
 from core.ids import new_id
+from runs.models import CRASHES_BEFORE_ALONE
 from runs.worker.commit import StepCommit
 from runs.worker.committer import Committer
 from runs.worker.conversation import Conversation
@@ -18,6 +19,7 @@ from runs.worker.outcomes import (
     Cancelled,
     Failed,
     Finished,
+    HandedBack,
     Outcome,
     StepTimeout,
     TimedOut,
@@ -45,6 +47,8 @@ class Execution:
     ):
         self.run_id = str(claim["id"])
         self.capped: bool = claim["capped"]
+        # Until its step is committed it may take the process with it: nothing else is carried out beside it.
+        self.suspect: bool = claim["crashes"] >= CRASHES_BEFORE_ALONE
         self.conversation = conversation
         self._agent = agent
         self._journal = journal
@@ -68,6 +72,7 @@ class Execution:
             commit = self._recorder.record(outcome, started, (time.perf_counter() - clock) * 1_000)
             cancelled = await self._committer.submit(commit)
             self._journal.commit()
+            self.suspect = False
             if commit.status is not None:
                 return commit
             if cancelled:
@@ -78,6 +83,10 @@ class Execution:
         self._stop = self._stop or outcome
         if self._in_flight is not None:
             self._in_flight.cancel()
+
+    def leave(self) -> None:
+        """Hand the run back after the step in flight."""
+        self._stop = self._stop or HandedBack()
 
     def _asked(self) -> Outcome | None:
         return self._stop

@@ -12,6 +12,7 @@ from core.text import clean
 from runs.ending import Superseded
 from runs.inputs import input_messages
 from runs.lifecycle import Status
+from runs.worker.claim import TRANSFERRING
 from runs.worker.commit import StepCommit
 from runs.worker.conversation import Conversation
 from runs.worker.journal import Journal
@@ -70,6 +71,8 @@ class Recorder:
                 "worker_id": self._worker_id,
             },
         )
+        if claim["transferred"]:
+            journal.tell("custom", {"name": "node_transferred", "value": {"to_node": self._worker_id}})
         journal.tell("status", {"status": Status.RUNNING, "attempt": claim["attempt"], "next_attempt_at": None})
         if claim["message_start"] is not None:
             self._message_start = claim["message_start"]
@@ -172,6 +175,8 @@ class Recorder:
         )
         commit = self._commit_with([], None, [], {}, [])
         commit.status = Status.PENDING
+        # The last of its events: see `runs.worker.claim`.
+        self._journal.hold("custom", {"name": TRANSFERRING, "value": {"from_node": self._worker_id}})
         return commit
 
     def _ended(self, status: Status, error: AgentError | None, changes: dict[str, Any] | None = None) -> StepCommit:

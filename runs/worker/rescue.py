@@ -2,6 +2,9 @@
 
 A free advisory lock is not yet a dead worker: a restart of PostgreSQL frees all of them. So a worker is lost when
 its lock is free twice in a row, and not within a lease of the server's own start; or when its lease has run out.
+
+Each run that it had is charged a crash and goes back into the queue; one that was alone in it because of its crashes
+ends (see `runs.worker.isolation`).
 """
 
 import asyncio
@@ -10,7 +13,10 @@ from uuid import UUID
 from django.conf import settings
 
 from core.db import Operation, Query, Row, operation
-from runs.lifecycle import Status, sources
+from runs.announce import announce
+from runs.lifecycle import TERMINAL, Status, sources
+from runs.models import CRASHES_BEFORE_ALONE
+from runs.worker.crashed import end_crashed
 from runs.worker.outcomes import Cancelled
 
 CONFIRM_S = 0.15
@@ -45,7 +51,7 @@ WITH freed AS (
     SELECT id, last_seq, 'superseded', jsonb_build_object('from_seq', last_seq - %(gap)s + 1, 'to_seq', last_seq - 1,
         'reason', 'rescue'), clock_timestamp() FROM freed
 )
-SELECT id FROM freed
+SELECT id, session_id, status FROM freed
 """
 
 
@@ -58,7 +64,7 @@ def suspects() -> Operation[set[UUID]]:
 
 @operation(atomic=True)
 def rescue(workers: list[UUID]) -> Operation[list[Row]]:
-    """Declare the workers lost and put their runs back into the queue; gives those runs.
+    """Declare the workers lost, and put their runs back into the queue or end them; gives those runs.
 
     The guarded UPDATE of the workers' rows lets one of several rescuers do it.
     """
@@ -70,17 +76,20 @@ def rescue(workers: list[UUID]) -> Operation[list[Row]]:
     held = yield Query(
         "SELECT id FROM runs WHERE status = 'running' AND lease_owner = ANY(%(workers)s)", {"workers": gone}
     )
-    return (yield from _put_back([row["id"] for row in held], gone, charge=1))
+    runs = [row["id"] for row in held]
+    yield Query(_LOCK, {"runs": runs})
+    ended = yield from end_crashed(runs, gone, alone_after=CRASHES_BEFORE_ALONE, gap=SEQ_GAP)
+    return [*ended, *(yield from _put_back(runs, gone, charge=1))]
 
 
 @operation(atomic=True)
 def put_back(worker: UUID, runs: list[UUID]) -> Operation[list[Row]]:
     """Put runs back that the worker holds without carrying them out; nothing is charged. Gives those runs."""
+    yield Query(_LOCK, {"runs": runs})
     return (yield from _put_back(runs, [worker], charge=0))
 
 
 def _put_back(runs: list[UUID], workers: list[UUID], *, charge: int) -> Operation[list[Row]]:
-    yield Query(_LOCK, {"runs": runs})
     return (
         yield Query(
             _PUT_BACK,
@@ -106,4 +115,10 @@ async def rescue_lost() -> list[Row]:
         return []
     await asyncio.sleep(CONFIRM_S)
     dead = first & await suspects().arun()
-    return await rescue(list(dead)).arun() if dead else []
+    if not dead:
+        return []
+    rescued = await rescue(list(dead)).arun()
+    for run in rescued:
+        if run["status"] in TERMINAL:
+            await asyncio.to_thread(announce, run["session_id"], run["id"])
+    return rescued

@@ -23,6 +23,7 @@ from runs.worker.clock import DatabaseClock
 from runs.worker.committer import Committer, LeaseLost
 from runs.worker.conversation import Conversations
 from runs.worker.execution import Execution
+from runs.worker.isolation import PATIENCE_S, is_to_make_room
 from runs.worker.journal import Journal
 from runs.worker.outcomes import HandedBack
 from runs.worker.presence import Presence
@@ -58,6 +59,7 @@ class Runner:
         self._clock = DatabaseClock()
         self._publisher = Publisher()
         self._draining = False
+        self._making_room_since: float | None = None
         self._stopping = asyncio.Event()
         self._lost = asyncio.Event()
         self._presence = self._new_presence()
@@ -160,7 +162,9 @@ class Runner:
 
     @property
     def _free_slots(self) -> int:
-        return 0 if self._draining else self.slots - len(self._executions)
+        if self._draining or any(execution.suspect for execution, _ in self._executions.values()):
+            return 0
+        return self.slots - len(self._executions)
 
     async def _claim(self, poll: bool) -> bool:
         """Claim what fits; gives whether the claim was a full one, so that another may follow."""
@@ -168,11 +172,16 @@ class Runner:
             slots = self._free_slots
             if slots <= 0 or (poll and not await anything_waiting(self.pool).arun()):
                 return False
+            if alone := self._making_room_since is not None:
+                if self._executions:
+                    return False
+                self._making_room_since = None
             async with self._claims.connection() as conn:
-                rows = await claim(conn, self._presence.id, self.pool, slots, sources(Status.RUNNING))
+                rows = await claim(conn, self._presence.id, self.pool, slots, sources(Status.RUNNING), alone=alone)
             if rows:
                 await self._start(rows)
-            return len(rows) == slots
+            # Where somebody else took the suspect, the others' turn is at once.
+            return len(rows) == slots or (alone and not rows)
 
     async def _start(self, rows: list[Row]) -> None:
         self._clock.at_least(max(row["claimed_at"] for row in rows))
@@ -233,6 +242,7 @@ class Runner:
                     log.warning("Rescued %d runs of lost workers.", len(rescued))
                     self._wake.set()
                 await self._compare()
+                await self._make_room()
             except (psycopg.OperationalError, PoolTimeout) as error:
                 log.warning("Looking around waits for PostgreSQL: %s", error)
 
@@ -251,6 +261,20 @@ class Runner:
             await put_back(self._presence.id, forgotten).arun()
             self._wake.set()
         self._strays = strays
+
+    async def _make_room(self) -> None:
+        """Become empty for a run that must be carried out alone, where this worker is the one to."""
+        if self._draining or not await is_to_make_room(self._presence.id, self.pool).arun():
+            self._making_room_since = None
+            return
+        now = self._loop.time()
+        if self._making_room_since is None:
+            self._making_room_since = now
+        if now - self._making_room_since > PATIENCE_S:
+            for execution, _ in self._executions.values():
+                execution.leave()
+        if not self._executions:
+            self._wake.set()
 
 
 class _BrokenAgent(BaseAgent):

@@ -31,7 +31,7 @@ from psycopg.rows import dict_row
 from core.db import Row
 from core.errors import RunFinished, SessionBusy, SessionClosed
 from runs.lifecycle import TERMINAL, Status, sources
-from runs.models import Run, RunEvent, Worker
+from runs.models import CRASHES_BEFORE_ALONE, Run, RunEvent, Worker
 from runs.pools import COMMON
 from runs.services import cancel_run, close_session
 from runs.worker.claim import claim
@@ -51,6 +51,7 @@ class Expected:
 
     session: UUID
     status: str = "pending"
+    crashes: int = 0
     holder: "Claimed | None" = None
 
 
@@ -147,11 +148,15 @@ class Lives(RuleBasedStateMachine):
 
     # -- what workers do ---------------------------------------------------------------------------------------------
 
-    @rule(index=ANY, slots=st.integers(1, 3))
-    def claim(self, index: int, slots: int) -> None:
+    @rule(index=ANY, slots=st.integers(1, 3), alone=st.sampled_from([False, False, True]))
+    def claim(self, index: int, slots: int, alone: bool) -> None:
         worker = one(self.workers, index)
-        rows = self.loop.run(claim(self.conn, worker, COMMON, slots, sources(Status.RUNNING)))
-        ready = [run for run, expected in self.expected.items() if self.is_ready(run, expected)]
+        rows = self.loop.run(claim(self.conn, worker, COMMON, slots, sources(Status.RUNNING), alone=alone))
+        ready = [
+            run
+            for run, expected in self.expected.items()
+            if self.is_ready(run, expected) and alone == (expected.crashes >= CRASHES_BEFORE_ALONE)
+        ]
         assert len(rows) == min(slots, len(ready))
         for row in rows:
             assert row["id"] in ready
@@ -211,7 +216,10 @@ class Lives(RuleBasedStateMachine):
         rescued = rescue([worker]).run()
         assert {row["id"] for row in rescued} == set(held)
         for row in rescued:
-            self.expected[row["id"]].status, self.expected[row["id"]].holder = "pending", None
+            expected = self.expected[row["id"]]
+            expected.status = "error" if expected.crashes >= CRASHES_BEFORE_ALONE else "pending"
+            expected.crashes += 1
+            expected.holder = None
         # Another process takes its place; what this one claimed may still try to write.
         self.workers[self.workers.index(worker)] = make_worker()
 
@@ -222,6 +230,8 @@ class Lives(RuleBasedStateMachine):
         ours = self.expected[held.row["id"]].holder is held
         written = self.loop.run(commit_steps(self.conn, held.worker, [commit])).ours
         assert bool(written) == ours
+        if ours:
+            self.expected[held.row["id"]].crashes = 0
         return ours
 
     def let_go(self, held: Claimed, status: str) -> None:

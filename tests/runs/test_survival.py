@@ -111,16 +111,31 @@ def test_a_leaving_worker_hands_a_long_run_back_without_a_charge(ledger: Ledger)
     with tempfile.TemporaryDirectory(prefix="agent-server-") as folder:
         settings = {"AGENT_SERVER_WORKERS": "2", "BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS": "1"}
         with Server(Path(folder), **settings) as server:
-            session = scripted(
-                server, [_call(ledger, "long", sleep=4), {"text": "done"}], tools=[{"name": "http_request"}]
-            )
+            turns = [_call(ledger, "first"), _call(ledger, "long", sleep=4), {"text": "done"}]
+            session = scripted(server, turns, tools=[{"name": "http_request"}])
             run = server.client.post(f"/sessions/{session}/runs", json={"input": {"message": "go"}}).json()
-            wait_for(lambda: ledger.calls["long"] == 1)
-            os.kill(_worker_pid(server, run["id"]), signal.SIGTERM)
-            ended = server.client.get(f"/runs/{run['id']}/join").json()
+            with server.client.stream("GET", f"/runs/{run['id']}/stream") as response:
+                received = [next(stream := events(response))]
+                wait_for(lambda: ledger.calls["long"] == 1)
+                os.kill(_worker_pid(server, run["id"]), signal.SIGTERM)
+                received += list(stream)
+            ended = server.client.get(f"/runs/{run['id']}").json()
             crashes = server.sql("SELECT crashes, failures FROM runs WHERE id = %s", run["id"])
     assert (ended["status"], ended["attempt"]) == ("success", 2)
     assert crashes == [(0, 0)]
+    assert ledger.calls["first"] == 1
+    assert_contiguous(received)
+    assert _moves(received) == ["metadata", "node_transferring", "metadata", "node_transferred", "end"]
+    values = {event.data["name"]: event.data["value"] for event in received if event.event == "custom"}
+    first, second = (event.data["worker_id"] for event in received if event.event == "metadata")
+    assert values == {"node_transferring": {"from_node": first}, "node_transferred": {"to_node": second}}
+    assert first != second
+
+
+def _moves(received: list[Event]) -> list[str]:
+    """The events that say where the run is, customs by their names."""
+    told = [event.data["name"] if event.event == "custom" else event.event for event in received]
+    return [name for name in told if name in {"metadata", "end"} or name.startswith("node_")]
 
 
 def test_a_failing_model_is_tried_again_and_its_tokens_are_superseded(two_workers: Server) -> None:

@@ -63,9 +63,9 @@ def make_worker(lease_s: float = 60) -> UUID:
     return worker.id
 
 
-async def claim_with(worker: UUID, slots: int = 10, takes: Pool = COMMON) -> list[Row]:
+async def claim_with(worker: UUID, slots: int = 10, takes: Pool = COMMON, *, alone: bool = False) -> list[Row]:
     async with pool().connection() as conn:
-        return await claim(conn, worker, takes, slots, sources(Status.RUNNING))
+        return await claim(conn, worker, takes, slots, sources(Status.RUNNING), alone=alone)
 
 
 async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
