@@ -61,11 +61,13 @@ WITH RECURSIVE waiting AS (
     ORDER BY turn, priority DESC, queued_at, id LIMIT %(slots)s
 ), conversation AS (
     SELECT * FROM sessions WHERE id IN (SELECT session_id FROM chosen) ORDER BY id FOR UPDATE
+), moment AS MATERIALIZED (
+    SELECT clock_timestamp() AS at
 ), claimed AS (
     UPDATE runs r SET status = 'running', ready = false, lease_owner = %(worker)s, last_worker_id = %(worker)s,
-        epoch = r.epoch + 1, attempt = r.attempt + 1, next_attempt_at = NULL, claimed_at = clock_timestamp(),
-        started_at = coalesce(r.started_at, clock_timestamp()), number = coalesce(r.number, s.run_count + 1)
-    FROM conversation s
+        epoch = r.epoch + 1, attempt = r.attempt + 1, next_attempt_at = NULL, claimed_at = moment.at,
+        started_at = coalesce(r.started_at, moment.at), number = coalesce(r.number, s.run_count + 1)
+    FROM conversation s CROSS JOIN moment
     WHERE s.head_run_id = r.id AND r.id IN (SELECT id FROM chosen) AND r.status = ANY(%(sources)s)
     RETURNING r.*
 ), marked AS (
