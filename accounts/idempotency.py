@@ -7,7 +7,7 @@ same method and path.
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -61,21 +61,25 @@ class Once:
     digest: str
 
 
-def once(identity: Identity, headers: Mapping[str, str], method: str, path: str, body: Any) -> Once | None:
-    """What makes the request one that is carried out once; None without the header. Raises BadRequest for its form."""
+def once(
+    identity: Identity, headers: Mapping[str, str], method: str, path: str, read_body: Callable[[], Any]
+) -> Once | None:
+    """What makes the request one that is carried out once; None without the header. Raises BadRequest for its form.
+
+    `headers` are found by names in lower case. `read_body` gives the document; without the header it is not asked.
+    """
     key = headers.get(HEADER.lower())
     if key is None:
         return None
     if not _FORM.fullmatch(key):
         raise BadRequest(f"{HEADER} has 1 to 255 printable ASCII characters.")
-    digest = hashlib.sha256(orjson.dumps(body or None, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    digest = hashlib.sha256(orjson.dumps(read_body() or None, option=orjson.OPT_SORT_KEYS)).hexdigest()
     return Once(identity.workspace_id, identity.user_id or "", method, path, key, digest)
 
 
 def once_of(request: Request, identity: Identity) -> Once | None:
     """`once` for a request of DRF."""
-    headers = {name.lower(): value for name, value in request.headers.items()}
-    return once(identity, headers, str(request.method), request.path, request.data)
+    return once(identity, request.headers, str(request.method), request.path, lambda: request.data)
 
 
 @operation()

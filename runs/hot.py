@@ -84,7 +84,7 @@ async def _create(request: HotRequest, body: CreateRun, accept: _Accept) -> HotR
 
 async def _accept(request: HotRequest, accept: _Accept, run_id: UUID) -> tuple[Row, dict[str, str]]:
     """The run and the answer's headers. A request that was sent before gets its run as it is now, whatever its id."""
-    asked = once(request.identity, request.headers, request.method, request.path, request.json())
+    asked = once(request.identity, request.headers, request.method, request.path, request.json)
     try:
         run = await accept(run_id=run_id, once=asked).arun()
     except Replayed as earlier:

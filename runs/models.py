@@ -1,6 +1,6 @@
 """One execution: its queue row, its payload, its steps, its events, and the workers that carry it out.
 
-The models own the schema; the hot statements over it are raw SQL in `runs/sql/`.
+The models own the schema; the hot statements over it are raw SQL beside the code that uses them.
 """
 
 from django.contrib.postgres.fields import ArrayField

@@ -15,7 +15,7 @@ router = Router()
 async def create(request: HotRequest) -> HotResponse:
     request.only_query()
     body = validate(OpenSession, request.json())
-    asked = once(request.identity, request.headers, request.method, request.path, request.json())
+    asked = once(request.identity, request.headers, request.method, request.path, request.json)
     replayed = {}
     try:
         session = await open_session(request.identity, request.id("assistant_id"), body, asked).arun()
