@@ -11,7 +11,7 @@ from assistants import queries, services
 from assistants.admin.configuration import brief
 from assistants.admin.editing import NoteField
 from assistants.admin.overview import tags_of
-from assistants.admin.page import AssistantPage, ChangePage
+from assistants.admin.page import AssistantPage, ChangePage, OneVersionPage
 from assistants.admin.side_by_side import side_by_side
 from assistants.api import version_in
 from assistants.config import UpdateOptions
@@ -76,16 +76,11 @@ class RollBackForm(forms.Form):
     expected_version = forms.IntegerField(min_value=1, widget=forms.HiddenInput)
 
 
-class RollBackPage(ChangePage):
+class RollBackPage(OneVersionPage, ChangePage):
     """Shows what would change, and copies the old version forward as a new one."""
 
     template_name = "admin/assistants/roll_back.html"
     form_class = RollBackForm
-    version: AssistantVersion
-
-    def load(self, **kwargs: Any) -> None:
-        super().load(**kwargs)
-        self.version = queries.version(self.identity, self.assistant.pk, kwargs["number"])
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         current = queries.version(self.identity, self.assistant.pk, self.assistant.version)

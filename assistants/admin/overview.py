@@ -7,7 +7,7 @@ from django.core.paginator import Paginator
 from accounts.admin import details_of
 from assistants import queries
 from assistants.admin.configuration import summary
-from assistants.admin.page import AssistantPage
+from assistants.admin.page import AssistantPage, OneVersionPage
 from assistants.models import Assistant, AssistantVersion
 from core.admin import CappedPaginator, spoken
 
@@ -40,15 +40,10 @@ class OverviewPage(AssistantPage):
         )
 
 
-class VersionPage(AssistantPage):
+class VersionPage(OneVersionPage):
     """One version; it never changes."""
 
     template_name = "admin/assistants/version.html"
-    version: AssistantVersion
-
-    def load(self, **kwargs: Any) -> None:
-        super().load(**kwargs)
-        self.version = queries.version(self.identity, self.assistant.pk, kwargs["number"])
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(

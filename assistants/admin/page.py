@@ -14,7 +14,8 @@ from django.views.generic import FormView, TemplateView
 
 from accounts.identity import Identity
 from accounts.permissions import identity_in
-from assistants.models import Assistant, Status
+from assistants import queries
+from assistants.models import Assistant, AssistantVersion, Status
 from core.admin import ReadOnlyAdmin
 from core.errors import AppError
 
@@ -92,6 +93,16 @@ class AssistantPage(AdminPage):
         """To the assistant, with a message."""
         messages.add_message(self.request, level, message)
         return HttpResponseRedirect(self.address())
+
+
+class OneVersionPage(AssistantPage):
+    """A page about one version of the assistant, the one in its path."""
+
+    version: AssistantVersion
+
+    def load(self, **kwargs: Any) -> None:
+        super().load(**kwargs)
+        self.version = queries.version(self.identity, self.assistant.pk, kwargs["number"])
 
 
 class FormPage(FormView[forms.Form]):

@@ -7,9 +7,8 @@ from django.contrib import messages
 from django.http import HttpResponse
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from assistants import queries, services
-from assistants.admin.page import ChangePage, faults_of
-from assistants.models import AssistantVersion
+from assistants import services
+from assistants.admin.page import ChangePage, OneVersionPage, faults_of
 from core.errors import AppError
 
 
@@ -24,16 +23,11 @@ class TagForm(forms.Form):
     remove = forms.IntegerField(required=False, min_value=1, widget=forms.HiddenInput)
 
 
-class TagPage(ChangePage):
+class TagPage(OneVersionPage, ChangePage):
     """Puts tags on a version, and takes tags off any."""
 
     template_name = "admin/assistants/tags.html"
     form_class = TagForm
-    version: AssistantVersion
-
-    def load(self, **kwargs: Any) -> None:
-        super().load(**kwargs)
-        self.version = queries.version(self.identity, self.assistant.pk, kwargs["number"])
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(
