@@ -34,9 +34,9 @@ ACTIVITY_AFTER = {
 
 @dataclass(slots=True)
 class StepCommit:
-    """One step's rows, ready to be written; `status` moves the run on, None leaves it running.
+    """The rows of a step, or of several, ready to be written; `status` moves the run on, None leaves it running.
 
-    `run` holds the run's new totals and `base_seq`, its last event before the step; `retry_in_s` (seconds)
+    `run` holds the run's new totals and `base_seq`, its last event before them; `retry_in_s` (seconds)
     is for a run that goes back to pending.
     """
 
@@ -51,7 +51,7 @@ class StepCommit:
     output: dict[str, Any] | None = None
     messages: list[dict[str, Any]] = field(default_factory=list)
     checkpoints: list[dict[str, Any]] = field(default_factory=list)
-    step: dict[str, Any] | None = None
+    steps: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -176,7 +176,7 @@ def _rows(commits: Sequence[StepCommit]) -> dict[str, Any]:
         "sessions": jsonb([_session_row(commit) for commit in commits]),
         "messages": jsonb([row for commit in commits for row in commit.messages]),
         "checkpoints": jsonb([row for commit in commits for row in commit.checkpoints]),
-        "steps": jsonb([commit.step for commit in commits if commit.step]),
+        "steps": jsonb([row for commit in commits for row in commit.steps]),
         "events": jsonb([row for commit in commits for row in commit.events]),
         "outputs": jsonb([{"run_id": c.run_id, "output": c.output} for c in commits if c.output is not None]),
     }

@@ -100,7 +100,6 @@ def test_what_this_server_does_not_have_fails_its_check(
         ({"memory": {"scope": "group"}}, "memory.scope"),
         ({"interrupt_on": {"calculator": True}}, "interrupt_on"),
         ({"output_schema": {"type": "object"}}, "output_schema"),
-        ({"durability": "async"}, "durability"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
