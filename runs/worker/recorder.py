@@ -38,6 +38,7 @@ _SOURCES = {
     "model": CheckpointSource.MODEL,
     "tools": CheckpointSource.TOOLS,
     "custom": CheckpointSource.UPDATE,
+    "interrupt": CheckpointSource.INTERRUPT,
 }
 
 
@@ -54,6 +55,7 @@ class Recorder:
         self._step_count: int = claim["step_count"]
         self._model_calls: int = claim["model_calls"]
         self._failures: int = claim["failures"]
+        self._resume = claim["resume"]
         self._checkpoint_id: str | None = claim["checkpoint_id"] and str(claim["checkpoint_id"])
         self._message_start: int = len(conversation.messages)
         self._fresh: list[Message] = []  # the run's input, until the first commit has it
@@ -91,6 +93,7 @@ class Recorder:
             run_start=self._message_start,
             model_calls=self._model_calls,
             session_model_calls=conversation.values.get(MODEL_CALLS, 0),
+            resume=self._resume,
         )
 
     def record(self, outcome: Outcome, started: str, duration_ms: float) -> StepCommit:
@@ -129,8 +132,10 @@ class Recorder:
             self._model_calls += 1
             self._usage.add(step.model.usage)
             changes[MODEL_CALLS] = self.conversation.values.get(MODEL_CALLS, 0) + 1
-        commit = self._commit_with(step.messages, step.kind, list(step.next), changes, list(step.removed))
+        source = step.kind if step.interrupt is None else "interrupt"
+        commit = self._commit_with(step.messages, source, list(step.next), changes, list(step.removed))
         commit.step = self._step_row(step.kind, "ok", started, duration_ms, step)
+        commit.answered, self._resume = self._resume is not None, None
         for message in step.messages:
             for call in message.tool_calls:
                 self._journal.hold("tool_call", {**call.document(), "message_id": message.id})
@@ -140,6 +145,9 @@ class Recorder:
             commit.status = Status.SUCCESS
             commit.output = self._output(step)
             self._hold_end(Status.SUCCESS, commit.output, None)
+        if step.interrupt is not None:
+            commit.status, commit.interrupt = Status.INTERRUPTED, step.interrupt
+            self._journal.hold("interrupt", step.interrupt)
         return commit
 
     def _failed(self, error: AgentError, started: str, duration_ms: float) -> StepCommit:
