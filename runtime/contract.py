@@ -79,6 +79,8 @@ class State:
     `run_start` is the index of the run's first own message in `messages`; `input` is the run's input as
     posted; `model_calls` counts the run's finished model calls, `session_model_calls` those of the whole
     session. `values` are the session's state keys; a step changes them by what it returns, never in place.
+    `resume` is what a person answered to the run's last interrupt (see `runtime.interrupts`), until a step after it is
+    stored; None before and from then on.
     """
 
     messages: list[Message]
@@ -87,6 +89,7 @@ class State:
     run_start: int = 0
     model_calls: int = 0
     session_model_calls: int = 0
+    resume: Json = None
 
 
 @dataclass(slots=True)
@@ -136,7 +139,8 @@ class Step:
 
     `done` ends the run with success; its output is the last assistant message unless `structured` adds to it.
     `next` names what will follow, for readers of the checkpoint. `changes` sets state keys, `removed` deletes
-    them.
+    them. `interrupt` asks a person (`runtime.interrupts` has its forms): the run waits, without a worker, until it is
+    resumed, and its next step begins with `State.resume`.
     """
 
     kind: Literal["model", "tools", "custom"]
@@ -146,6 +150,7 @@ class Step:
     changes: dict[str, Json] = field(default_factory=dict)
     removed: Sequence[str] = ()
     structured: Json = None
+    interrupt: dict[str, Json] | None = None
     model: ModelRecord | None = None
     tool_calls: list[ToolRecord] = field(default_factory=list)
 

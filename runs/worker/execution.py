@@ -32,6 +32,7 @@ from runs.worker.outcomes import (
 from runs.worker.recorder import Recorder
 from runtime.contract import BaseAgent, Step, ToolRecord
 from runtime.errors import AgentError
+from runtime.interrupts import sound_interrupt
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +139,7 @@ class Execution:
         self._in_flight = asyncio.ensure_future(self._agent.step(self._recorder.state(), self._io))
         try:
             async with asyncio.timeout(min(time_left, self._step_timeout_s)):
-                return Finished(await self._in_flight)
+                return Finished(_checked(await self._in_flight))
         except TimeoutError:
             if time.monotonic() >= self._deadline:
                 return TimedOut()
@@ -156,6 +157,15 @@ class Execution:
             return Failed(UnexpectedError(f"{type(error).__name__}: {error}"))
         finally:
             self._in_flight = None
+
+
+def _checked(step: Step) -> Step:
+    """The step, with what it asks a person as readers and answers find it. Raises AgentError."""
+    if step.interrupt is not None:
+        if step.done:
+            raise AgentError("A step that asks a person cannot be the last one.")
+        step.interrupt = sound_interrupt(step.interrupt)
+    return step
 
 
 class _IO:

@@ -43,6 +43,7 @@ _SOURCES = {
     "model": CheckpointSource.MODEL,
     "tools": CheckpointSource.TOOLS,
     "custom": CheckpointSource.UPDATE,
+    "interrupt": CheckpointSource.INTERRUPT,
 }
 
 
@@ -59,6 +60,7 @@ class Recorder:
         self._step_count: int = claim["step_count"]
         self._model_calls: int = claim["model_calls"]
         self._failures: int = claim["failures"]
+        self._resume = claim["resume"]
         self._checkpoint_id: str | None = claim["checkpoint_id"] and str(claim["checkpoint_id"])
         self._message_start: int = len(conversation.messages)
         self._fresh: list[Message] = []  # the run's input, until the first commit has it
@@ -101,6 +103,7 @@ class Recorder:
             run_start=self._message_start,
             model_calls=self._model_calls,
             session_model_calls=conversation.values.get(MODEL_CALLS, 0),
+            resume=self._resume,
         )
 
     def record(self, outcome: Outcome, started: str, duration_ms: float) -> StepCommit | None:
@@ -148,9 +151,12 @@ class Recorder:
             self._model_calls += 1
             self._usage.add(step.model.usage)
             changes[MODEL_CALLS] = self.conversation.values.get(MODEL_CALLS, 0) + 1
-        stays = not step.done
-        commit = self._commit_with(step.messages, step.kind, list(step.next), changes, list(step.removed), stays=stays)
+        stays = not step.done and step.interrupt is None
+        source = step.kind if step.interrupt is None else "interrupt"
+        commit = self._commit_with(step.messages, source, list(step.next), changes, list(step.removed), stays=stays)
         commit.steps.append(self._step_row(step.kind, "ok", started, duration_ms, step))
+        if self._resume is not None:
+            commit.answered, self._resume = True, None
         for message in step.messages:
             for call in message.tool_calls:
                 self._journal.hold("tool_call", {**call.document(), "message_id": message.id})
@@ -160,6 +166,9 @@ class Recorder:
             commit.status = Status.SUCCESS
             commit.output = self._output(step)
             self._hold_end(Status.SUCCESS, commit.output, None)
+        if step.interrupt is not None:
+            commit.status, commit.interrupt = Status.INTERRUPTED, step.interrupt
+            self._journal.hold("interrupt", step.interrupt)
         return commit
 
     def _failed(self, error: AgentError, started: str, duration_ms: float) -> StepCommit:
