@@ -27,10 +27,11 @@ from tests.servers import Server
 from tests.sse import assert_contiguous, events
 
 Act = Callable[[], Awaitable[Any]]
+ASK = "ask"
 
 
 class Scripted(BaseAgent):
-    """Does one act a step, says what came of it and keeps it as `last`; the last step ends the run."""
+    """Does one act a step and keeps its number as `last`; the last step ends the run, what gives ASK asks a person."""
 
     def __init__(self, *acts: Act) -> None:
         super().__init__(AgentSpec("scripted", {"step_timeout_s": 30}))
@@ -43,7 +44,9 @@ class Scripted(BaseAgent):
         io.token(message_id, f"step {nth}")
         self.seen.append(await self.acts[nth]())
         said = Message(id=message_id, role="assistant", content=f"step {nth}")
-        return Step(kind="custom", messages=[said], changes={"last": nth}, done=nth == len(self.acts) - 1)
+        asked = {"type": "custom", "value": nth} if self.seen[-1] == ASK else None
+        last = asked is None and nth == len(self.acts) - 1
+        return Step(kind="custom", messages=[said], changes={"last": nth}, interrupt=asked, done=last)
 
 
 class Stage:
@@ -153,6 +156,18 @@ async def test_what_an_exit_run_did_before_it_was_stopped_is_stored(stage: Stage
     assert (await execution.carry_out()).status == Status.CANCELLED
     assert await stage.messages() == ["hi", "step 0"]
     assert await stage.checkpoints() == 1
+
+
+async def test_an_exit_run_that_asks_a_person_is_stored(stage: Stage) -> None:
+    async def ask() -> str:
+        return ASK
+
+    commit = await stage.carry_out("exit", Scripted(stage.checkpoints, ask))
+    assert commit.status == Status.INTERRUPTED
+    assert await stage.messages() == ["hi", "step 0", "step 1"]
+    assert (await one("SELECT source FROM checkpoints WHERE session_id = %(id)s", id=stage.session))["source"] == (
+        "interrupt"
+    )
 
 
 async def test_an_exit_run_that_is_rolled_back_leaves_nothing(stage: Stage) -> None:
