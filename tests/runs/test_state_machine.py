@@ -142,7 +142,8 @@ class Lives(RuleBasedStateMachine):
 
     @rule(index=ANY)
     def resume(self, index: int) -> None:
-        run = one(list(self.expected), index)
+        asking = [run for run, expected in self.expected.items() if expected.status == "interrupted"]
+        run = one(asking or list(self.expected), index)
         expected = self.expected[run]
         try:
             resume_run(self.tenant.identity, run, ResumeRun(value=index)).run()
@@ -174,7 +175,7 @@ class Lives(RuleBasedStateMachine):
             for run, expected in self.expected.items()
             if self.is_ready(run, expected) and alone == (expected.crashes >= CRASHES_BEFORE_ALONE)
         ]
-        assert len(rows) == min(slots, len(ready))
+        assert len(rows) == min(1 if alone else slots, len(ready))
         for row in rows:
             assert row["id"] in ready
             held = Claimed(worker, row)
@@ -218,11 +219,25 @@ class Lives(RuleBasedStateMachine):
 
     @precondition(has_claims)
     @rule(index=ANY)
+    def ask_and_be_answered(self, index: int) -> None:
+        current = [held for held in self.claims if self.expected[held.row["id"]].holder is held]
+        held = one(current or self.claims, index)
+        # Most have somebody behind them, for whom they would end at once.
+        for run in self.queue_of(self.expected[held.row["id"]].session)[1:]:
+            cancel_run(self.tenant.identity, run).run()
+            self.stop(self.expected[run])
+        self.ask_with(held)
+        self.resume(index)
+
+    @precondition(has_claims)
+    @rule(index=ANY)
     def ask(self, index: int) -> None:
-        held = one(self.claims, index)
+        self.ask_with(one(self.claims, index))
+
+    def ask_with(self, held: Claimed) -> None:
         commit = ending(held.row, Status.INTERRUPTED)
         commit.events[0]["event"] = "interrupt"
-        commit.interrupt = {"type": "custom", "value": index}
+        commit.interrupt = {"type": "custom", "value": None}
         if self.commit(held, commit):
             expected = self.expected[held.row["id"]]
             unwanted = expected.stopped or len(self.queue_of(expected.session)) > 1
