@@ -22,7 +22,7 @@ from runs.worker.outcomes import Finished
 from runs.worker.rescue import put_back
 from runtime.contract import Step
 from sessions.models import Checkpoint, Message, Session
-from tests.runs.conftest import make_session
+from tests.runs.conftest import make_session, scripted
 from tests.runs.hand import Hand, Held
 from tests.runs.worker import Tenant, in_thread, rows
 from tests.servers import Server, wait_for
@@ -330,6 +330,34 @@ def test_a_stream_ends_with_the_question_and_goes_on_after_the_answer(server: Se
     assert [event.id for event in received + rest] == [event.id for event in whole]
     assert [event.event for event in whole if event.event in {"interrupt", "end"}] == ["interrupt", "end"]
     assert_contiguous(whole)
+
+
+@pytest.mark.servers
+def test_a_person_decides_about_tool_calls(server: Server) -> None:
+    wanted = [{"name": "calculator", "args": {"expression": expression}} for expression in ("1+1", "2+2", "3+3")]
+    turns = [{"tool_calls": wanted}, {"text": "done"}]
+    config = {"tools": [{"name": "calculator"}], "interrupt_on": {"calculator": True}}
+    session = scripted(server, turns, **config)
+    body = {"input": {"message": "go"}, "multitask_strategy": "reject"}
+    run = server.client.post(f"/sessions/{session}/runs/wait", json=body).json()
+    assert [request["arguments"]["expression"] for request in run["interrupt"]["action_requests"]] == [
+        "1+1",
+        "2+2",
+        "3+3",
+    ]
+    assert server.client.get(f"/sessions/{session}/state").json()["interrupt"] == run["interrupt"]
+    assert server.client.post(f"/sessions/{session}/runs", json=body).json()["code"] == "session_busy"
+    decisions = [
+        {"type": "approve"},
+        {"type": "edit", "arguments": {"expression": "20+20"}},
+        {"type": "reject", "message": "Not that."},
+    ]
+    assert server.client.post(f"/runs/{run['id']}/resume", json={"decisions": decisions}).status_code == 202
+    ended = server.client.get(f"/runs/{run['id']}/join").json()
+    messages = server.client.get(f"/sessions/{session}/messages").json()["items"]
+    assert ended["output"]["text"] == "done"
+    assert [message["content"] for message in messages if message["role"] == "tool"] == ["2", "40", "Not that."]
+    assert [call["status"] for step in ended["steps"] for call in step["tool_calls"]] == ["ok", "ok", "rejected"]
 
 
 @pytest.mark.servers
