@@ -5,6 +5,7 @@ asked for is silently left out.
 """
 
 from assistants.config import Config
+from runtime.registry import agent_names, agent_type
 
 Path = tuple[str | int, ...]
 
@@ -16,7 +17,10 @@ def unsupported(config: Config) -> dict[Path, str]:
         ("type",): (config["type"] == "DocumentAssistant", "The type DocumentAssistant"),
         ("memory", "scope"): (scope in {"user", "group"}, f"The memory scope {scope!r}"),
         ("mcp_servers",): (bool(config["mcp_servers"]), "Calling the tools of MCP servers"),
-        ("interrupt_on",): (any(config["interrupt_on"].values()), "Asking a person about tool calls (interrupt_on)"),
+        ("interrupt_on",): (
+            any(config["interrupt_on"].values()) and not _asks_about_tools(config["type"]),
+            f"Asking a person about tool calls (interrupt_on) with the type {config['type']}",
+        ),
         ("output_schema",): (config["output_schema"] is not None, "Structured output (output_schema)"),
     }
     return {
@@ -24,3 +28,8 @@ def unsupported(config: Config) -> dict[Path, str]:
         for loc, (wanted, what) in asked.items()
         if wanted
     }
+
+
+def _asks_about_tools(name: str) -> bool:
+    """Whether agents of the type do; one that this server does not have is refused for that."""
+    return name not in agent_names() or agent_type(name).takes_interrupt_on

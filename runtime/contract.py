@@ -242,10 +242,13 @@ class BaseAgent(ABC):
     Subclasses are registered by name (`runtime.registry.register_agent`) and chosen by an assistant's `type`.
     `Config` is a pydantic model of the part of the assistant's configuration that the type reads: an assistant
     that does not fit it is refused when it is saved. With `read_only_tools` so is one that lists other tools.
+    `takes_interrupt_on`: the type asks a person before it calls the tools in `interrupt_on`; runs of a type that does
+    not are refused for assistants that want it.
     """
 
     Config: ClassVar[type[BaseModel] | None] = None
     read_only_tools: ClassVar[bool] = False
+    takes_interrupt_on: ClassVar[bool] = False
 
     def __init__(self, spec: AgentSpec):
         self.spec = spec

@@ -22,9 +22,11 @@ from runs.worker.outcomes import Finished
 from runs.worker.rescue import put_back
 from runtime.contract import Step
 from sessions.models import Checkpoint, Message, Session
+from tests.runs.conftest import make_session, scripted
 from tests.runs.hand import Hand, Held
 from tests.runs.worker import Tenant, in_thread, rows
-from tests.servers import wait_for
+from tests.servers import Server, wait_for
+from tests.sse import assert_contiguous, events
 
 QUESTION = {"type": "custom", "value": "May I?"}
 
@@ -126,9 +128,12 @@ async def test_a_run_that_comes_while_the_other_begins_to_ask_takes_its_place(
     run = await in_thread(tenant.run, session)
     held = await hand.claim()
     commit = held.recorder.record(Finished(Step(kind="custom", interrupt=QUESTION)), held.journal.now(), 1)
-    async with await psycopg.AsyncConnection.connect(
-        settings.DATABASE_DIRECT_URL, autocommit=True, row_factory=dict_row
-    ) as conn, conn.transaction():
+    async with (
+        await psycopg.AsyncConnection.connect(
+            settings.DATABASE_DIRECT_URL, autocommit=True, row_factory=dict_row
+        ) as conn,
+        conn.transaction(),
+    ):
         # What is accepted now has seen a running head, and waits for the session's lock.
         await conn.execute("SELECT FROM sessions WHERE id = %(id)s FOR UPDATE", {"id": session})
         accepting = asyncio.create_task(in_thread(tenant.run, session))
@@ -297,3 +302,66 @@ async def test_a_resume_goes_on_where_no_new_run_is_taken(
     await resume(tenant, run)
     assert (await hand.claim()).claimed["id"] == run
     assert await in_thread(lambda: RunPayload.objects.get(run_id=run).resume) == {"value": "yes"}
+
+
+# -- with a whole server -----------------------------------------------------------------------------------------------
+
+
+def _ask(server: Server, message: str = "ask") -> dict[str, Any]:
+    session = make_session(server, type="Curious")
+    run: dict[str, Any] = server.client.post(
+        f"/sessions/{session}/runs/wait", json={"input": {"message": message}}
+    ).json()
+    return run
+
+
+@pytest.mark.servers
+def test_a_stream_ends_with_the_question_and_goes_on_after_the_answer(server: Server) -> None:
+    run = _ask(server)
+    with server.client.stream("GET", f"/runs/{run['id']}/stream") as response:
+        received = list(events(response))
+    assert received[-1].event == "interrupt"
+    assert server.client.post(f"/runs/{run['id']}/resume", json={"value": "yes"}).status_code == 202
+    # From the beginning: the question that was answered is history.
+    with server.client.stream("GET", f"/runs/{run['id']}/stream") as response:
+        whole = list(events(response))
+    with server.client.stream("GET", f"/runs/{run['id']}/stream", params={"after": received[-1].id}) as response:
+        rest = list(events(response))
+    assert [event.id for event in received + rest] == [event.id for event in whole]
+    assert [event.event for event in whole if event.event in {"interrupt", "end"}] == ["interrupt", "end"]
+    assert_contiguous(whole)
+
+
+@pytest.mark.servers
+def test_a_person_decides_about_tool_calls(server: Server) -> None:
+    wanted = [{"name": "calculator", "args": {"expression": expression}} for expression in ("1+1", "2+2", "3+3")]
+    turns = [{"tool_calls": wanted}, {"text": "done"}]
+    config = {"tools": [{"name": "calculator"}], "interrupt_on": {"calculator": True}}
+    session = scripted(server, turns, **config)
+    body = {"input": {"message": "go"}, "multitask_strategy": "reject"}
+    run = server.client.post(f"/sessions/{session}/runs/wait", json=body).json()
+    assert [request["arguments"]["expression"] for request in run["interrupt"]["action_requests"]] == [
+        "1+1",
+        "2+2",
+        "3+3",
+    ]
+    assert server.client.get(f"/sessions/{session}/state").json()["interrupt"] == run["interrupt"]
+    assert server.client.post(f"/sessions/{session}/runs", json=body).json()["code"] == "session_busy"
+    decisions = [
+        {"type": "approve"},
+        {"type": "edit", "arguments": {"expression": "20+20"}},
+        {"type": "reject", "message": "Not that."},
+    ]
+    assert server.client.post(f"/runs/{run['id']}/resume", json={"decisions": decisions}).status_code == 202
+    ended = server.client.get(f"/runs/{run['id']}/join").json()
+    messages = server.client.get(f"/sessions/{session}/messages").json()["items"]
+    assert ended["output"]["text"] == "done"
+    assert [message["content"] for message in messages if message["role"] == "tool"] == ["2", "40", "Not that."]
+    assert [call["status"] for step in ended["steps"] for call in step["tool_calls"]] == ["ok", "ok", "rejected"]
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("message", ["ask for nothing", "ask and end"])
+def test_a_question_that_makes_no_sense_is_the_agents_fault(server: Server, message: str) -> None:
+    run = _ask(server, message)
+    assert (run["status"], run["error"]["code"]) == ("error", "agent_error")

@@ -14,8 +14,6 @@ pytestmark = pytest.mark.servers
 BLOCKS = [
     ({"memory": {"scope": "user", "provider": "mem0"}}, "memory.scope", "user"),
     ({"memory": {"scope": "group", "settings": {"ttl_days": 90}}}, "memory.scope", "group"),
-    ({"interrupt_on": {"calculator": True}}, "interrupt_on", "interrupt_on"),
-    ({"interrupt_on": {"calculator": {"allowed_decisions": ["approve"]}}}, "interrupt_on", "interrupt_on"),
     ({"output_schema": {"type": "object"}}, "output_schema", "output_schema"),
     ({"type": "DocumentAssistant"}, "type", "DocumentAssistant"),
 ]
