@@ -343,6 +343,15 @@ async def test_readers_see_the_current_line(talk: Talk) -> None:
     assert await in_thread(read) == (line, line, line, old_line)
 
 
+async def test_the_page_shows_no_words_for_a_run_that_has_none(talk: Talk) -> None:
+    await talk.accept(None, at=await _calling(talk))
+
+    def read() -> list[str]:
+        return [entry.text for turn in read_page({"id": talk.session}).turns for entry in turn.entries]
+
+    assert await in_thread(read) == ["one", "", "done"]
+
+
 async def test_a_fork_of_an_old_lines_checkpoint_is_the_old_line(talk: Talk) -> None:
     early = await talk.ask("one", "two")
     old = await talk.ask("three", "four", colour="blue")
