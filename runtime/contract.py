@@ -76,8 +76,9 @@ class Usage:
 class State:
     """What the agent knows: the session's messages and values after the last committed step.
 
-    `run_start` is the index of the run's first own message in `messages`; `input` is the run's input as
-    posted; `model_calls` counts the run's finished model calls, `session_model_calls` those of the whole
+    `run_start` is the index of the run's first own message in `messages`, or, where it goes on from an earlier
+    checkpoint without an input (None), of the first message of the turn that it goes on with; `input` is the run's
+    input as posted; `model_calls` counts the run's finished model calls, `session_model_calls` those of the whole
     session. `values` are the session's state keys; a step changes them by what it returns, never in place.
     `resume` is what a person answered to the run's last interrupt (see `runtime.interrupts`), until a step after it is
     stored; None before and from then on.

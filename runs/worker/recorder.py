@@ -11,9 +11,9 @@ from core.db import Row
 from core.ids import new_id
 from core.text import clean
 from runs.ending import Superseded
-from runs.inputs import input_messages
 from runs.lifecycle import Status
 from runs.models import Durability
+from runs.worker.branching import first_messages
 from runs.worker.claim import TRANSFERRING
 from runs.worker.commit import StepCommit
 from runs.worker.conversation import Conversation
@@ -68,7 +68,7 @@ class Recorder:
         self._gathered: StepCommit | None = None  # what finished steps have left to be stored with the next one
         self._changes: dict[str, Any] = {}  # of the state, since the last checkpoint
         self._removed: list[str] = []
-        self._covered = len(conversation.messages)  # how many messages the last checkpoint has
+        self._covered = len(conversation.messages)  # how many messages the last checkpoint has; -1: there is none
 
     def begin(self) -> None:
         """Tell that the run goes on here, and take its input into the conversation if that is new."""
@@ -88,10 +88,11 @@ class Recorder:
         journal.tell("status", {"status": Status.RUNNING, "attempt": claim["attempt"], "next_attempt_at": None})
         if claim["message_start"] is not None:
             self._message_start = claim["message_start"]
-        else:
-            self._fresh = input_messages(claim["input"], claim["id"])
-            for offset, message in enumerate(self._fresh):
-                journal.tell("message", self._message(message, self._message_start + offset + 1))
+        elif not self.conversation.checkpoint_gone:
+            said = self.conversation.messages
+            self._fresh, self._message_start = first_messages(claim, said, self.conversation.branch)
+            for seq, message in enumerate(self._fresh, start=len(said) + 1):
+                journal.tell("message", self._message(message, seq))
 
     def state(self) -> State:
         """What the next step begins with."""
@@ -241,11 +242,8 @@ class Recorder:
             run={},
             session={},
         )
-        if self._fresh:
-            self._append(commit, self._fresh)
-            if not self._at_exit:
-                self._checkpoint(commit, CheckpointSource.INPUT, ["model"])
-            self._fresh = []
+        if self._fresh or conversation.branch is not None:
+            self._open(commit)
         for offset, message in enumerate(messages):
             message.content = clean(message.content)
             self._journal.hold("message", self._message(message, len(conversation.messages) + offset + 1))
@@ -261,9 +259,23 @@ class Recorder:
             "message_count": len(conversation.messages),
             "step": conversation.step,
             "checkpoint_id": conversation.checkpoint_id,
-            "state": conversation.values if changed else None,
+            "state": conversation.values if changed or commit.branch else None,
         }
         return commit
+
+    def _open(self, commit: StepCommit) -> None:
+        """Add what the run begins with; where that is an earlier checkpoint the commit moves the session's line."""
+        branch, self.conversation.branch = self.conversation.branch, None
+        commit.branch = branch
+        source, following = CheckpointSource.INPUT, ["model"]
+        if branch is not None and not self._fresh:
+            source, following = CheckpointSource.FORK, branch.next
+        self._append(commit, self._fresh)
+        self._fresh = []
+        if self._at_exit:
+            self._covered = -1
+        else:
+            self._checkpoint(commit, source, following)
 
     def _change(self, changes: dict[str, Any], removed: list[str]) -> None:
         conversation = self.conversation
@@ -274,7 +286,8 @@ class Recorder:
     def _append(self, commit: StepCommit, messages: list[Message]) -> None:
         for message in messages:
             self.conversation.messages.append(message)
-            commit.messages.append(self._message(message, len(self.conversation.messages)))
+            row = self._message(message, len(self.conversation.messages))
+            commit.messages.append({**row, "step": self.conversation.step + 1})
 
     def _message(self, message: Message, seq: int) -> dict[str, Any]:
         return {

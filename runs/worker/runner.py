@@ -19,10 +19,11 @@ from runs.lifecycle import Status, sources
 from runs.pools import COMMON, Pool
 from runs.queries import anything_waiting
 from runs.services import give_up
+from runs.worker.branching import CheckpointGone
 from runs.worker.claim import claim
 from runs.worker.clock import DatabaseClock
 from runs.worker.committer import Committer, LeaseLost
-from runs.worker.conversation import Conversations
+from runs.worker.conversation import Conversation, Conversations
 from runs.worker.execution import Execution
 from runs.worker.isolation import PATIENCE_S, is_to_make_room
 from runs.worker.journal import Journal
@@ -191,7 +192,7 @@ class Runner:
             run_id = str(row["id"])
             execution = Execution(
                 row,
-                agent=await _agent(row),
+                agent=await _agent(row, conversations[row["id"]]),
                 conversation=conversations[row["id"]],
                 journal=Journal(
                     run_id=run_id,
@@ -292,7 +293,9 @@ class _BrokenAgent(BaseAgent):
         raise self._reason
 
 
-async def _agent(row: Row) -> BaseAgent:
+async def _agent(row: Row, conversation: Conversation) -> BaseAgent:
+    if conversation.checkpoint_gone:
+        return _BrokenAgent(CheckpointGone())
     try:
         return await agent_for(row["assistant_id"], row["assistant_version"]).arun()
     except (psycopg.OperationalError, PoolTimeout):
