@@ -19,16 +19,16 @@ REFRESH_S = 8.0
 WINDOW_S = 60.0
 # How long a call that waits in its run's slot waits before it asks again, beyond the time at which there may be room.
 ASK_AGAIN_S = (0.05, 0.2)
-# A run that comes back later comes back within these bounds, in seconds: not so soon that it costs more than it
-# brings, not so late that room which came free early stays empty.
-COMES_BACK_S = (1.0, 30.0)
-# One that waits counts among those that wait until it should have come back.
-REMEMBERED_S = 45.0
+# Runs that come back later spread over as long as it may take to serve all that wait, but over no less than the first,
+# so that trying does not cost more than it brings, and no more than the second, so that room does not stay empty.
+SPREAD_S = (1.0, 60.0)
+# One that waits counts among those that wait until it should be back: after the window and the spread, at the latest.
+REMEMBERED_S = 130.0
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """In how many seconds there may be room (0: nobody knows), and over how many the waiting should spread."""
+    """In how many seconds there may be room (0: nobody knows), and in how many all that wait may be served."""
 
     wait_s: float
     spread_s: float
@@ -41,9 +41,9 @@ class Refusal:
     @property
     def come_back_s(self) -> float:
         """When a run that leaves should come back: as many come back at a time as there is room for."""
-        earliest, latest = COMES_BACK_S
-        extra = random.uniform(0, max(self.spread_s, earliest))  # noqa: S311 - jitter, not a secret
-        return min(max(self.wait_s, earliest) + extra, latest)
+        least, most = SPREAD_S
+        spread_s = min(max(self.spread_s, least), most)
+        return max(self.wait_s, least) + random.uniform(0, spread_s)  # noqa: S311 - jitter, not a secret
 
 
 class OwnCount:
@@ -86,12 +86,13 @@ class Limiter:
     async def enter(self, names: Sequence[str], call: str, waiter: str, wait_s: float) -> None:
         """Let the call in under all the names, waiting for that for up to `wait_s` seconds.
 
-        `waiter` names who waits, the same at each try. Raises MustWait.
+        `waiter` names who waits, the same at each try. Raises MustWait, at once where more wait than would be
+        served in that time.
         """
         deadline = time.monotonic() + wait_s
         while refusal := await self._refusal(names, call, waiter):
             pause_s = refusal.ask_again_s
-            if time.monotonic() + pause_s > deadline:
+            if refusal.spread_s > wait_s or time.monotonic() + pause_s > deadline:
                 raise MustWait(f"{names[0]} takes no more calls now.", retry_after_s=refusal.come_back_s)
             await asyncio.sleep(pause_s)
         # Nothing is awaited between the answer and this: what was let in counts before anybody else asks.

@@ -51,7 +51,7 @@ end
 # milliseconds of a slot and of a window, for how long one that waits is remembered; then of each name the slots, calls
 # and tokens allowed, 0 for any number.
 # Gives {1, 0, 0}: the call is let in, under all its names; or {0, milliseconds until there may be room (0: not known),
-# milliseconds over which those that wait should spread}: then nothing is taken.
+# milliseconds in which all that wait may be served, if a call takes a second}: then nothing is taken.
 ENTER = f"""
 {_NOW}{_WINDOW}
 local call, waiter = ARGV[1], ARGV[2]

@@ -151,8 +151,17 @@ async def test_who_must_wait_is_told_for_how_long_and_the_longer_the_more_wait(s
             await worker.limiter.enter(["fake"], "call", f"run {number}", 0)
         delays.append(refused.value.wait_s)
     assert waiting() == 100
-    assert all(1 <= delay <= 30 for delay in delays)
+    assert all(1 <= delay <= 61 for delay in delays)
     assert sum(delays[:20]) < sum(delays[80:])
+
+
+async def test_where_too_many_wait_nobody_waits_in_vain(shared: NewShared) -> None:
+    worker = Worker(shared, {"fake": Limit(concurrent_calls=1)})
+    assert await worker.enter("on")
+    for number in range(10):
+        assert not await worker.enter(str(number))
+    async with asyncio.timeout(5):
+        assert not await worker.enter("last", wait_s=10)
 
 
 async def test_one_run_that_asks_again_waits_once(shared: NewShared) -> None:
