@@ -12,7 +12,7 @@ Path = tuple[str | int, ...]
 
 def unsupported(config: Config) -> dict[Path, str]:
     """The places of the configuration that no engine carries out, each with a sentence."""
-    scope, durability = config["memory"]["scope"], config["durability"]
+    scope = config["memory"]["scope"]
     asked: dict[Path, tuple[bool, str]] = {
         ("type",): (config["type"] == "DocumentAssistant", "The type DocumentAssistant"),
         ("memory", "scope"): (scope in {"user", "group"}, f"The memory scope {scope!r}"),
@@ -22,7 +22,6 @@ def unsupported(config: Config) -> dict[Path, str]:
             f"Asking a person about tool calls (interrupt_on) with the type {config['type']}",
         ),
         ("output_schema",): (config["output_schema"] is not None, "Structured output (output_schema)"),
-        ("durability",): (durability != "sync", f"The durability {durability!r}"),
     }
     return {
         loc: f"{what} is not supported by this server yet: runs end with an error."

@@ -31,7 +31,7 @@ class CreateRun(Body):
     metadata: dict[str, Any] = Field(default_factory=dict)
     priority: int | None = Field(default=None, ge=-1_000, le=1_000)
     multitask_strategy: Literal["enqueue", "reject", "interrupt", "rollback"] = "enqueue"
-    durability: Literal["sync"] | None = None
+    durability: Literal["sync", "async", "exit"] | None = None
     retry_policy: RetryPolicy | None = None
     timeout_s: float | None = Field(default=None, gt=0, le=7 * 86_400)
     queue_timeout_s: float | None = Field(default=None, gt=0, le=30 * 86_400)

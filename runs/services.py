@@ -19,7 +19,7 @@ from runs.ending import SUPERSEDED, end_runs, end_waiting
 from runs.inputs import check_input
 from runs.lifecycle import ACTIVE, TERMINAL, Status
 from runs.limits import admit, is_limited
-from runs.models import Durability, MultitaskStrategy
+from runs.models import MultitaskStrategy
 from runs.pools import COMMON
 from runs.queries import anything_waiting
 from sessions.bodies import OpenSession
@@ -179,7 +179,7 @@ def _insert_parameters(scope: dict[str, Any], binding: Row, defaults: RunDefault
         "user": binding["user_id"],
         "reject": body.multitask_strategy == "reject",
         "priority": defaults.priority if body.priority is None else body.priority,
-        "durability": str(Durability.SYNC),
+        "durability": body.durability or defaults.durability,
         "strategy": body.multitask_strategy,
         "retry_policy": jsonb({**defaults.retry_policy, **overrides}),
         "timeout_s": body.timeout_s or defaults.run_timeout_s,

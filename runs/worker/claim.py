@@ -76,9 +76,9 @@ WITH RECURSIVE waiting AS (
 )
 SELECT claimed.id, claimed.number, claimed.workspace_id, claimed.session_id, claimed.assistant_id,
     claimed.assistant_version, claimed.user_id, claimed.attempt, claimed.failures, claimed.crashes, claimed.epoch,
-    claimed.last_seq, claimed.step_count, claimed.model_calls, claimed.retry_policy, claimed.input_tokens,
-    claimed.output_tokens, claimed.cost_usd, claimed.cancel_requested_at, claimed.superseded, claimed.message_start,
-    claimed.claimed_at,
+    claimed.durability, claimed.last_seq, claimed.step_count, claimed.model_calls, claimed.retry_policy,
+    claimed.input_tokens, claimed.output_tokens, claimed.cost_usd, claimed.cancel_requested_at, claimed.superseded,
+    claimed.message_start, claimed.claimed_at,
     payload.input, payload.resume,
     claimed.timeout_s + claimed.waited_s - extract(epoch FROM clock_timestamp() - claimed.started_at)::float8
         AS time_left_s,

@@ -36,10 +36,10 @@ ACTIVITY_AFTER = {
 
 @dataclass(slots=True)
 class StepCommit:
-    """One step's rows, ready to be written; `status` moves the run on, None leaves it running.
+    """The rows of a step, or of several, ready to be written; `status` moves the run on, None leaves it running.
 
-    `run` holds the run's new totals and `base_seq`, its last event before the step; `retry_in_s` (seconds)
-    is for a run that goes back to pending. `answered`: the step took what a person had answered.
+    `run` holds the run's new totals and `base_seq`, its last event before them; `retry_in_s` (seconds)
+    is for a run that goes back to pending. `answered`: a step took what a person had answered.
     """
 
     run_id: str
@@ -55,7 +55,7 @@ class StepCommit:
     answered: bool = False
     messages: list[dict[str, Any]] = field(default_factory=list)
     checkpoints: list[dict[str, Any]] = field(default_factory=list)
-    step: dict[str, Any] | None = None
+    steps: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -185,7 +185,7 @@ def _rows(commits: Sequence[StepCommit]) -> dict[str, Any]:
         "sessions": jsonb([_session_row(commit) for commit in commits]),
         "messages": jsonb([row for commit in commits for row in commit.messages]),
         "checkpoints": jsonb([row for commit in commits for row in commit.checkpoints]),
-        "steps": jsonb([commit.step for commit in commits if commit.step]),
+        "steps": jsonb([row for commit in commits for row in commit.steps]),
         "events": jsonb([row for commit in commits for row in commit.events]),
         "outputs": jsonb(
             [{"run_id": c.run_id, "output": c.output} for c in commits if c.output is not None or c.answered]

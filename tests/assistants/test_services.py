@@ -99,7 +99,6 @@ def test_what_this_server_does_not_have_fails_its_check(
         ({"memory": {"scope": "user"}}, "memory.scope"),
         ({"memory": {"scope": "group"}}, "memory.scope"),
         ({"output_schema": {"type": "object"}}, "output_schema"),
-        ({"durability": "async"}, "durability"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
