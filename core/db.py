@@ -79,6 +79,15 @@ class Bound(Generic[T]):
                     return await _adrive(steps, first, conn)
             return await _adrive(steps, first, conn)
 
+    async def on(self, conn: psycopg.AsyncConnection[Row]) -> T:
+        """Carry it out on this connection, inside the caller's transaction; not inside a pipeline."""
+        steps = self.start()
+        try:
+            first = next(steps)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+        return await _adrive(steps, first, conn)
+
 
 def operation(*, atomic: bool = False) -> Callable[[Callable[P, Operation[T]]], Callable[P, Bound[T]]]:
     """Make a generator of queries callable from both worlds.

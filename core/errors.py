@@ -129,6 +129,12 @@ class RunFinished(Conflict):
     code = "run_finished"
 
 
+class NotInterrupted(Conflict):
+    """The run does not wait for a person."""
+
+    code = "not_interrupted"
+
+
 class IdempotencyMismatch(Conflict):
     """This Idempotency-Key was used with another body."""
 

@@ -66,6 +66,7 @@ class RunAdmin(FoundById, ReadOnlyAdmin):
         "output",
         "error",
         "interrupt",
+        "interrupted_at",
         "attempt",
         "failures",
         "crashes",

@@ -52,7 +52,7 @@ def announce_accepted_after_commit(run: Row) -> None:
 
 
 def announce_after_commit(session_id: UUID, run_ids: Sequence[UUID]) -> None:
-    """Tell of runs that ended, once that is committed; and wake a worker for the session's next run."""
+    """Tell of runs that ended or go on, once that is committed; and wake a worker for the session's next run."""
 
     def tell() -> None:
         doorbell.ring()

@@ -29,10 +29,11 @@ from core.pagination import Filter, Listing, ListQuery, choices, identifier, pag
 from core.validation import Body, validate
 from runs import queries, services
 from runs.announce import announce_accepted_after_commit, announce_after_commit
-from runs.bodies import DEFAULT_WAIT_S, MAX_WAIT_S, CancelRun, CreateRun, CreateStatelessRun, parse_wait_s
+from runs.bodies import DEFAULT_WAIT_S, MAX_WAIT_S, CancelRun, CreateRun, CreateStatelessRun, ResumeRun, parse_wait_s
 from runs.documents import has_ended, run_document, run_summary, state_document
 from runs.events import event_document, parse_seq
 from runs.lifecycle import TERMINAL, Status
+from runs.resuming import resume_run
 from runs.serializers import (
     CheckpointDetailDocument,
     EventDocument,
@@ -257,6 +258,15 @@ class RunDetail(ViewSet):
         if status == Status.CANCELLED:
             announce_after_commit(run["session_id"], [found])
         return Response(run_document(run), 202)
+
+    @extend_schema(request=ResumeRun, responses={202: RunDocument})
+    def resume(self, request: Request, run_id: str) -> Response:
+        """Answer what the interrupted run asks; it goes on where it stopped."""
+        read_no_query(request.query_params)
+        body, found = validate(ResumeRun, request.data), path_id(run_id)
+        session_id = resume_run(identity_of(request), found, body).run()
+        announce_after_commit(session_id, [found])
+        return Response(run_document(queries.get_run(identity_of(request), found).run()), 202)
 
     def get_serializer(self, *args: Any, **kwargs: Any) -> BodyForm:
         """The browsable API's form: cancelling needs nothing."""

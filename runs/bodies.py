@@ -1,8 +1,8 @@
-"""What clients may post to create, join and cancel runs."""
+"""What clients may post to create, join, cancel and resume runs."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from core.errors import Invalid
 from core.pagination import seconds
@@ -34,7 +34,7 @@ class CreateRun(Body):
     metadata: dict[str, Any] = Field(default_factory=dict)
     priority: int | None = Field(default=None, ge=-1_000, le=1_000)
     multitask_strategy: Literal["enqueue", "reject", "interrupt", "rollback"] = "enqueue"
-    durability: Literal["sync"] | None = None
+    durability: Literal["sync", "async", "exit"] | None = None
     retry_policy: RetryPolicy | None = None
     timeout_s: float | None = Field(default=None, gt=0, le=7 * 86_400)
     queue_timeout_s: float | None = Field(default=None, gt=0, le=30 * 86_400)
@@ -99,6 +99,55 @@ class CancelRun(Body):
 
     action: Literal["cancel", "rollback"] = "cancel"
     wait: bool = False
+
+
+_Text = Annotated[str, StringConstraints(min_length=1, max_length=100_000)]
+
+
+class Decision(Body):
+    """What becomes of a tool call that a person was asked about."""
+
+    type: Literal["approve", "edit", "reject", "respond"]
+    tool_call_id: str | None = None
+    arguments: dict[str, Any] | None = Field(default=None, description="The new ones; for edit.")
+    message: _Text | None = Field(default=None, description="For the model; for reject and respond.")
+
+    @model_validator(mode="after")
+    def _what_the_type_takes(self) -> "Decision":
+        if (self.type == "edit") != (self.arguments is not None):
+            raise ValueError("arguments belong to edit, which needs them")
+        if self.message is not None and self.type not in {"reject", "respond"}:
+            raise ValueError("a message belongs to reject and respond")
+        if self.message is None and self.type == "respond":
+            raise ValueError("respond needs a message")
+        return self
+
+
+class ResumeRun(Body):
+    """POST /runs/{id}/resume: exactly one of `decisions`, `type`, `responses` and `value`."""
+
+    decisions: list[Decision] | None = Field(default=None, min_length=1, max_length=1_000)
+    type: Literal["answer", "cancel"] | None = None
+    selected: list[str] = Field(default_factory=list, max_length=1_000)
+    other_text: _Text | None = None
+    responses: list["Response"] | None = Field(default=None, min_length=1, max_length=1_000)
+    value: Any = None
+
+    @model_validator(mode="after")
+    def _one_form(self) -> "ResumeRun":
+        # A `value` may be null.
+        forms = [self.decisions, self.type, self.responses, "value" if "value" in self.model_fields_set else None]
+        if sum(form is not None for form in forms) != 1:
+            raise ValueError("give exactly one of decisions, type, responses and value")
+        if self.type != "answer" and self.model_fields_set & {"selected", "other_text"}:
+            raise ValueError("selected and other_text belong to the type answer")
+        return self
+
+
+class Response(ResumeRun):
+    """The answer to one of several interrupts."""
+
+    tool_call_id: str
 
 
 def parse_wait_s(text: str | None) -> float:

@@ -19,7 +19,7 @@ from core.ids import new_id, path_id
 from core.strict_json import dump_json, parse_json
 from core.validation import validate
 from runs.announce import announce, tell_accepted
-from runs.bodies import CancelRun, CreateRun
+from runs.bodies import CancelRun, CreateRun, ResumeRun
 from runs.documents import run_document
 from runs.doorbell import doorbell
 from runs.events import START, Position, parse_event_id
@@ -27,6 +27,7 @@ from runs.follow import follow
 from runs.lifecycle import Status
 from runs.live import hub
 from runs.queries import events_of_session, get_run
+from runs.resuming import resume_run
 from runs.services import cancel_run, create_run
 from sessions.queries import get_session
 
@@ -104,6 +105,8 @@ class SessionConsumer(AsyncWebsocketConsumer):
                 return await self._send_run(command)
             case "cancel":
                 return await self._cancel(command)
+            case "resume":
+                return await self._resume(command)
             case "subscribe":
                 after = command.pop("after", None)
                 _nothing_more(command)
@@ -114,7 +117,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
             case "ping":
                 _nothing_more(command)
                 return {}
-        raise Invalid.at("action", message="One of: send, cancel, subscribe, ping.")
+        raise Invalid.at("action", message="One of: send, resume, cancel, subscribe, ping.")
 
     async def _send_run(self, command: dict[str, Any]) -> Any:
         self.identity.require("runs:write")
@@ -127,15 +130,27 @@ class SessionConsumer(AsyncWebsocketConsumer):
 
     async def _cancel(self, command: dict[str, Any]) -> Any:
         self.identity.require("runs:write")
-        run_id = path_id(str(command.pop("run_id", None)))
+        run_id = await self._own_run(command)
         body = validate(CancelRun, command)
-        run = await get_run(self.identity, run_id).arun()
-        if run["session_id"] != self.session_id:
-            raise NotFound("There is no such run in this session.")
         if await cancel_run(self.identity, run_id, rollback=body.action == "rollback").arun() == Status.CANCELLED:
             doorbell.ring()
             await asyncio.to_thread(announce, self.session_id, run_id)
         return run_document(await get_run(self.identity, run_id).arun())
+
+    async def _resume(self, command: dict[str, Any]) -> Any:
+        self.identity.require("runs:write")
+        run_id = await self._own_run(command)
+        await resume_run(self.identity, run_id, validate(ResumeRun, command)).arun()
+        doorbell.ring()
+        await asyncio.to_thread(announce, self.session_id, run_id)
+        return run_document(await get_run(self.identity, run_id).arun())
+
+    async def _own_run(self, command: dict[str, Any]) -> UUID:
+        run_id = path_id(str(command.pop("run_id", None)))
+        run = await get_run(self.identity, run_id).arun()
+        if run["session_id"] != self.session_id:
+            raise NotFound("There is no such run in this session.")
+        return run_id
 
     # -- what it hears -----------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from core.clock import isoformat
-from core.db import Operation, Query, Row, jsonb
+from core.db import Operation, Query, Row, jsonb, operation
 from core.ids import new_id
 from runs.lifecycle import TERMINAL, Status, sources
 from runtime.errors import AgentError
@@ -91,6 +91,36 @@ def end_runs(
     if back := [row["id"] for row in ended if row["rollback"]]:
         yield take_out(back)
     yield promote_next([row["session_id"] for row in ended])
+    return ended
+
+
+# -- runs that wait for nobody -----------------------------------------------------------------------------------------
+
+_UNWANTED = """
+WITH asking AS (
+    SELECT r.id, r.cancel_requested_at, r.superseded FROM runs r WHERE r.id = ANY(%(runs)s) AND r.status = 'interrupted'
+        AND (r.cancel_requested_at IS NOT NULL OR EXISTS (
+            SELECT FROM runs next WHERE next.session_id = r.session_id AND next.status = 'pending'))
+)
+UPDATE runs r SET superseded = asking.superseded OR asking.cancel_requested_at IS NULL,
+    cancel_requested_at = coalesce(asking.cancel_requested_at, clock_timestamp())
+FROM asking WHERE r.id = asking.id RETURNING r.id, r.superseded
+"""
+
+
+@operation()
+def end_unwanted(runs: Sequence[UUID]) -> Operation[list[Row]]:
+    """End those of the runs that ask a person while they are to be cancelled, or while another waits behind them.
+
+    What `runs.services.accept` does to a run that asks already, for what came while it did not ask yet. The caller
+    has just made them ask, in the same transaction. Gives the rows that ended.
+    """
+    unwanted = yield Query(_UNWANTED, {"runs": list(runs)})
+    ended = []
+    for superseded, error in ((False, None), (True, SUPERSEDED)):
+        those = [row["id"] for row in unwanted if row["superseded"] == superseded]
+        if those:
+            ended += yield from end_waiting(those, Status.CANCELLED, error)
     return ended
 
 

@@ -68,6 +68,8 @@ class Run(models.Model):
     metadata = models.JSONField(default=dict)
     error = models.JSONField(null=True)
     interrupt = models.JSONField(null=True)
+    interrupted_at = models.DateTimeField(null=True)
+    waited_s = models.FloatField(db_default=0, help_text="Seconds that it waited for a person, of finished waits.")
     input_tokens = models.PositiveIntegerField(db_default=0)
     output_tokens = models.PositiveIntegerField(db_default=0)
     cost_usd = models.DecimalField(max_digits=14, decimal_places=8, null=True)
@@ -147,6 +149,7 @@ class RunPayload(models.Model):
     run = models.OneToOneField(Run, models.CASCADE, primary_key=True, related_name="payload")
     input = models.JSONField(null=True)
     output = models.JSONField(null=True)
+    resume = models.JSONField(null=True, help_text="What a person answered, until the next step is stored.")
 
     class Meta:
         db_table = "run_payloads"

@@ -19,7 +19,7 @@ from runs.ending import SUPERSEDED, end_runs, end_waiting
 from runs.inputs import check_input
 from runs.lifecycle import ACTIVE, TERMINAL, Status
 from runs.limits import admit, is_limited
-from runs.models import Durability, MultitaskStrategy
+from runs.models import MultitaskStrategy
 from runs.pools import COMMON
 from runs.queries import anything_waiting
 from sessions.bodies import OpenSession
@@ -36,6 +36,8 @@ WHERE s.id = %(session)s AND s.workspace_id = %(workspace)s AND (%(user)s::text 
 
 # One statement, one commit. The UPDATE takes the session's lock and, having waited for it, sees its latest row:
 # of two racing callers exactly one finds the queue empty and becomes its head.
+# Where the head has come to ask a person since it was looked at, it is looked at again: else the new run would wait
+# behind it.
 # A run that may start later only is queued then: by `queued_at` it comes after those that could start before it. Its
 # place in its session is by `created_at`.
 _INSERT = """
@@ -44,7 +46,7 @@ WITH head AS (
         expires_at = CASE WHEN ttl_seconds IS NULL THEN expires_at
             ELSE clock_timestamp() + make_interval(secs => ttl_seconds) END
     WHERE id = %(session)s AND status = 'active' AND (expires_at IS NULL OR expires_at > clock_timestamp())
-        AND assistant_version = %(version)s AND (NOT %(reject)s OR head_run_id IS NULL)
+        AND activity <> 'interrupted' AND assistant_version = %(version)s AND (NOT %(reject)s OR head_run_id IS NULL)
     RETURNING head_run_id
 ), accepted AS (
     INSERT INTO runs (id, workspace_id, session_id, assistant_id, assistant_version, user_id, status, ready, priority,
@@ -110,8 +112,9 @@ def accept(identity: Identity, session_id: UUID, body: CreateRun, run_id: UUID) 
         "user": identity.user_id,
     }
     ended: list[UUID] = []
-    # Twice at most: a session re-pinned to another version between the two statements is read again.
-    for _ in range(2):
+    # A session re-pinned to another version between the two statements, or whose run asks a person since, is read
+    # again.
+    for _ in range(3):
         found = yield Query(_BINDING, scope)
         if not found:
             raise NotFound("There is no such session.")
@@ -192,7 +195,7 @@ def _insert_parameters(scope: dict[str, Any], binding: Row, defaults: RunDefault
         "user": binding["user_id"],
         "reject": body.multitask_strategy == "reject",
         "priority": defaults.priority if body.priority is None else body.priority,
-        "durability": str(Durability.SYNC),
+        "durability": body.durability or defaults.durability,
         "strategy": body.multitask_strategy,
         "retry_policy": jsonb({**defaults.retry_policy, **overrides}),
         "timeout_s": body.timeout_s or defaults.run_timeout_s,
@@ -212,6 +215,13 @@ FOR UPDATE OF s
 """
 
 
+def lock_session_of(identity: Identity, run_id: UUID) -> Operation[None]:
+    """Lock the session of a run, inside the caller's transaction. Raises NotFound unless the caller may see it."""
+    scope = {"run": run_id, "workspace": identity.workspace_id, "user": identity.user_id}
+    if not (yield Query(_LOCK, scope)):
+        raise NotFound("There is no such run.")
+
+
 @operation(atomic=True)
 def cancel_run(identity: Identity, run_id: UUID, *, rollback: bool = False) -> Operation[str]:
     """Stop a run: one that waits ends at once, one that runs is asked to; gives its status from then on.
@@ -219,9 +229,7 @@ def cancel_run(identity: Identity, run_id: UUID, *, rollback: bool = False) -> O
     `rollback`: what it wrote is taken out of the session when it ends.
     Raises NotFound, RunFinished.
     """
-    scope = {"run": run_id, "workspace": identity.workspace_id, "user": identity.user_id}
-    if not (yield Query(_LOCK, scope)):
-        raise NotFound("There is no such run.")
+    yield from lock_session_of(identity, run_id)
     asked = yield Query(
         "UPDATE runs SET cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()), "
         "rollback = rollback OR %(rollback)s WHERE id = %(run)s AND status = ANY(%(active)s) RETURNING status",

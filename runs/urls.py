@@ -31,5 +31,6 @@ urlpatterns = [
     path(f"{RUN}/stream", RunDetail.as_view({"get": "stream"})),
     path(f"{RUN}/events", RunDetail.as_view({"get": "events"})),
     path(f"{RUN}/cancel", RunDetail.as_view({"post": "cancel"})),
+    path(f"{RUN}/resume", RunDetail.as_view({"post": "resume"})),
     path("workers", WorkerViewSet.as_view({"get": "list"})),
 ]

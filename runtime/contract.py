@@ -80,6 +80,8 @@ class State:
     checkpoint without an input (None), of the first message of the turn that it goes on with; `input` is the run's
     input as posted; `model_calls` counts the run's finished model calls, `session_model_calls` those of the whole
     session. `values` are the session's state keys; a step changes them by what it returns, never in place.
+    `resume` is what a person answered to the run's last interrupt (see `runtime.interrupts`), until a step after it is
+    stored; None before and from then on.
     """
 
     messages: list[Message]
@@ -88,6 +90,7 @@ class State:
     run_start: int = 0
     model_calls: int = 0
     session_model_calls: int = 0
+    resume: Json = None
 
 
 @dataclass(slots=True)
@@ -137,7 +140,8 @@ class Step:
 
     `done` ends the run with success; its output is the last assistant message unless `structured` adds to it.
     `next` names what will follow, for readers of the checkpoint. `changes` sets state keys, `removed` deletes
-    them.
+    them. `interrupt` asks a person (`runtime.interrupts` has its forms): the run waits, without a worker, until it is
+    resumed, and its next step begins with `State.resume`.
     """
 
     kind: Literal["model", "tools", "custom"]
@@ -147,6 +151,7 @@ class Step:
     changes: dict[str, Json] = field(default_factory=dict)
     removed: Sequence[str] = ()
     structured: Json = None
+    interrupt: dict[str, Json] | None = None
     model: ModelRecord | None = None
     tool_calls: list[ToolRecord] = field(default_factory=list)
 
@@ -238,10 +243,13 @@ class BaseAgent(ABC):
     Subclasses are registered by name (`runtime.registry.register_agent`) and chosen by an assistant's `type`.
     `Config` is a pydantic model of the part of the assistant's configuration that the type reads: an assistant
     that does not fit it is refused when it is saved. With `read_only_tools` so is one that lists other tools.
+    `takes_interrupt_on`: the type asks a person before it calls the tools in `interrupt_on`; runs of a type that does
+    not are refused for assistants that want it.
     """
 
     Config: ClassVar[type[BaseModel] | None] = None
     read_only_tools: ClassVar[bool] = False
+    takes_interrupt_on: ClassVar[bool] = False
 
     def __init__(self, spec: AgentSpec):
         self.spec = spec

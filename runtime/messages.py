@@ -33,7 +33,7 @@ def _convert(message: Message, provider: str) -> BaseMessage | None:
             tool_call_id=message.tool_call_id or "",
             name=message.name,
             id=message.id,
-            status="error" if message.metadata.get(STATUS) == "error" else "success",
+            status="error" if message.metadata.get(STATUS) in {"error", "rejected"} else "success",
         )
     content: Any = message.content
     if message.role == "user":

@@ -1,11 +1,13 @@
 """The ReAct loop: reason, call tools, observe, until the model answers without a call."""
 
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
-from runtime.contract import BaseAgent, Message, ModelRecord, State, Step, StepIO, ToolCall
+from runtime.approval import InterruptOn, approval_of, decided, decisions_in
+from runtime.contract import BaseAgent, Message, ModelRecord, State, Step, StepIO, ToolCall, ToolRecord
 from runtime.errors import MaxStepsExceeded
 from runtime.messages import REASONING, UNREADABLE_CALLS
 from runtime.model import Answer, ModelCaller
@@ -25,13 +27,18 @@ class ReactConfig(BaseModel):
     system_prompt: str | None = None
     memory: ReactMemory = ReactMemory()
     max_steps: int = Field(default=50, ge=1)
+    interrupt_on: InterruptOn = Field(default_factory=dict)
 
 
 class ReactAgent(BaseAgent):
     """Reasons about the state, calls tools, observes their results, and repeats until it can answer.
 
-    A step is either one model call or all tool calls that the last answer asked for.
+    A step is either one model call or all tool calls that the last answer asked for. Where a person decides about some
+    of these (`interrupt_on`), the step asks before it carries out any of them, and they are carried out once all are
+    decided.
     """
+
+    takes_interrupt_on: ClassVar[bool] = True
 
     @cached_property
     def config(self) -> ReactConfig:
@@ -48,7 +55,7 @@ class ReactAgent(BaseAgent):
     async def step(self, state: State, io: StepIO) -> Step:
         answer, open_calls = _open_calls(state)
         if answer is not None and open_calls:
-            return await self._tools_step(answer, open_calls, io)
+            return await self._tools_step(answer, open_calls, state, io)
         return await self._model_step(state, io)
 
     async def _model_step(self, state: State, io: StepIO) -> Step:
@@ -69,15 +76,38 @@ class ReactAgent(BaseAgent):
             model=ModelRecord(answer.provider, answer.model, answer.usage, answer.finish_reason),
         )
 
-    async def _tools_step(self, answer: Message, calls: list[ToolCall], io: StepIO) -> Step:
+    async def _tools_step(self, answer: Message, calls: list[ToolCall], state: State, io: StepIO) -> Step:
         unreadable = answer.metadata.get(UNREADABLE_CALLS) or {}
-        records = await self.toolbox.carry_out(calls, unreadable, io)
+        decisions = decisions_in(state.resume)
+        asked = [
+            call
+            for call in calls
+            if self._is_reviewed(call.name) and call.id not in decisions and call.id not in unreadable
+        ]
+        if asked:
+            return Step(kind="tools", interrupt=approval_of(asked, self.config.interrupt_on), next=("tools",))
+        records = await self._carry_out([decided(call, decisions.get(call.id)) for call in calls], unreadable, io)
         return Step(
             kind="tools",
             messages=[tool_message(record, io.new_id()) for record in records],
             next=("model",),
             tool_calls=records,
         )
+
+    def _is_reviewed(self, tool: str) -> bool:
+        """Whether a person decides about the tool's calls; one that is not here refuses them by itself."""
+        return bool(self.config.interrupt_on.get(tool)) and self.toolbox.has(tool)
+
+    async def _carry_out(
+        self, calls: list[ToolCall | ToolRecord], unreadable: Mapping[str, str], io: StepIO
+    ) -> list[ToolRecord]:
+        """Carry out the calls among them; the records of the others are told as they are."""
+        for record in calls:
+            if isinstance(record, ToolRecord):
+                io.tool_result(record)
+        wanted = [call for call in calls if isinstance(call, ToolCall)]
+        carried_out = iter(await self.toolbox.carry_out(wanted, unreadable, io))
+        return [call if isinstance(call, ToolRecord) else next(carried_out) for call in calls]
 
     def _visible(self, state: State) -> list[Message]:
         start = state.run_start if self.config.memory.scope == "none" else 0

@@ -27,6 +27,7 @@ class AgentType:
     description: str
     config: type[BaseModel] | None = None
     read_only_tools: bool = False
+    takes_interrupt_on: bool = False
 
 
 # Entry strings and not classes, so that a process that runs no agent does not import langchain.
@@ -36,7 +37,9 @@ _BUILT_IN = {
 }
 _BUILT_IN_TYPES = {
     "ReactAgent": AgentType(
-        "ReactAgent", "Reasons about the state, calls tools, observes their results, and repeats until it can answer."
+        "ReactAgent",
+        "Reasons about the state, calls tools, observes their results, and repeats until it can answer.",
+        takes_interrupt_on=True,
     ),
     "DocumentAssistant": AgentType(
         "DocumentAssistant",
@@ -114,4 +117,4 @@ def agent_types() -> list[AgentType]:
 
 def _describe(name: str, cls: type[BaseAgent]) -> AgentType:
     description = (inspect.getdoc(cls) or "").split("\n\n")[0].replace("\n", " ")
-    return AgentType(name, description, cls.Config, cls.read_only_tools)
+    return AgentType(name, description, cls.Config, cls.read_only_tools, cls.takes_interrupt_on)

@@ -31,6 +31,10 @@ class Toolbox:
         """The tools as functions in OpenAI's form, which every integration of langchain understands."""
         return [_schema(name, bound) for name, bound in self._tools.items()]
 
+    def has(self, name: str) -> bool:
+        """Whether there is such a tool."""
+        return name in self._tools
+
     async def carry_out(self, calls: Sequence[ToolCall], unreadable: Mapping[str, str], io: StepIO) -> list[ToolRecord]:
         """Carry out all calls at once; records in the order of the calls. Whatever fails becomes an
         observation.
@@ -73,8 +77,9 @@ class _Refused(Exception):
 
 
 def tool_message(record: ToolRecord, message_id: str) -> Message:
-    """The record as the model sees it: text as it is, anything else as JSON, a failure as its message."""
-    failed = record.status == "error"
+    """The record as the model sees it: text as it is, anything else as JSON, a failure or a rejection as its
+    message."""
+    failed = record.status in {"error", "rejected"}
     if failed:
         content = record.error or ""
     elif isinstance(record.result, str):
@@ -87,7 +92,7 @@ def tool_message(record: ToolRecord, message_id: str) -> Message:
         content=content,
         tool_call_id=record.call.id,
         name=record.call.name,
-        metadata={STATUS: "error"} if failed else {},
+        metadata={STATUS: record.status} if failed else {},
     )
 
 

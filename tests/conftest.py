@@ -53,5 +53,8 @@ def django_db_setup(django_db_setup: None) -> None:
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
     """A running server that all tests share: leave it as you would like to find it."""
-    with tempfile.TemporaryDirectory(prefix="agent-server-") as folder, Server(Path(folder)) as running:
+    with (
+        tempfile.TemporaryDirectory(prefix="agent-server-") as folder,
+        Server(Path(folder), AGENT_SERVER_AGENTS="tests.stubs.agents") as running,
+    ):
         yield running

@@ -76,11 +76,12 @@ WITH RECURSIVE waiting AS (
 )
 SELECT claimed.id, claimed.number, claimed.workspace_id, claimed.session_id, claimed.assistant_id,
     claimed.assistant_version, claimed.user_id, claimed.attempt, claimed.failures, claimed.crashes, claimed.epoch,
-    claimed.last_seq, claimed.step_count, claimed.model_calls, claimed.retry_policy, claimed.input_tokens,
-    claimed.output_tokens, claimed.cost_usd, claimed.cancel_requested_at, claimed.superseded, claimed.message_start,
-    claimed.from_checkpoint_id, claimed.claimed_at,
-    payload.input,
-    claimed.timeout_s - extract(epoch FROM clock_timestamp() - claimed.started_at)::float8 AS time_left_s,
+    claimed.durability, claimed.last_seq, claimed.step_count, claimed.model_calls, claimed.retry_policy,
+    claimed.input_tokens, claimed.output_tokens, claimed.cost_usd, claimed.cancel_requested_at, claimed.superseded,
+    claimed.message_start, claimed.from_checkpoint_id, claimed.claimed_at,
+    payload.input, payload.resume,
+    claimed.timeout_s + claimed.waited_s - extract(epoch FROM clock_timestamp() - claimed.started_at)::float8
+        AS time_left_s,
     s.message_count, s.step, s.checkpoint_id, s.state,
     claimed.assistant_id IN (SELECT id FROM capped) AS capped,
     CASE WHEN claimed.attempt > 1 THEN EXISTS (

@@ -8,9 +8,11 @@
    Before that, where a run begins at an earlier checkpoint, its session's line is moved there, under the same fence.
 3. What runs that are rolled back have written is taken out.
 4. Sessions whose run ended hand their head to the next waiting run.
+5. A run that asks a person, and that nobody is to wait for, ends (see `runs.ending`).
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -18,7 +20,7 @@ from uuid import UUID
 import psycopg
 
 from core.db import Row, jsonb
-from runs.ending import promote_next, take_out
+from runs.ending import end_unwanted, promote_next, take_out
 from runs.lifecycle import TERMINAL, Status
 from runs.worker.branching import Branch
 from runs.worker.outcomes import Cancelled
@@ -36,11 +38,11 @@ ACTIVITY_AFTER = {
 
 @dataclass(slots=True)
 class StepCommit:
-    """One step's rows, ready to be written; `status` moves the run on, None leaves it running.
+    """The rows of a step, or of several, ready to be written; `status` moves the run on, None leaves it running.
 
-    `run` holds the run's new totals and `base_seq`, its last event before the step; `retry_in_s` (seconds)
-    is for a run that goes back to pending. `branch`: this is the first step of a run that begins at an earlier
-    checkpoint.
+    `run` holds the run's new totals and `base_seq`, its last event before them; `retry_in_s` (seconds)
+    is for a run that goes back to pending. `answered`: a step took what a person had answered. `branch`: these are the
+    first rows of a run that begins at an earlier checkpoint.
     """
 
     run_id: str
@@ -52,10 +54,12 @@ class StepCommit:
     retry_in_s: float | None = None
     error: dict[str, Any] | None = None
     output: dict[str, Any] | None = None
+    interrupt: dict[str, Any] | None = None
+    answered: bool = False
     messages: list[dict[str, Any]] = field(default_factory=list)
     checkpoints: list[dict[str, Any]] = field(default_factory=list)
     branch: Branch | None = None
-    step: dict[str, Any] | None = None
+    steps: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -64,7 +68,7 @@ _LOCK_SESSIONS = "SELECT id FROM sessions WHERE id = ANY(%(sessions)s) ORDER BY 
 # The run `r` is ours to write as `g` says.
 _FENCE = """
 r.id = g.id AND r.lease_owner = %(worker)s AND r.epoch = g.epoch AND r.status = 'running' AND r.last_seq = g.base_seq
-AND (NOT r.rollback OR g.status IS NULL OR g.status IN ('pending', 'cancelled'))
+AND (NOT r.rollback OR g.status IS NULL OR g.status IN ('pending', 'cancelled', 'interrupted'))
 """
 
 # What the checkpoint does not see is dropped, always the end of the line; what it sees and is dropped already is there
@@ -96,7 +100,8 @@ WITH ours AS (
     UPDATE runs r SET status = coalesce(g.status, r.status), last_seq = g.last_seq, step_count = g.step_count,
         model_calls = g.model_calls, input_tokens = g.input_tokens, output_tokens = g.output_tokens,
         cost_usd = g.cost_usd, failures = g.failures, crashes = 0, checkpoint_id = g.checkpoint_id, error = g.error,
-        message_start = g.message_start,
+        message_start = g.message_start, interrupt = g.interrupt,
+        interrupted_at = CASE WHEN g.status = 'interrupted' THEN clock_timestamp() END,
         lease_owner = CASE WHEN g.status IS NULL THEN r.lease_owner END,
         ready = coalesce(g.status = 'pending', false),
         next_attempt_at = CASE WHEN r.cancel_requested_at IS NULL
@@ -104,7 +109,7 @@ WITH ours AS (
         finished_at = CASE WHEN g.status = ANY(%(terminal)s) THEN clock_timestamp() END
     FROM jsonb_to_recordset(%(runs)s) AS g(id uuid, epoch int, status text, base_seq int, last_seq int,
         step_count int, model_calls int, input_tokens int, output_tokens int, cost_usd numeric, failures int,
-        checkpoint_id uuid, message_start int, error jsonb, retry_in_s float8)
+        checkpoint_id uuid, message_start int, error jsonb, interrupt jsonb, retry_in_s float8)
     WHERE {_FENCE}
     RETURNING r.id, r.cancel_requested_at, r.superseded
 ), messages_written AS (
@@ -129,7 +134,7 @@ WITH ours AS (
     SELECT g.* FROM jsonb_to_recordset(%(events)s) AS g(run_id uuid, seq int, event text, data jsonb, ts timestamptz)
     JOIN ours ON ours.id = g.run_id
 ), outputs_written AS (
-    UPDATE run_payloads p SET output = g.output
+    UPDATE run_payloads p SET output = g.output, resume = NULL
     FROM jsonb_to_recordset(%(outputs)s) AS g(run_id uuid, output jsonb) JOIN ours ON ours.id = g.run_id
     WHERE p.run_id = g.run_id
 ), sessions_moved AS (
@@ -158,6 +163,7 @@ def _run_row(commit: StepCommit) -> dict[str, Any]:
         "epoch": commit.epoch,
         "status": commit.status,
         "error": commit.error,
+        "interrupt": commit.interrupt,
         "retry_in_s": commit.retry_in_s,
     }
 
@@ -196,7 +202,9 @@ class Committed:
 async def commit_steps(conn: psycopg.AsyncConnection[Row], worker: UUID, commits: Sequence[StepCommit]) -> Committed:
     """Write the steps of runs that are still ours; a run that another worker took over is left out."""
     ended = [UUID(commit.session_id) for commit in commits if commit.status in TERMINAL]
-    async with conn.pipeline(), conn.transaction():
+    asking = [UUID(commit.run_id) for commit in commits if commit.status == Status.INTERRUPTED]
+    # What follows an interrupt depends on what is read there, and the rare commit with one can afford the round trips.
+    async with nullcontext() if asking else conn.pipeline(), conn.transaction():
         await conn.execute(_LOCK_SESSIONS, {"sessions": [commit.session_id for commit in commits]})
         if moves := [_move_row(commit, commit.branch) for commit in commits if commit.branch]:
             await conn.execute(_MOVE, {"worker": worker, "moves": jsonb(moves)})
@@ -206,11 +214,12 @@ async def commit_steps(conn: psycopg.AsyncConnection[Row], worker: UUID, commits
             await conn.execute(back.sql, back.params)
         promotion = promote_next(ended)
         promoted = await conn.execute(promotion.sql, promotion.params) if ended else None
+        unwanted = await end_unwanted(asking).on(conn) if asking else []
     ours = await written.fetchall()
     return Committed(
         ours=frozenset(str(row["id"]) for row in ours),
         cancelled={str(row["id"]): Cancelled(row["superseded"]) for row in ours if row["cancel_requested_at"]},
-        promoted=promoted is not None and bool(await promoted.fetchall()),
+        promoted=bool(unwanted) or (promoted is not None and bool(await promoted.fetchall())),
     )
 
 
@@ -221,9 +230,11 @@ def _rows(commits: Sequence[StepCommit]) -> dict[str, Any]:
         "sessions": jsonb([_session_row(commit) for commit in commits]),
         "messages": jsonb([row for commit in commits for row in commit.messages]),
         "checkpoints": jsonb([row for commit in commits for row in commit.checkpoints]),
-        "steps": jsonb([commit.step for commit in commits if commit.step]),
+        "steps": jsonb([row for commit in commits for row in commit.steps]),
         "events": jsonb([row for commit in commits for row in commit.events]),
-        "outputs": jsonb([{"run_id": c.run_id, "output": c.output} for c in commits if c.output is not None]),
+        "outputs": jsonb(
+            [{"run_id": c.run_id, "output": c.output} for c in commits if c.output is not None or c.answered]
+        ),
     }
 
 

@@ -1,6 +1,10 @@
 """One run in one worker: begin, then step after step until an outcome ends it.
 
 claim -> [ step -> commit ] -> [ step -> commit ] -> ... -> the commit that ends it
+
+How often it commits is the run's durability: `sync` after each step, before the next begins; `async` after each step,
+while the next one is carried out; `exit` once, when the run leaves the worker: ended, waiting, to be tried again or
+handed back.
 """
 
 import asyncio
@@ -10,7 +14,7 @@ from typing import Any, Literal
 
 from core.db import Row
 from core.ids import new_id
-from runs.models import CRASHES_BEFORE_ALONE
+from runs.models import CRASHES_BEFORE_ALONE, Durability
 from runs.worker.commit import StepCommit
 from runs.worker.committer import Committer
 from runs.worker.conversation import Conversation
@@ -28,6 +32,7 @@ from runs.worker.outcomes import (
 from runs.worker.recorder import Recorder
 from runtime.contract import BaseAgent, Step, ToolRecord
 from runtime.errors import AgentError
+from runtime.interrupts import sound_interrupt
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +64,8 @@ class Execution:
         self._step_timeout_s = float(agent.spec.config["step_timeout_s"])
         self._stop: Outcome | None = Cancelled(claim["superseded"]) if claim["cancel_requested_at"] else None
         self._in_flight: asyncio.Task[Step] | None = None
+        self._writes_beside: bool = claim["durability"] == Durability.ASYNC
+        self._writing: asyncio.Future[Cancelled | None] | None = None  # the commit that is not known to be on disk
 
     async def carry_out(self) -> StepCommit:
         """Step until the run ends, is handed back or waits; gives the last commit, which says which.
@@ -66,17 +73,49 @@ class Execution:
         Raises LeaseLost when another worker has taken the run over, or it was to be rolled back as it ended.
         """
         self._recorder.begin()
-        while True:
-            started, clock = self._journal.now(), time.perf_counter()
-            outcome = await self._next_outcome()
-            commit = self._recorder.record(outcome, started, (time.perf_counter() - clock) * 1_000)
-            cancelled = await self._committer.submit(commit)
-            self._journal.commit()
-            self.suspect = False
-            if commit.status is not None:
-                return commit
-            if cancelled:
-                self._stop = cancelled
+        try:
+            while True:
+                started, clock = self._journal.now(), time.perf_counter()
+                outcome = await self._next_outcome()
+                duration_ms = (time.perf_counter() - clock) * 1_000
+                await self._written()
+                commit = self._recorder.record(outcome, started, duration_ms)
+                if commit is None:
+                    continue
+                self._write(commit)
+                if commit.status is not None or not self._writes_beside:
+                    await self._written()
+                if commit.status is not None:
+                    return commit
+        finally:
+            if self._writing is not None:
+                self._writing.cancel()
+
+    def _write(self, commit: StepCommit) -> None:
+        """Have the commit written; with durability `async` the next step is carried out meanwhile."""
+        self._writing = asyncio.ensure_future(self._committer.submit(commit))
+        if self._writes_beside:
+            self._writing.add_done_callback(self._look_at)
+
+    def _look_at(self, writing: "asyncio.Future[Cancelled | None]") -> None:
+        """What a commit found must not wait for the step in flight; `_written` raises what there is to raise."""
+        if writing.cancelled():
+            return
+        if writing.exception() is not None:
+            self.stop(HandedBack())
+        elif (cancelled := writing.result()) is not None:
+            self.stop(cancelled)
+
+    async def _written(self) -> None:
+        """Wait until the commit that is on its way is on disk. Raises LeaseLost."""
+        if self._writing is None:
+            return
+        cancelled = await self._writing
+        self._writing = None
+        self._journal.commit()
+        self.suspect = False
+        if cancelled is not None:
+            self._stop = cancelled
 
     def stop(self, outcome: Outcome) -> None:
         """End the run's stay here with this outcome: the step in flight is cancelled, not awaited."""
@@ -100,7 +139,7 @@ class Execution:
         self._in_flight = asyncio.ensure_future(self._agent.step(self._recorder.state(), self._io))
         try:
             async with asyncio.timeout(min(time_left, self._step_timeout_s)):
-                return Finished(await self._in_flight)
+                return Finished(_checked(await self._in_flight))
         except TimeoutError:
             if time.monotonic() >= self._deadline:
                 return TimedOut()
@@ -118,6 +157,15 @@ class Execution:
             return Failed(UnexpectedError(f"{type(error).__name__}: {error}"))
         finally:
             self._in_flight = None
+
+
+def _checked(step: Step) -> Step:
+    """The step, with what it asks a person as readers and answers find it. Raises AgentError."""
+    if step.interrupt is not None:
+        if step.done:
+            raise AgentError("A step that asks a person cannot be the last one.")
+        step.interrupt = sound_interrupt(step.interrupt)
+    return step
 
 
 class _IO:

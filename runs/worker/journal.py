@@ -12,7 +12,9 @@ Event = dict[str, Any]
 class Journal:
     """Numbers a run's events and hands them to the live carrier and to the step's transaction.
 
-    `committed` is the last number in PostgreSQL. Tokens of one message that have not been sent yet are one event.
+    An event is first of the step in flight, then sealed with it, then committed. Nobody hears an event before those of
+    lower numbers: while a step's held events wait for its commit, what the next one tells waits behind them. Tokens of
+    one message that have not been sent yet are one event. `committed` is the last number in PostgreSQL to begin with.
     """
 
     def __init__(
@@ -28,23 +30,36 @@ class Journal:
         self.run_id = run_id
         self.session_id = session_id
         self.number = number
-        self.committed = committed
         self._publisher = publisher
         self.now = now
-        self._events: list[Event] = []  # of the step in flight
+        self._base = committed  # the last number before those of `_events`
+        self._events: list[Event] = []  # what is not sealed yet
         self._sent = 0  # how many of them the carrier has
         self._held = 0  # how many of them wait for the commit before they are told
-        self._outbox: list[Event] = []  # committed, and not yet told
+        self._finished = 0  # how many of them are of finished steps that nothing stores yet
+        self._sealed: list[Event] = []  # on their way to PostgreSQL, and not told before they are there
+        self._outbox: list[Event] = []  # may be told, and not yet sent
         self._token: Event | None = None
 
     @property
     def last_seq(self) -> int:
-        return self.committed + len(self._events)
+        return self._base + len(self._events)
+
+    @property
+    def base_seq(self) -> int:
+        """The last number that is sealed: what the next commit builds on."""
+        return self._base
+
+    @property
+    def unsealed(self) -> int:
+        """How many events wait to be stored."""
+        return len(self._events)
 
     @property
     def first_token(self) -> int | None:
-        """The number of the step's first token event, if it told any."""
-        return next((event["seq"] for event in self._events if event["event"] == "token"), None)
+        """The number of the first token event of the step in flight, if it told any."""
+        step = self._events[self._finished :]
+        return next((event["seq"] for event in step if event["event"] == "token"), None)
 
     def token(self, message_id: str, text: str, kind: str) -> None:
         """Tell a piece of a message."""
@@ -63,34 +78,41 @@ class Journal:
         self._publisher.tell(self)
 
     def hold(self, event: str, data: dict[str, Any]) -> None:
-        """Add an event that nobody hears before its step is committed."""
+        """Add an event that nobody hears before its step is over."""
         self._token = None
         self._append(event, clean(data))
         self._held += 1
 
-    def rows(self) -> list[dict[str, Any]]:
-        """The step's events as rows of `run_events`."""
-        return [{**event, "run_id": self.run_id} for event in self._events]
-
-    def commit(self) -> None:
-        """The step's events are on disk: tell those that were held, and begin the next step's."""
-        self._outbox += self._events[self._sent :]
-        self.committed = self.last_seq
-        self._events, self._sent, self._held, self._token = [], 0, 0, None
+    def finish(self) -> None:
+        """The step is over and nothing of it is stored yet: tell what it held, and begin the next one's events."""
+        self._held, self._token = 0, None
+        self._finished = len(self._events)
         self._publisher.tell(self, urgent=True)
 
-    def discard_held(self) -> None:
-        """Forget the events that nobody heard: their commit did not happen."""
-        if self._held:
-            del self._events[-self._held :]
-            self._held = 0
+    def seal(self) -> list[dict[str, Any]]:
+        """The events so far as rows of `run_events`, to be stored; the next step's come after them."""
+        rows = [{**event, "run_id": self.run_id} for event in self._events]
+        ready = len(self._events) - self._held
+        self._outbox += self._events[self._sent : ready]
+        self._sealed = self._events[ready:]
+        self._base = self.last_seq
+        self._events, self._sent, self._held, self._finished, self._token = [], 0, 0, 0, None
+        return rows
+
+    def commit(self) -> None:
+        """What was sealed is on disk: tell it."""
+        self._outbox += self._sealed
+        self._sealed = []
+        self._publisher.tell(self, urgent=True)
 
     def take(self) -> list[list[Any]]:
         """What the carrier has not sent yet: `[run number, seq, event, ts, data]` each."""
-        self._token = None
-        ready = len(self._events) - self._held
-        fresh, self._outbox = self._outbox + self._events[self._sent : ready], []
-        self._sent = max(self._sent, ready)
+        fresh, self._outbox = self._outbox, []
+        if not self._sealed:
+            self._token = None
+            ready = len(self._events) - self._held
+            fresh = fresh + self._events[self._sent : ready]
+            self._sent = max(self._sent, ready)
         return [[self.number, e["seq"], e["event"], e["ts"], e["data"]] for e in fresh]
 
     def _append(self, event: str, data: dict[str, Any]) -> Event:

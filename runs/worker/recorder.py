@@ -1,7 +1,8 @@
 """What a run's outcomes are in rows and events.
 
-A recorder holds the run's totals and its conversation. It is ahead of PostgreSQL by the one commit that it has made
-last; where that commit is refused, the recorder and its conversation are thrown away.
+A recorder holds the run's totals and its conversation. It is ahead of PostgreSQL by what is on its way there: with
+durability `sync` and `async` by the commit that it has made last, with `exit` by all that the run has done here. Where
+a commit is refused, the recorder and its conversation are thrown away.
 """
 
 from typing import Any
@@ -11,6 +12,7 @@ from core.ids import new_id
 from core.text import clean
 from runs.ending import Superseded
 from runs.lifecycle import Status
+from runs.models import Durability
 from runs.worker.branching import first_messages
 from runs.worker.claim import TRANSFERRING
 from runs.worker.commit import StepCommit
@@ -32,12 +34,16 @@ from runtime.history import answers_for_open_calls
 from sessions.documents import message_row
 from sessions.models import CheckpointSource
 
+# A run of durability `exit` is stored before it has told more events than this, or a rescue's gap could not cover them.
+MAX_UNSTORED = 50_000
+
 MODEL_CALLS = "model_calls"  # the session's state key that counts finished model calls
 
 _SOURCES = {
     "model": CheckpointSource.MODEL,
     "tools": CheckpointSource.TOOLS,
     "custom": CheckpointSource.UPDATE,
+    "interrupt": CheckpointSource.INTERRUPT,
 }
 
 
@@ -54,9 +60,15 @@ class Recorder:
         self._step_count: int = claim["step_count"]
         self._model_calls: int = claim["model_calls"]
         self._failures: int = claim["failures"]
+        self._resume = claim["resume"]
         self._checkpoint_id: str | None = claim["checkpoint_id"] and str(claim["checkpoint_id"])
         self._message_start: int = len(conversation.messages)
         self._fresh: list[Message] = []  # the run's input, until the first commit has it
+        self._at_exit: bool = claim["durability"] == Durability.EXIT
+        self._gathered: StepCommit | None = None  # what finished steps have left to be stored with the next one
+        self._changes: dict[str, Any] = {}  # of the state, since the last checkpoint
+        self._removed: list[str] = []
+        self._covered = len(conversation.messages)  # how many messages the last checkpoint has
 
     def begin(self) -> None:
         """Tell that the run goes on here, and take its input into the conversation if that is new."""
@@ -92,11 +104,11 @@ class Recorder:
             run_start=self._message_start,
             model_calls=self._model_calls,
             session_model_calls=conversation.values.get(MODEL_CALLS, 0),
+            resume=self._resume,
         )
 
-    def record(self, outcome: Outcome, started: str, duration_ms: float) -> StepCommit:
-        """The outcome as rows and events, and as the run's new totals."""
-        base_seq = self._journal.committed
+    def record(self, outcome: Outcome, started: str, duration_ms: float) -> StepCommit | None:
+        """The outcome as rows and events, and as the run's new totals; None where nothing is to be stored yet."""
         match outcome:
             case Finished(step):
                 commit = self._finished(step, started, duration_ms)
@@ -108,8 +120,13 @@ class Recorder:
                 commit = self._ended(Status.CANCELLED, Superseded() if superseded else None)
             case HandedBack():
                 commit = self._handed_back()
+        if commit.status is None and not self._is_stored_now:
+            self._gathered = commit
+            self._journal.finish()
+            return None
+        self._gathered = None
         commit.run = {
-            "base_seq": base_seq,
+            "base_seq": self._journal.base_seq,
             "last_seq": self._journal.last_seq,
             "step_count": self._step_count,
             "model_calls": self._model_calls,
@@ -120,8 +137,13 @@ class Recorder:
             "checkpoint_id": self._checkpoint_id,
             "message_start": self._message_start,
         }
-        commit.events = self._journal.rows()
+        commit.events = self._journal.seal()
         return commit
+
+    @property
+    def _is_stored_now(self) -> bool:
+        """Whether a step is stored though the run goes on here."""
+        return not self._at_exit or self._journal.unsealed > MAX_UNSTORED
 
     def _finished(self, step: Step, started: str, duration_ms: float) -> StepCommit:
         self._failures = 0
@@ -130,8 +152,12 @@ class Recorder:
             self._model_calls += 1
             self._usage.add(step.model.usage)
             changes[MODEL_CALLS] = self.conversation.values.get(MODEL_CALLS, 0) + 1
-        commit = self._commit_with(step.messages, step.kind, list(step.next), changes, list(step.removed))
-        commit.step = self._step_row(step.kind, "ok", started, duration_ms, step)
+        stays = not step.done and step.interrupt is None
+        source = step.kind if step.interrupt is None else "interrupt"
+        commit = self._commit_with(step.messages, source, list(step.next), changes, list(step.removed), stays=stays)
+        commit.steps.append(self._step_row(step.kind, "ok", started, duration_ms, step))
+        if self._resume is not None:
+            commit.answered, self._resume = True, None
         for message in step.messages:
             for call in message.tool_calls:
                 self._journal.hold("tool_call", {**call.document(), "message_id": message.id})
@@ -141,6 +167,9 @@ class Recorder:
             commit.status = Status.SUCCESS
             commit.output = self._output(step)
             self._hold_end(Status.SUCCESS, commit.output, None)
+        if step.interrupt is not None:
+            commit.status, commit.interrupt = Status.INTERRUPTED, step.interrupt
+            self._journal.hold("interrupt", step.interrupt)
         return commit
 
     def _failed(self, error: AgentError, started: str, duration_ms: float) -> StepCommit:
@@ -166,7 +195,7 @@ class Recorder:
             commit = self._commit_with([], "custom" if changes else None, ["model"], changes, [])
             commit.status, commit.retry_in_s = Status.PENDING, delay
         kind = "model" if isinstance(error, ModelError) else "custom"
-        commit.step = self._step_row(kind, "error", started, duration_ms, None)
+        commit.steps.append(self._step_row(kind, "error", started, duration_ms, None))
         return commit
 
     def _handed_back(self) -> StepCommit:
@@ -197,13 +226,16 @@ class Recorder:
         following: list[str],
         changes: dict[str, Any],
         removed: list[str],
+        *,
+        stays: bool = False,
     ) -> StepCommit:
         """The commit's rows for the session: messages, the input's checkpoint before the first step, and the step's.
 
-        `source` None writes no checkpoint of the step's own unless messages or changes call for one.
+        `source` None writes no checkpoint of the step's own unless messages or changes call for one. `stays`: the run
+        goes on here, so that with durability `exit` what there is to store is gathered, without a checkpoint.
         """
         conversation = self.conversation
-        commit = StepCommit(
+        commit = self._gathered or StepCommit(
             run_id=self._run_id,
             session_id=conversation.session_id,
             epoch=self._claim["epoch"],
@@ -216,28 +248,39 @@ class Recorder:
             message.content = clean(message.content)
             self._journal.hold("message", self._message(message, len(conversation.messages) + offset + 1))
         self._append(commit, messages)
-        conversation.values = {k: v for k, v in conversation.values.items() if k not in removed} | changes
+        self._change(changes, removed)
+        if stays and not self._is_stored_now:
+            return commit
+        changed = bool(self._changes or self._removed)
         # Whatever changes the state is in a checkpoint: a run is taken out by going back to the one before it.
-        if source is not None or messages or changes:
-            kind = CheckpointSource.END if source is None else _SOURCES[source]
-            self._checkpoint(commit, kind, following, changes, removed)
+        if source is not None or changed or len(conversation.messages) > self._covered:
+            self._checkpoint(commit, CheckpointSource.END if source is None else _SOURCES[source], following)
+        elif commit.branch is not None and not commit.checkpoints:
+            # Nothing has happened, but the line moves: there is a checkpoint to go back to the one before.
+            self._checkpoint(commit, CheckpointSource.FORK, commit.branch.next)
         commit.session = {
             "message_count": len(conversation.messages),
             "step": conversation.step,
             "checkpoint_id": conversation.checkpoint_id,
-            "state": conversation.values if changes or removed or commit.branch else None,
+            "state": conversation.values if changed or commit.branch else None,
         }
         return commit
 
     def _open(self, commit: StepCommit) -> None:
         """Add what the run begins with; where that is an earlier checkpoint the commit moves the session's line."""
         commit.branch, self.conversation.branch = self.conversation.branch, None
-        if self._fresh or commit.branch is None:
-            self._append(commit, self._fresh)
-            self._checkpoint(commit, CheckpointSource.INPUT, ["model"], {}, [])
-            self._fresh = []
-        else:
-            self._checkpoint(commit, CheckpointSource.FORK, commit.branch.next, {}, [])
+        self._append(commit, self._fresh)
+        if not self._at_exit:
+            went_on = commit.branch if not self._fresh else None
+            source = CheckpointSource.INPUT if went_on is None else CheckpointSource.FORK
+            self._checkpoint(commit, source, ["model"] if went_on is None else went_on.next)
+        self._fresh = []
+
+    def _change(self, changes: dict[str, Any], removed: list[str]) -> None:
+        conversation = self.conversation
+        conversation.values = {k: v for k, v in conversation.values.items() if k not in removed} | changes
+        self._changes = {k: v for k, v in self._changes.items() if k not in removed} | changes
+        self._removed = [key for key in {*self._removed, *removed} if key not in changes]
 
     def _append(self, commit: StepCommit, messages: list[Message]) -> None:
         for message in messages:
@@ -254,14 +297,8 @@ class Recorder:
             "created_at": self._journal.now(),
         }
 
-    def _checkpoint(
-        self,
-        commit: StepCommit,
-        source: str,
-        following: list[str],
-        changes: dict[str, Any],
-        removed: list[str],
-    ) -> None:
+    def _checkpoint(self, commit: StepCommit, source: str, following: list[str]) -> None:
+        """Store the state as it is now, by what changed since the checkpoint before."""
         conversation = self.conversation
         checkpoint_id = str(new_id())
         row = {
@@ -273,10 +310,11 @@ class Recorder:
             "source": source,
             "next": following,
             "message_count": len(conversation.messages),
-            "changes": changes,
-            "removed": removed,
+            "changes": self._changes,
+            "removed": self._removed,
         }
         commit.checkpoints.append(row)
+        self._changes, self._removed, self._covered = {}, [], len(conversation.messages)
         conversation.checkpoint_id = self._checkpoint_id = checkpoint_id
         conversation.step += 1
         self._journal.hold(

@@ -14,6 +14,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from assistants.spec import agent_for
 from core.db import Row, close_pool, configure, open_pool
+from runs.announce import announce
 from runs.lifecycle import Status, sources
 from runs.pools import COMMON, Pool
 from runs.queries import anything_waiting
@@ -223,6 +224,9 @@ class Runner:
             if last.status == Status.PENDING:
                 # Its next attempt; a worker that is elsewhere by then finds it by its poll.
                 self._loop.call_later(last.retry_in_s or 0, self._wake.set)
+            elif last.status == Status.INTERRUPTED:
+                # It may have ended with the same commit; no journal tells that.
+                await asyncio.to_thread(announce, UUID(last.session_id), UUID(last.run_id))
         finally:
             del self._executions[execution.run_id]
             self._presence.used = len(self._executions)

@@ -158,9 +158,9 @@ export class Turn {
     if (this.phase !== "Reasoning") this.doing("Reasoning", this.page.now());
   }
 
-  on_message(message, { ts }) {
+  on_message(message, { seq, ts }) {
     if (message.role === "user") this.heardUser(message);
-    else if (message.role === "assistant") this.heardAssistant(message, ts);
+    else if (message.role === "assistant") this.heardAssistant(message, seq, ts);
     else if (message.role === "tool") this.settle(message.tool_call_id, message);
   }
 
@@ -172,22 +172,24 @@ export class Turn {
     if (!bubble.textContent) bubble.textContent = textOf(message.content);
   }
 
-  heardAssistant(message, ts) {
+  heardAssistant(message, seq, ts) {
     const text = textOf(message.content);
     const stream = this.streams.get(message.id);
     if (stream) {
       stream.finish(text);
+      stream.article.dataset.said = seq;
       this.streams.delete(message.id);
       if (!text) stream.article.remove();
     } else if (text && !this.article(message.id)) {
       const article = fromTemplate("assistant");
       article.dataset.id = message.id;
+      article.dataset.said = seq;
       this.stamp(article, new Date(ts));
       draw(article.querySelector(".md"), text);
       this.add(article);
       this.page.answerBegins(article);
     }
-    for (const call of message.tool_calls) this.call(call);
+    for (const call of message.tool_calls) this.call(call).dataset.said ??= seq;
     if (message.tool_calls.length) {
       this.doing(`Running ${[...new Set(message.tool_calls.map(({ name }) => name))].join(", ")}`, Date.parse(ts));
     }
@@ -218,6 +220,10 @@ export class Turn {
       if (thought.pieces.length) continue;
       thought.node.remove();
       this.reasoning.delete(id);
+    }
+    // A run that is stored at its end only has told whole steps that nothing kept.
+    for (const node of this.section.querySelectorAll("[data-said]")) {
+      if (node.dataset.said >= from_seq && node.dataset.said <= to_seq) node.remove();
     }
     for (const line of this.section.querySelectorAll(".call[data-seq]")) {
       if (line.dataset.seq >= from_seq && line.dataset.seq <= to_seq) this.mark(line, "running", null);

@@ -98,9 +98,7 @@ def test_what_this_server_does_not_have_fails_its_check(
     [
         ({"memory": {"scope": "user"}}, "memory.scope"),
         ({"memory": {"scope": "group"}}, "memory.scope"),
-        ({"interrupt_on": {"calculator": True}}, "interrupt_on"),
         ({"output_schema": {"type": "object"}}, "output_schema"),
-        ({"durability": "async"}, "durability"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -114,8 +112,14 @@ def test_what_runs_cannot_use_yet_is_stored_with_a_note(
     assert "not supported by this server yet" in note["message"]
 
 
-@pytest.mark.parametrize("interrupt_on", [{}, {"calculator": False}])
-def test_what_asks_for_nothing_has_no_note(identity: Identity, body: Body, interrupt_on: Body) -> None:
+def test_a_type_that_does_not_ask_about_tools_has_a_note(identity: Identity, body: Body) -> None:
+    assistant = create(identity, body, type="DocumentAssistant", interrupt_on={"calculator": True})
+    notes = {found["name"]: found["message"] for found in assistant.validation["checks"]}
+    assert "with the type DocumentAssistant is not supported by this server yet" in notes["interrupt_on"]
+
+
+@pytest.mark.parametrize("interrupt_on", [{}, {"calculator": False}, {"calculator": True}])
+def test_what_runs_can_use_has_no_note(identity: Identity, body: Body, interrupt_on: Body) -> None:
     assistant = create(identity, body, interrupt_on=interrupt_on)
     assert not [found for found in assistant.validation["checks"] if found["message"]]
 

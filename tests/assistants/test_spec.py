@@ -37,9 +37,8 @@ def test_a_tool_that_is_not_here_is_an_error(body: Body) -> None:
     "fields",
     [
         {"memory": {"scope": "user"}},
-        {"interrupt_on": {"pay": True}},
+        {"interrupt_on": {"pay": True}, "type": "DocumentAssistant"},
         {"output_schema": {"type": "object"}},
-        {"durability": "exit"},
         {"mcp_servers": [{"name": "m", "transport": "sse", "url": "http://x"}]},
     ],
 )

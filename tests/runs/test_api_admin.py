@@ -55,6 +55,12 @@ def test_one_of_each_is_shown_and_not_changed(operator: Client, run: Run, page: 
     assert operator.post(path, {"status": "closed"}).status_code == 403
 
 
+def test_an_interrupted_run_shows_what_it_asks(operator: Client, run: Run) -> None:
+    interrupt = {"type": "custom", "value": "Go on?"}
+    Run.objects.filter(id=run.id).update(status="interrupted", ready=False, interrupt=interrupt, interrupted_at=NOW)
+    assert "Go on?" in operator.get(f"/admin/runs/run/{run.id}/change/").text
+
+
 def test_a_run_shows_its_input_steps_and_events(operator: Client, run: Run) -> None:
     page = operator.get(f"/admin/runs/run/{run.id}/change/").text
     for shown in ("Hello", "model", "metadata", str(run.session_id)):

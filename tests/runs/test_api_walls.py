@@ -33,6 +33,7 @@ CASES: list[tuple[str, str, Any]] = [
     ("get", "runs/{run_id}/join", None),
     ("get", "runs/{run_id}/events", None),
     ("post", "runs/{run_id}/cancel", {}),
+    ("post", "runs/{run_id}/resume", {"value": 1}),
 ]
 # They look nothing up: here they only refuse. `runs.hot` serves what they stand for.
 REFUSING = {("post", "sessions/{session_id}/runs/stream"), ("get", "runs/{run_id}/stream")}

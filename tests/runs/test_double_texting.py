@@ -6,76 +6,21 @@ from uuid import UUID
 
 import pytest
 
-from core.db import Row, pool
+from core.db import Row
 from core.ids import new_id
 from runs.lifecycle import Status
 from runs.models import Run, RunEvent
 from runs.services import cancel_run
-from runs.worker.commit import StepCommit, commit_steps
-from runs.worker.conversation import Conversation, Conversations
-from runs.worker.journal import Journal
-from runs.worker.outcomes import Cancelled, Finished, Outcome
-from runs.worker.publisher import Publisher
-from runs.worker.recorder import Recorder
+from runs.worker.outcomes import Cancelled, Finished
 from runs.worker.rescue import held_by, put_back
 from runtime.contract import Message as Said
-from runtime.contract import Step, ToolCall
+from runtime.contract import Step
 from sessions.models import Message, Session
 from tests.runs.conftest import scripted
-from tests.runs.worker import Tenant, claim_with, in_thread, make_worker, rows
+from tests.runs.hand import Hand
+from tests.runs.worker import Tenant, in_thread, rows
 from tests.servers import Server, wait_for
 from tests.stubs.ledger import Ledger
-
-# -- what a worker would do, without one -----------------------------------------------------------------------------
-
-
-class Hand:
-    """A worker that does one thing at a time, and keeps conversations warm as a worker does."""
-
-    def __init__(self) -> None:
-        self.id = make_worker()
-        self.warm = Conversations()
-
-    async def claim(self) -> "Held":
-        (claimed,) = await claim_with(self.id)
-        conversation = (await self.warm.load([claimed]))[claimed["id"]]
-        return Held(self, claimed, conversation)
-
-
-class Held:
-    """A claimed run of which each outcome is committed when it is told."""
-
-    def __init__(self, hand: Hand, claimed: Row, conversation: Conversation) -> None:
-        self.hand, self.claimed, self.conversation = hand, claimed, conversation
-        self.journal = Journal(
-            run_id=str(claimed["id"]),
-            session_id=str(claimed["session_id"]),
-            number=claimed["number"],
-            committed=claimed["last_seq"],
-            publisher=Publisher(),
-            now=lambda **_: "2026-01-01T00:00:00.000000Z",
-        )
-        self.recorder = Recorder(claimed, conversation, self.journal, str(hand.id))
-        self.recorder.begin()
-
-    async def commit(self, outcome: Outcome) -> bool:
-        """Gives whether the run was still this worker's to write."""
-        commit: StepCommit = self.recorder.record(outcome, "2026-01-01T00:00:00.000000Z", 1)
-        async with pool().connection() as conn:
-            committed = await commit_steps(conn, self.hand.id, [commit])
-        self.journal.commit()
-        if commit.status is not None:
-            self.hand.warm.keep(self.conversation)
-        return bool(committed.ours)
-
-    async def says(self, text: str, *, done: bool = False, **changes: Any) -> bool:
-        said = Said(id=str(new_id()), role="assistant", content=text)
-        return await self.commit(Finished(Step(kind="model", messages=[said], changes=changes, done=done)))
-
-    async def calls(self, *names: str) -> None:
-        calls = [ToolCall(f"call_{name}", name, {}) for name in names]
-        said = Said(id=str(new_id()), role="assistant", content="", tool_calls=calls)
-        await self.commit(Finished(Step(kind="model", messages=[said], next=["tools"])))
 
 
 @pytest.fixture

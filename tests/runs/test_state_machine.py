@@ -29,10 +29,12 @@ from hypothesis.stateful import (
 from psycopg.rows import dict_row
 
 from core.db import Row
-from core.errors import RunFinished, SessionBusy, SessionClosed
+from core.errors import NotInterrupted, RunFinished, SessionBusy, SessionClosed
+from runs.bodies import ResumeRun
 from runs.lifecycle import TERMINAL, Status, sources
 from runs.models import CRASHES_BEFORE_ALONE, Run, RunEvent, Worker
 from runs.pools import COMMON
+from runs.resuming import resume_run
 from runs.services import cancel_run, close_session
 from runs.worker.claim import claim
 from runs.worker.commit import StepCommit, commit_steps
@@ -52,6 +54,7 @@ class Expected:
     session: UUID
     status: str = "pending"
     crashes: int = 0
+    stopped: bool = False
     holder: "Claimed | None" = None
 
 
@@ -120,6 +123,9 @@ class Lives(RuleBasedStateMachine):
         else:
             assert session not in self.closed
             assert not (reject and busy)
+            for other in self.queue_of(session):
+                if self.expected[other].status == "interrupted":
+                    self.expected[other].status = "cancelled"
             self.expected[run] = Expected(session)
 
     @rule(index=ANY)
@@ -132,8 +138,20 @@ class Lives(RuleBasedStateMachine):
             assert expected.status in TERMINAL
             return
         assert expected.status not in TERMINAL
-        if expected.status == "pending":
-            expected.status = "cancelled"
+        self.stop(expected)
+
+    @rule(index=ANY)
+    def resume(self, index: int) -> None:
+        asking = [run for run, expected in self.expected.items() if expected.status == "interrupted"]
+        run = one(asking or list(self.expected), index)
+        expected = self.expected[run]
+        try:
+            resume_run(self.tenant.identity, run, ResumeRun(value=index)).run()
+        except NotInterrupted:
+            assert expected.status != "interrupted"
+        else:
+            assert expected.status == "interrupted"
+            expected.status = "pending"
 
     @precondition(lambda self: len(self.expected) > 8)
     @rule(index=ANY)
@@ -142,8 +160,8 @@ class Lives(RuleBasedStateMachine):
         close_session(self.tenant.identity, session).run()
         for expected in self.expected.values():
             # Again it changes nothing: a run that went back to pending since will be cancelled when it is claimed.
-            if session not in self.closed and expected.session == session and expected.status == "pending":
-                expected.status = "cancelled"
+            if session not in self.closed and expected.session == session and expected.status not in TERMINAL:
+                self.stop(expected)
         self.closed.add(session)
 
     # -- what workers do ---------------------------------------------------------------------------------------------
@@ -157,7 +175,7 @@ class Lives(RuleBasedStateMachine):
             for run, expected in self.expected.items()
             if self.is_ready(run, expected) and alone == (expected.crashes >= CRASHES_BEFORE_ALONE)
         ]
-        assert len(rows) == min(slots, len(ready))
+        assert len(rows) == min(1 if alone else slots, len(ready))
         for row in rows:
             assert row["id"] in ready
             held = Claimed(worker, row)
@@ -201,6 +219,32 @@ class Lives(RuleBasedStateMachine):
 
     @precondition(has_claims)
     @rule(index=ANY)
+    def ask_and_be_answered(self, index: int) -> None:
+        current = [held for held in self.claims if self.expected[held.row["id"]].holder is held]
+        held = one(current or self.claims, index)
+        # Most have somebody behind them, for whom they would end at once.
+        for run in self.queue_of(self.expected[held.row["id"]].session)[1:]:
+            cancel_run(self.tenant.identity, run).run()
+            self.stop(self.expected[run])
+        self.ask_with(held)
+        self.resume(index)
+
+    @precondition(has_claims)
+    @rule(index=ANY)
+    def ask(self, index: int) -> None:
+        self.ask_with(one(self.claims, index))
+
+    def ask_with(self, held: Claimed) -> None:
+        commit = ending(held.row, Status.INTERRUPTED)
+        commit.events[0]["event"] = "interrupt"
+        commit.interrupt = {"type": "custom", "value": None}
+        if self.commit(held, commit):
+            expected = self.expected[held.row["id"]]
+            unwanted = expected.stopped or len(self.queue_of(expected.session)) > 1
+            self.let_go(held, "cancelled" if unwanted else "interrupted")
+
+    @precondition(has_claims)
+    @rule(index=ANY)
     def put_back_a_stray(self, index: int) -> None:
         held = one(self.claims, index)
         ours = self.holds(held.worker, held.row["id"])
@@ -233,6 +277,12 @@ class Lives(RuleBasedStateMachine):
         if ours:
             self.expected[held.row["id"]].crashes = 0
         return ours
+
+    def stop(self, expected: Expected) -> None:
+        """Somebody wants it to end: who runs is asked to."""
+        expected.stopped = True
+        if expected.status in {"pending", "interrupted"}:
+            expected.status = "cancelled"
 
     def let_go(self, held: Claimed, status: str) -> None:
         self.expected[held.row["id"]].status, self.expected[held.row["id"]].holder = status, None
@@ -268,8 +318,9 @@ class Lives(RuleBasedStateMachine):
 
     @invariant()
     def the_oldest_unfinished_run_heads_its_session(self) -> None:
-        for session, head in Session.objects.values_list("id", "head_run_id"):
+        for session, head, activity in Session.objects.values_list("id", "head_run_id", "activity"):
             assert head == next(iter(self.queue_of(session)), None)
+            assert (activity == "interrupted") == (head is not None and self.expected[head].status == "interrupted")
 
     @invariant()
     def a_session_counts_its_runs_without_a_double(self) -> None:

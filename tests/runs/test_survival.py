@@ -138,6 +138,27 @@ def _moves(received: list[Event]) -> list[str]:
     return [name for name in told if name in {"metadata", "end"} or name.startswith("node_")]
 
 
+def test_a_question_survives_every_process_and_is_answered_once(ledger: Ledger) -> None:
+    settings = {"AGENT_SERVER_AGENTS": "tests.stubs.agents"}
+    with tempfile.TemporaryDirectory(prefix="agent-server-") as folder, Server(Path(folder), **settings) as server:
+        session = scripted(server, [_call(ledger, "first")], type="Curious", tools=[{"name": "http_request"}])
+        asked = server.client.post(f"/sessions/{session}/runs/wait", json={"input": {"message": "go"}}).json()
+        assert (asked["status"], asked["interrupt"]) == ("interrupted", {"type": "custom", "value": "Go on?"})
+        for role in ("web", "worker", "beat", "postgres", "redis"):
+            for pid in server.pids(role):
+                os.kill(pid, signal.SIGKILL)
+        server.kill()
+        server.start()
+        assert server.client.get(f"/runs/{asked['id']}").json() == asked
+        answers = [server.client.post(f"/runs/{asked['id']}/resume", json={"value": "yes"}) for _ in range(2)]
+        assert [answer.status_code for answer in answers] == [202, 409]
+        assert answers[1].json()["code"] == "not_interrupted"
+        ended = server.client.get(f"/runs/{asked['id']}/join").json()
+    assert (ended["status"], ended["output"]["text"], ended["attempt"]) == ("success", "yes", 2)
+    assert [step["kind"] for step in ended["steps"]] == ["model", "tools", "custom", "custom"]
+    assert ledger.calls["first"] == 1
+
+
 def test_a_failing_model_is_tried_again_and_its_tokens_are_superseded(two_workers: Server) -> None:
     turns = [{"error": {"status": 500}}, {"error": {"status": 429, "retry_after": 0.1}}, {"text": "third time lucky"}]
     retry = {"max_attempts": 3, "initial_interval_s": 0.05}

@@ -10,7 +10,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from tests.runs.conftest import scripted
+from tests.runs.conftest import make_session, scripted
 from tests.servers import Server
 
 pytestmark = pytest.mark.servers
@@ -83,6 +83,29 @@ def test_a_running_answer_can_be_stopped(server: Server) -> None:
         tell(socket, action="cancel", ref="2", run_id=run_id)
         end = hear(socket, "end")[-1]
     assert end["data"]["status"] == "cancelled"
+
+
+def test_a_question_is_answered_over_the_socket(server: Server) -> None:
+    session = make_session(server, type="Curious")
+    with socket_to(server, session) as socket:
+        tell(socket, action="send", ref="1", input={"message": "ask"})
+        asked = hear(socket, "interrupt")[-1]
+        tell(socket, action="resume", ref="2", run_id=asked["run_id"], decisions=[])
+        assert hear(socket, "2")[-1]["error"]["code"] == "invalid"
+        tell(socket, action="resume", ref="3", run_id=asked["run_id"], value="yes")
+        heard = hear(socket, "end")
+    events = [frame for frame in heard if "event" in frame]
+    assert [frame["seq"] for frame in events] == list(range(asked["seq"] + 1, asked["seq"] + 1 + len(events)))
+    assert (events[0]["data"]["status"], events[-1]["data"]["output"]["text"]) == ("pending", "yes")
+
+
+def test_a_run_of_another_session_is_not_resumed_over_the_socket(server: Server, echo_session: str) -> None:
+    session = make_session(server, type="Curious")
+    asked = server.client.post(f"/sessions/{session}/runs/wait", json={"input": {"message": "ask"}}).json()
+    with socket_to(server, echo_session) as socket:
+        tell(socket, action="resume", ref="1", run_id=asked["id"], value="yes")
+        assert hear(socket, "1")[-1]["error"]["code"] == "not_found"
+    assert server.client.get(f"/runs/{asked['id']}").json()["status"] == "interrupted"
 
 
 def test_cancelling_a_queued_run_does_not_cut_the_answer_before_it(server: Server) -> None:

@@ -1,4 +1,4 @@
-"""Agents that misbehave on demand; servers load them by AGENT_SERVER_AGENTS."""
+"""Agents that misbehave, or ask, on demand; servers load them by AGENT_SERVER_AGENTS."""
 
 import asyncio
 import os
@@ -26,4 +26,25 @@ class Moody(ReactAgent):
             return Step(kind="custom", messages=[told], done=True)
         if word == "block":
             time.sleep(float(seconds))  # noqa: ASYNC251 - that is its point
+        return await super().step(state, io)
+
+
+@register_agent("Curious")
+class Curious(ReactAgent):
+    """A ReactAgent that asks a person after each tool's result, and when it is told to `ask`.
+
+    It ends with what it was answered.
+    """
+
+    async def step(self, state: State, io: StepIO) -> Step:
+        if state.resume is not None:
+            told = Message(id=io.new_id(), role="assistant", content=str(state.resume["value"]))
+            return Step(kind="custom", messages=[told], done=True)
+        last = state.messages[-1]
+        if last.role == "tool" or last.text == "ask":
+            return Step(kind="custom", interrupt={"type": "custom", "value": "Go on?"})
+        if last.text == "ask for nothing":
+            return Step(kind="custom", interrupt={"type": "custom"})
+        if last.text == "ask and end":
+            return Step(kind="custom", interrupt={"type": "custom", "value": None}, done=True)
         return await super().step(state, io)

@@ -14,11 +14,7 @@ pytestmark = pytest.mark.servers
 BLOCKS = [
     ({"memory": {"scope": "user", "provider": "mem0"}}, "memory.scope", "user"),
     ({"memory": {"scope": "group", "settings": {"ttl_days": 90}}}, "memory.scope", "group"),
-    ({"interrupt_on": {"calculator": True}}, "interrupt_on", "interrupt_on"),
-    ({"interrupt_on": {"calculator": {"allowed_decisions": ["approve"]}}}, "interrupt_on", "interrupt_on"),
     ({"output_schema": {"type": "object"}}, "output_schema", "output_schema"),
-    ({"durability": "async"}, "durability", "durability"),
-    ({"durability": "exit"}, "durability", "durability"),
     ({"type": "DocumentAssistant"}, "type", "DocumentAssistant"),
 ]
 
@@ -81,9 +77,9 @@ def test_an_mcp_server_that_does_not_answer_keeps_an_assistant_from_serving(call
 
 
 def test_several_blocks_are_all_named(caller: Caller) -> None:
-    made = caller.create(durability="exit", output_schema={"type": "object"})
+    made = caller.create(memory={"scope": "user"}, output_schema={"type": "object"})
     error = caller.run(caller.open(made))["error"]
-    assert "durability" in error["message"]
+    assert "memory scope" in error["message"]
     assert "output_schema" in error["message"]
 
 
@@ -93,7 +89,7 @@ def test_what_asks_for_nothing_is_carried_out(caller: Caller) -> None:
         interrupt_on={"calculator": False},
         mcp_servers=[],
         output_schema=None,
-        durability="sync",
+        durability="exit",
         memory={"scope": "session", "provider": "mem0"},
     )
     assert all(check["message"] == "" for check in made["validation"]["checks"])
@@ -103,7 +99,7 @@ def test_what_asks_for_nothing_is_carried_out(caller: Caller) -> None:
 def test_a_session_of_an_older_version_still_runs(caller: Caller) -> None:
     made = caller.create(system_prompt="ok")
     session = caller.open(made)
-    caller.patch(path_of(made), {"durability": "async"})
+    caller.patch(path_of(made), {"output_schema": {"type": "object"}})
     assert caller.answer(session) == "ok"
     assert caller.run(caller.open(made))["error"]["code"] == "not_supported"
 

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('runs', '0004_suspects'),
+        ('runs', '0005_asking_a_person'),
     ]
 
     operations = [

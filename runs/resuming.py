@@ -1,0 +1,151 @@
+"""Resuming a run that waits for a person: the answer is checked against what was asked, and the run goes on.
+
+Of two racing callers one finds it interrupted. It was accepted before, so that neither limits nor the assistant's
+status concern it.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from accounts.identity import Identity
+from core.db import Operation, Query, jsonb, operation
+from core.errors import Invalid, NotInterrupted
+from runs.bodies import Decision, ResumeRun
+from runs.lifecycle import Status
+from runs.services import lock_session_of
+from runtime.interrupts import Approval, Custom, Multiple, Question, Subagent, read_interrupt
+
+_INTERRUPT = "SELECT status, interrupt FROM runs WHERE id = %(run)s"
+
+# What it waited does not count against its `timeout_s`. The event follows the interrupt, which is history from then on.
+_RESUME = """
+WITH resumed AS (
+    UPDATE runs SET status = 'pending', ready = true, interrupt = NULL, queued_at = clock_timestamp(),
+        waited_s = waited_s + extract(epoch FROM clock_timestamp() - coalesce(interrupted_at, clock_timestamp())),
+        interrupted_at = NULL, last_seq = last_seq + 1
+    WHERE id = %(run)s AND status = %(interrupted)s RETURNING id, session_id, last_seq, attempt, queued_at
+), answered AS (
+    UPDATE run_payloads p SET resume = %(resume)s FROM resumed WHERE p.run_id = resumed.id
+), told AS (
+    INSERT INTO run_events (run_id, seq, event, data, ts)
+    SELECT id, last_seq, 'status', jsonb_build_object('status', 'pending', 'attempt', attempt, 'next_attempt_at', NULL),
+        queued_at FROM resumed
+), moved AS (
+    UPDATE sessions s SET activity = 'running', last_activity_at = clock_timestamp(),
+        expires_at = CASE WHEN s.ttl_seconds IS NULL THEN s.expires_at
+            ELSE clock_timestamp() + make_interval(secs => s.ttl_seconds) END
+    FROM resumed WHERE s.id = resumed.session_id
+)
+SELECT session_id FROM resumed
+"""
+
+
+@operation(atomic=True)
+def resume_run(identity: Identity, run_id: UUID, body: ResumeRun) -> Operation[UUID]:
+    """Let an interrupted run go on with a person's answer; gives its session's id.
+
+    Raises NotFound, NotInterrupted, Invalid (an answer to something else than was asked).
+    """
+    yield from lock_session_of(identity, run_id)
+    (run,) = yield Query(_INTERRUPT, {"run": run_id})
+    if run["status"] != Status.INTERRUPTED:
+        raise NotInterrupted
+    answer = _answer_to(read_interrupt(run["interrupt"]), body)
+    parameters = {"run": run_id, "resume": jsonb(answer), "interrupted": str(Status.INTERRUPTED)}
+    (resumed,) = yield Query(_RESUME, parameters)
+    session_id: UUID = resumed["session_id"]
+    return session_id
+
+
+# -- answers -----------------------------------------------------------------------------------------------------------
+
+
+class _Wrong(Exception):
+    """The answer is not one to what was asked; `loc` is where in it."""
+
+    def __init__(self, *loc: str | int, message: str):
+        super().__init__(message)
+        self.loc = loc
+        self.message = message
+
+
+def _answer_to(asked: Approval | Question | Subagent | Multiple | Custom, body: ResumeRun) -> dict[str, Any]:
+    """The body as the agent gets it (`runtime.interrupts`). Raises Invalid with places in the body."""
+    try:
+        return _read(asked, body)
+    except _Wrong as fault:
+        raise Invalid.at(*fault.loc, message=fault.message) from None
+
+
+def _read(asked: Approval | Question | Subagent | Multiple | Custom, given: ResumeRun) -> dict[str, Any]:
+    match asked:
+        case Approval():
+            return {"decisions": _decisions(asked, given.decisions)}
+        case Question():
+            return _selection(asked, given)
+        case Subagent():
+            return _read(asked.interrupt, given)
+        case Multiple():
+            return {"responses": _responses(asked, given)}
+        case Custom():
+            if "value" not in given.model_fields_set:
+                raise _Wrong("value", message="A value is asked for.")
+            return {"value": given.value}
+
+
+def _decisions(asked: Approval, given: list[Decision] | None) -> list[dict[str, Any]]:
+    requested = asked.action_requests
+    if given is None or len(given) != len(requested):
+        how_many = "1 decision is" if len(requested) == 1 else f"{len(requested)} decisions are"
+        raise _Wrong("decisions", message=f"{how_many} asked for, {len(given or ())} given.")
+    by_id = [decision.tool_call_id for decision in given if decision.tool_call_id is not None]
+    places = {tool_call_id: index for index, tool_call_id in enumerate(by_id)}
+    if by_id and places.keys() != {request.tool_call_id for request in requested}:
+        raise _Wrong(
+            "decisions", message="Give each decision the tool_call_id of another request, or none of them any."
+        )
+    out = []
+    for nth, request in enumerate(requested):
+        index = places[request.tool_call_id] if by_id else nth
+        allowed = asked.review_configs[request.tool_name].allowed_decisions
+        if given[index].type not in allowed:
+            raise _Wrong("decisions", index, "type", message=f"{request.tool_name} allows: {', '.join(allowed)}.")
+        decision = given[index].model_dump(mode="json", exclude_none=True)
+        out.append({**decision, "tool_call_id": request.tool_call_id})
+    return out
+
+
+def _selection(asked: Question, given: ResumeRun) -> dict[str, Any]:
+    if given.type == "cancel":
+        if not asked.allow_cancel:
+            raise _Wrong("type", message="The question must be answered.")
+        return {"type": "cancel"}
+    if given.type != "answer":
+        raise _Wrong("type", message="An answer to the question is asked for.")
+    options = {option.value for option in asked.options}
+    for index, value in enumerate(given.selected):
+        if value not in options or value in given.selected[:index]:
+            raise _Wrong("selected", index, message="Not one of the options, or given twice.")
+    freeform = asked.response_type == "freeform"
+    if given.other_text is not None and not (freeform or asked.allow_other):
+        raise _Wrong("other_text", message="Only the options may be chosen.")
+    if asked.response_type == "single_select" and len(given.selected) > 1:
+        raise _Wrong("selected", message="Choose one.")
+    if not given.selected and not (given.other_text or "").strip():
+        raise _Wrong("other_text" if freeform else "selected", message="Nothing was answered.")
+    return {"type": "answer", "selected": given.selected, "other_text": given.other_text}
+
+
+def _responses(asked: Multiple, given: ResumeRun) -> list[dict[str, Any]]:
+    responses = given.responses or []
+    ids = [response.tool_call_id for response in responses]
+    if len(set(ids)) < len(ids) or set(ids) != {interrupt.tool_call_id for interrupt in asked.interrupts}:
+        raise _Wrong("responses", message="Give one response to each interrupt, by its tool_call_id.")
+    out = []
+    for interrupt in asked.interrupts:
+        index = ids.index(interrupt.tool_call_id or "")
+        try:
+            out.append({**_read(interrupt, responses[index]), "tool_call_id": interrupt.tool_call_id})
+        except _Wrong as fault:
+            raise _Wrong("responses", index, *fault.loc, message=fault.message) from None
+    return out
