@@ -42,7 +42,7 @@ class StepCommit:
 
     `run` holds the run's new totals and `base_seq`, its last event before them; `retry_in_s` (seconds)
     is for a run that goes back to pending. `answered`: a step took what a person had answered. `branch`: these are the
-    first steps of a run that begins at an earlier checkpoint.
+    first rows of a run that begins at an earlier checkpoint.
     """
 
     run_id: str

@@ -69,7 +69,7 @@ class Recorder:
         self._gathered: StepCommit | None = None  # what finished steps have left to be stored with the next one
         self._changes: dict[str, Any] = {}  # of the state, since the last checkpoint
         self._removed: list[str] = []
-        self._covered = len(conversation.messages)  # how many messages the last checkpoint has; -1: there is none
+        self._covered = len(conversation.messages)  # how many messages the last checkpoint has
 
     def begin(self) -> None:
         """Tell that the run goes on here, and take its input into the conversation if that is new."""
@@ -254,6 +254,9 @@ class Recorder:
         # Whatever changes the state is in a checkpoint: a run is taken out by going back to the one before it.
         if source is not None or changed or len(conversation.messages) > self._covered:
             self._checkpoint(commit, CheckpointSource.END if source is None else _SOURCES[source], following)
+        elif commit.branch is not None and not commit.checkpoints:
+            # Nothing has happened, but the line moves: there is a checkpoint to go back to the one before.
+            self._checkpoint(commit, CheckpointSource.FORK, commit.branch.next)
         commit.session = {
             "message_count": len(conversation.messages),
             "step": conversation.step,
@@ -264,17 +267,13 @@ class Recorder:
 
     def _open(self, commit: StepCommit) -> None:
         """Add what the run begins with; where that is an earlier checkpoint the commit moves the session's line."""
-        branch, self.conversation.branch = self.conversation.branch, None
-        commit.branch = branch
-        source, following = CheckpointSource.INPUT, ["model"]
-        if branch is not None and not self._fresh:
-            source, following = CheckpointSource.FORK, branch.next
+        commit.branch, self.conversation.branch = self.conversation.branch, None
         self._append(commit, self._fresh)
+        if not self._at_exit:
+            went_on = commit.branch if not self._fresh else None
+            source = CheckpointSource.INPUT if went_on is None else CheckpointSource.FORK
+            self._checkpoint(commit, source, ["model"] if went_on is None else went_on.next)
         self._fresh = []
-        if self._at_exit:
-            self._covered = -1
-        else:
-            self._checkpoint(commit, source, following)
 
     def _change(self, changes: dict[str, Any], removed: list[str]) -> None:
         conversation = self.conversation

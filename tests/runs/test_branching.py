@@ -132,6 +132,10 @@ async def test_the_old_line_is_there_again_as_copies(talk: Talk) -> None:
     threes = await rows("SELECT id, run_id, created_at FROM messages WHERE content = '\"three\"'")
     assert len({row["id"] for row in threes}) == 2
     assert len({(row["run_id"], row["created_at"]) for row in threes}) == 1
+    await talk.accept("nine")
+    known = [message.id for message in (await talk.hand.claim()).conversation.messages]
+    line = await rows("SELECT id FROM messages WHERE dropped_at_step IS NULL ORDER BY seq")
+    assert known == [str(row["id"]) for row in line]
 
 
 async def test_where_the_session_stands_it_is_as_any_run(talk: Talk) -> None:
@@ -296,13 +300,35 @@ async def test_without_an_input_it_goes_on_with_the_turn(talk: Talk) -> None:
     assert (first["source"], first["next"], first["parent_id"]) == ("fork", ["tools"], called)
 
 
-async def test_handed_back_at_once_it_still_goes_on_with_the_turn(talk: Talk) -> None:
+@pytest.mark.parametrize("durability", ["sync", "exit"])
+async def test_handed_back_at_once_it_still_goes_on_with_the_turn(talk: Talk, durability: str) -> None:
     called = await _calling(talk)
-    await talk.accept(None, at=called)
+    before, said = await talk.stands(), await talk.line()
+    run = await talk.accept(None, at=called, durability=durability)
     await (await talk.hand.claim()).commit(HandedBack())
     held = await (await in_thread(Hand)).claim()
     state = held.recorder.state()
     assert ([message.role for message in state.messages], state.run_start) == (["user", "assistant"], 0)
+    await cancel_run(talk.tenant.identity, run, rollback=True).arun()
+    await held.commit(Cancelled())
+    assert (await talk.stands(), await talk.line()) == (before, said)
+
+
+@pytest.mark.parametrize("said", ["two", None])
+async def test_with_durability_exit_the_line_moves_when_the_run_is_stored(talk: Talk, said: str | None) -> None:
+    called = await _calling(talk)
+    before, line = await talk.stands(), await talk.line()
+    await talk.accept(said, at=called, durability="exit")
+    held = await talk.hand.claim()
+    thought = Said(id=str(new_id()), role="assistant", content="hm")
+    assert held.recorder.record(Finished(Step(kind="model", messages=[thought])), held.journal.now(), 1) is None
+    assert (await talk.stands(), await talk.line()) == (before, line)
+    await held.says("three", done=True, colour="red")
+    assert (await talk.line())[-2:] == ["hm", "three"]
+    *_, last = await talk.steps()
+    stands = await talk.stands()
+    assert (last["parent_id"], last["step"]) == (called, before["step"] + 1)
+    assert (stands["checkpoint_id"], stands["state"]["colour"]) == (last["id"], "red")
 
 
 @pytest.mark.parametrize("held_by_a_worker", [True, False])

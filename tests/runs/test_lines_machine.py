@@ -101,13 +101,18 @@ class Lines(RuleBasedStateMachine):
     @precondition(lambda self: self.run is None)
     @rule(at=st.none() | ANY, silent=st.booleans(), hand=ANY)
     def begin(self, at: int | None, silent: bool, hand: int) -> None:
-        found = None if at is None or not self.points else list(self.points)[-1 - at % len(self.points)]
+        going_on = [point for point, stood in self.points.items() if stood.goes_on]
+        choice = going_on if silent and going_on else list(self.points)
+        found = None if at is None or not choice else choice[-1 - at % len(choice)]
         base = self.now if found is None else self.points[found]
         message = None if silent and found is not None and base.goes_on else self.text()
         self.accept(message, found)
         held = self.claim(hand)
         assert [m.content for m in held.conversation.messages] == list(base.said)
         assert held.conversation.values == base.values
+        if found is None:
+            line = Message.objects.filter(dropped_at_step=None).order_by("seq").values_list("id", flat=True)
+            assert [m.id for m in held.conversation.messages] == [str(message) for message in line]
         self.run = Begun(held, base, message, self.now, set(self.points))
 
     @precondition(lambda self: self.run is None)
@@ -163,6 +168,17 @@ class Lines(RuleBasedStateMachine):
         self.commit(Cancelled(), point.is_cancelled() if point.calls else None, ends=True)
 
     @precondition(lambda self: self.run is not None)
+    @rule()
+    def cancel_while_nobody_holds_it(self) -> None:
+        run = self.run
+        self.commit(HandedBack(), None, ends=True)
+        assert run is not None
+        cancel_run(self.tenant.identity, run.id).run()
+        if self.now.calls:
+            self.now = self.now.is_cancelled()
+            self.points |= dict.fromkeys(self.written(), self.now)
+
+    @precondition(lambda self: self.run is not None)
     @rule(hand=ANY)
     def hand_back(self, hand: int) -> None:
         run = self.run
@@ -216,15 +232,19 @@ class Lines(RuleBasedStateMachine):
         points = ([self.begun()] if self.run.base is not None else []) + ([point] if point else [])
         assert self.loop.run(self.run.held.commit(outcome))
         self.run.base = None
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT id FROM checkpoints WHERE NOT id = ANY(%s) ORDER BY step", [list(self.points)])
-            written = [row[0] for row in cursor.fetchall()]
+        written = self.written()
         self.points |= dict(zip(written, points, strict=True))
         if points:
             self.now = points[-1]
             assert values_at(written[-1]).run() == self.now.values
         if ends:
             self.run = None
+
+    def written(self) -> list[UUID]:
+        """The checkpoints that the model does not know yet."""
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT id FROM checkpoints WHERE NOT id = ANY(%s) ORDER BY step", [list(self.points)])
+            return [row[0] for row in cursor.fetchall()]
 
     # -- what always holds ---------------------------------------------------------------------------------------------
 
