@@ -33,6 +33,7 @@ from runs.bodies import DEFAULT_WAIT_S, MAX_WAIT_S, CancelRun, CreateRun, Create
 from runs.documents import has_ended, run_document, run_summary, state_document
 from runs.events import event_document, parse_seq
 from runs.lifecycle import TERMINAL, Status
+from runs.notices import stop_after_commit
 from runs.serializers import (
     CheckpointDetailDocument,
     EventDocument,
@@ -136,6 +137,7 @@ def _close(request: Request, session_id: str) -> Response:
     read_no_query(request.query_params)
     validate(Body, request.data)
     session, ended = services.close_session(identity_of(request), path_id(session_id)).run()
+    stop_after_commit([session["id"]])
     announce_after_commit(session["id"], ended)
     return Response(session_document(session))
 
@@ -252,6 +254,8 @@ class RunDetail(ViewSet):
         read_no_query(request.query_params)
         body, found = validate(CancelRun, request.data), path_id(run_id)
         status = services.cancel_run(identity_of(request), found, rollback=body.action == "rollback").run()
+        if status == Status.RUNNING:
+            stop_after_commit([found])
         wait_s = CANCEL_WAIT_S if body.wait else 0
         run = _until(lambda row: row["status"] in TERMINAL, identity_of(request), found, wait_s)
         if status == Status.CANCELLED:

@@ -19,6 +19,7 @@ from runs.announce import announce_accepted_after_commit, announce_after_commit
 from runs.bodies import CancelRuns, CreateRuns
 from runs.documents import run_document
 from runs.lifecycle import Status
+from runs.notices import stop_after_commit
 from runs.serializers import CancelledDocument, RunBatchDocument
 
 # Whoever follows more runs than these finds their ends by looking, some seconds later.
@@ -63,9 +64,10 @@ class RunsCancelling(ViewSet):
         body, identity = validate(CancelRuns, request.data), identity_of(request)
         if body.status is not None:
             return Response({"cancelled": _cancel_all(identity, _STATUSES[body.status])}, 202)
-        cancelled, ended = bulk.cancel_these(identity, body.ids or []).run()
-        _tell(ended)
-        return Response({"cancelled": cancelled}, 202)
+        stopped = bulk.cancel_these(identity, body.ids or []).run()
+        _tell(stopped.ended)
+        stop_after_commit(stopped.asked)
+        return Response({"cancelled": len(stopped)}, 202)
 
     def get_serializer(self, *args: Any, **kwargs: Any) -> BodyForm:
         """The browsable API's form: an example."""
@@ -78,11 +80,12 @@ def _cancel_all(identity: Identity, statuses: list[Status]) -> int:
         more = True
         # One transaction each: whoever waits for one of these sessions waits for no more than a batch.
         while more:
-            cancelled, ended, more = bulk.cancel_next(identity, status, until).run()
-            total += cancelled
+            stopped, more = bulk.cancel_next(identity, status, until).run()
+            total += len(stopped)
+            stop_after_commit(stopped.asked)
             if told < MAX_TOLD:
-                _tell(ended)
-                told += len(ended)
+                _tell(stopped.ended)
+                told += len(stopped.ended)
     return total
 
 

@@ -26,6 +26,7 @@ from runs.events import START, Position, parse_event_id
 from runs.follow import follow
 from runs.lifecycle import Status
 from runs.live import hub
+from runs.notices import stop_now
 from runs.queries import events_of_session, get_run
 from runs.services import cancel_run, create_run
 from sessions.queries import get_session
@@ -135,6 +136,8 @@ class SessionConsumer(AsyncWebsocketConsumer):
         if await cancel_run(self.identity, run_id, rollback=body.action == "rollback").arun() == Status.CANCELLED:
             doorbell.ring()
             await asyncio.to_thread(announce, self.session_id, run_id)
+        else:
+            await asyncio.to_thread(stop_now, [run_id])
         return run_document(await get_run(self.identity, run_id).arun())
 
     # -- what it hears -----------------------------------------------------------------------------------------------
