@@ -14,6 +14,8 @@ from uuid import UUID
 import orjson
 import redis
 from django.db import transaction
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from core.db import Row
 from core.redis import client, key
@@ -53,6 +55,16 @@ class Notice:
 def channel() -> str:
     """Where the notices are told; every worker listens, all hear."""
     return key(_CHANNEL)
+
+
+def tell_of_death(redis_url: str, died: Process) -> None:
+    """Have the other workers look after the runs of a process that has ended. Raises redis.RedisError, OSError.
+
+    For who has watched it end; it may have no settings of its own yet.
+    """
+    once = Retry(NoBackoff(), 0)
+    with redis.Redis.from_url(redis_url, socket_connect_timeout=2, socket_timeout=2, retry=once) as told:
+        told.publish(channel(), Notice(died=died).dump())
 
 
 def stop_now(ids: Collection[UUID]) -> None:

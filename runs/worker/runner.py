@@ -15,7 +15,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from assistants.spec import agent_for
 from core.db import Row, close_pool, configure, open_pool
 from runs.lifecycle import Status, sources
-from runs.notices import Notice
+from runs.notices import Notice, Process
 from runs.pools import COMMON, Pool
 from runs.queries import anything_waiting
 from runs.services import give_up
@@ -30,7 +30,7 @@ from runs.worker.listener import listen
 from runs.worker.outcomes import Cancelled, HandedBack
 from runs.worker.presence import Presence
 from runs.worker.publisher import Publisher
-from runs.worker.rescue import held_by, put_back, rescue_lost
+from runs.worker.rescue import held_by, put_back, rescue_at_once, rescue_lost
 from runtime.contract import AgentSpec, BaseAgent, State, Step, StepIO
 from runtime.errors import AgentError
 
@@ -60,6 +60,7 @@ class Runner:
         self._executions: dict[str, tuple[Execution, asyncio.Task[None]]] = {}
         self._strays: set[UUID] = set()
         self._asked_to_stop = asyncio.Event()
+        self._deaths: asyncio.Queue[Process] = asyncio.Queue()
         self._conversations = Conversations()
         self._clock = DatabaseClock()
         self._publisher = Publisher()
@@ -119,6 +120,7 @@ class Runner:
                 self._claim_forever(),
                 self._look_around(),
                 self._stop_when_asked(),
+                self._rescue_when_told(),
                 listen(self._heard),
             )
         ]
@@ -279,6 +281,20 @@ class Runner:
         ours = self._executions.keys() | {execution.session_id for execution, _ in self._executions.values()}
         if notice.stop and (self._claiming.locked() or notice.stop & ours):
             self._asked_to_stop.set()
+        if notice.died is not None:
+            self._deaths.put_nowait(notice.died)
+
+    async def _rescue_when_told(self) -> None:
+        """Look after the runs of workers whose supervisor saw them end, before the next round."""
+        while True:
+            died = await self._deaths.get()
+            try:
+                if rescued := await rescue_at_once(died):
+                    log.warning("Rescued %d runs of the process %d, which has ended.", len(rescued), died.pid)
+            except (psycopg.OperationalError, PoolTimeout) as error:
+                log.warning("Rescuing waits for PostgreSQL: %s", error)
+            # Whoever of the workers rescued them, each may have room for some.
+            self._wake.set()
 
     async def _stop_when_asked(self) -> None:
         """Stop at once what a notice is about; of many notices one look takes all that have come."""

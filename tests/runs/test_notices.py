@@ -1,25 +1,29 @@
 """Notices: what concerns a worker is looked at now, and not at its next round."""
 
 import asyncio
+import os
+import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 from uuid import UUID
 
 import pytest
-from pytest_django import DjangoCaptureOnCommitCallbacks
+from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from core.ids import new_id
 from core.redis import client
 from runs.announce import tell_accepted
 from runs.bodies import CreateRun
 from runs.models import Run
-from runs.notices import Notice, channel, stop_now
+from runs.notices import Notice, Process, channel, stop_now, tell_of_death
 from runs.pools import COMMON
 from runs.services import cancel_run, create_run
+from runs.worker import rescue
 from runs.worker import runner as worker
+from runs.worker.presence import Presence
 from runs.worker.runner import Runner
 from tests.api import HELLO, Api
-from tests.runs.worker import Tenant, in_thread, one
+from tests.runs.worker import Tenant, claim_with, in_thread, one
 
 LONG = {"provider": "fake", "model": "script", "settings": {"turns": [{"text": "one two", "delay_ms": 60_000}]}}
 STATUS = "SELECT status FROM runs WHERE id = %(run)s"
@@ -27,8 +31,9 @@ STATUS = "SELECT status FROM runs WHERE id = %(run)s"
 
 @pytest.fixture
 async def runner(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Runner]:
-    """A worker that would look around in an hour."""
+    """A worker that looks when it is told, and by itself in an hour."""
     monkeypatch.setattr(worker, "LOOK_AROUND_S", 3_600)
+    monkeypatch.setattr(worker, "POLL_S", 3_600)
     runner = Runner(slots=4, pool=COMMON)
     work = asyncio.create_task(runner.run())
     await until(lambda: asyncio.to_thread(client().pubsub_numsub, channel()), [(channel().encode(), 1)])
@@ -92,6 +97,70 @@ async def test_what_is_not_a_notice_is_passed_over(tenant: Tenant, runner: Runne
     assert await status(run) == "running"
     await asyncio.to_thread(stop_now, [run])
     await until(lambda: status(run), "cancelled")
+
+
+# -- a death ---------------------------------------------------------------------------------------------------------
+
+HERE = Process(socket.gethostname(), os.getpid())
+
+
+@pytest.fixture
+async def presence(runner: Runner, settings: Settings) -> Presence:
+    """Another worker of this process, on a PostgreSQL that started longer ago than a lease."""
+    settings.RUNNER_LEASE_S = 3
+    presence = Presence(slots=1, on_beat=lambda *_: None, on_lost=lambda: None)
+    await in_thread(presence.start)
+    await until(lambda: one("SELECT pg_postmaster_start_time() < now() - interval '3 s' AS old"), {"old": True})
+    return presence
+
+
+@pytest.fixture
+async def held(presence: Presence) -> UUID:
+    """Its run."""
+    tenant = await in_thread(Tenant.make)
+    run = await in_thread(tenant.run)
+    assert len(await claim_with(presence.id)) == 1
+    return run
+
+
+async def end(presence: Presence) -> None:
+    """What a kill leaves: the row stays because of the run, and the lock is free."""
+    await in_thread(presence.stop)
+
+
+async def test_one_look_is_enough_where_the_supervisor_saw_it_end(presence: Presence, held: UUID) -> None:
+    await end(presence)
+    assert [row["id"] for row in await rescue.rescue_at_once(HERE)] == [held]
+    assert await rescue.rescue_at_once(HERE) == []
+
+
+async def test_a_lock_that_is_freed_a_moment_later_is_waited_for(presence: Presence, held: UUID) -> None:
+    rescuing = asyncio.create_task(rescue.rescue_at_once(HERE))
+    await asyncio.sleep(2 * rescue.FREED_S)
+    await end(presence)
+    assert [row["id"] for row in await rescuing] == [held]
+
+
+async def test_who_still_holds_its_lock_is_left_alone(
+    presence: Presence, held: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rescue, "FREED_LOOKS", 3)
+    assert await rescue.rescue_at_once(HERE) == []
+    assert await status(held) == "running"
+    await end(presence)
+
+
+@pytest.mark.parametrize("other", [Process("elsewhere", HERE.pid), Process(HERE.host, 1)])
+async def test_a_death_elsewhere_says_nothing_of_this_one(presence: Presence, held: UUID, other: Process) -> None:
+    await end(presence)
+    assert await rescue.rescue_at_once(other) == []
+    assert await status(held) == "running"
+
+
+async def test_the_others_go_on_when_they_are_told(presence: Presence, held: UUID, settings: Settings) -> None:
+    await end(presence)
+    await asyncio.to_thread(tell_of_death, settings.REDIS_URL, HERE)
+    await until(lambda: status(held), "success")
 
 
 # -- who tells -------------------------------------------------------------------------------------------------------
