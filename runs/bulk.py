@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from accounts.idempotency import Once, claim
 from accounts.identity import Identity
 from core.db import Operation, Query, Row, operation
 from core.errors import AppError, FieldError, Invalid, NotFound
@@ -22,20 +23,22 @@ BATCH = 500
 
 
 @operation(atomic=True)
-def create_runs(identity: Identity, body: CreateRuns) -> Operation[list[Row]]:
+def create_runs(identity: Identity, body: CreateRuns, once: Once | None = None) -> Operation[list[Row]]:
     """Accept all of the runs, or none; gives their rows, in order, as `create_run` does.
 
     Raises what `create_run` and `create_stateless_run` do: Invalid with places below `runs`, which also stand for
-    unknown sessions and assistants; the others say in words which run it is.
+    unknown sessions and assistants; the others say in words which run it is. Replayed for a request sent again.
     """
+    ids = [new_id() for _ in body.runs]
+    yield from claim(once, *ids).start()
     yield from _lock(identity, body.runs)
     accepted = []
-    for index, run in enumerate(body.runs):
+    for index, (run_id, run) in enumerate(zip(ids, body.runs, strict=True)):
         try:
             if run.session_id is not None:
-                accepted.append((yield from accept(identity, run.session_id, run, new_id())))
+                accepted.append((yield from accept(identity, run.session_id, run, run_id)))
             elif run.assistant_id is not None:
-                accepted.append((yield from accept_with_session(identity, run.assistant_id, run, new_id())))
+                accepted.append((yield from accept_with_session(identity, run.assistant_id, run, run_id)))
         except AppError as fault:
             raise _of_run(index, fault) from None
     return accepted
