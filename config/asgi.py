@@ -17,6 +17,7 @@ from accounts.authentication import authenticate  # noqa: E402
 from config import status  # noqa: E402
 from config.env import ENV  # noqa: E402
 from core.asgi import App, Receive, Scope, Send  # noqa: E402
+from core.cors import Cors  # noqa: E402
 from core.db import close_pool, open_pool  # noqa: E402
 from core.edge import Edge  # noqa: E402
 from core.hot import Router  # noqa: E402
@@ -58,4 +59,5 @@ async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         await lifespan(receive, send)
 
 
-application: Any = Edge(serve, max_body_bytes=ENV.max_body_bytes)
+edge: App = Edge(serve, max_body_bytes=ENV.max_body_bytes)
+application: Any = Cors(edge, ENV.cors_origins) if ENV.cors_origins else edge

@@ -225,5 +225,9 @@ MAX_PENDING_RUNS = ENV.max_pending_runs
 RUNNER_SLOTS = ENV.jobs_per_worker
 RUNNER_GRACE_S = ENV.grace_period_s
 RUNNER_LOOP_HANG_S = ENV.loop_hang_s
-# A C call that holds the GIL stops the heartbeat's thread too, so the lease leaves room for a long one.
-RUNNER_LEASE_S = 15
+RUNNER_LEASE_S = ENV.lease_s
+
+# What runs begin with where neither their assistant nor they themselves say otherwise, and what they cannot exceed.
+RUN_ATTEMPTS = ENV.run_attempts
+RUN_TIMEOUT_S = ENV.run_timeout_s or 3_600
+LONGEST_RUN_S = float(ENV.run_timeout_s or "inf")
