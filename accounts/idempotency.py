@@ -85,7 +85,7 @@ def once(
 
 def once_of(request: Request, identity: Identity) -> Once | None:
     """`once` for a request of DRF."""
-    return once(identity, request.headers, str(request.method), request.path, lambda: request.data)
+    return once(identity, request.headers, str(request.method), request.path_info, lambda: request.data)
 
 
 @operation()

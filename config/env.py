@@ -55,6 +55,14 @@ def _origins(name: str) -> list[str]:
     return origins
 
 
+def _prefix(name: str) -> str:
+    """The path that everything is under, without a slash at its end; empty for none."""
+    prefix = os.environ.get(name, "").rstrip("/")
+    if prefix and not re.fullmatch(r"(/[A-Za-z0-9._-]*[A-Za-z0-9_-])+", prefix):
+        raise BadEnvironment(f"{name} must be a path such as /agents-api, not {prefix!r}.")
+    return prefix
+
+
 @dataclass(frozen=True)
 class Environment:
     """Every variable the server reads. Sizes are bytes, durations seconds."""
@@ -92,6 +100,7 @@ class Environment:
     run_attempts: int = field(default_factory=lambda: _integer("BG_JOB_MAX_RETRIES", 3, minimum=1, maximum=100))
     # A C call that holds the GIL stops the heartbeat's thread too, so the lease leaves room for a long one.
     lease_s: int = field(default_factory=lambda: _integer("BG_JOB_HEARTBEAT", 15, minimum=15, maximum=3_600))
+    mount_prefix: str = field(default_factory=lambda: _prefix("MOUNT_PREFIX"))
     cors_origins: list[str] = field(default_factory=lambda: _origins("CORS_ALLOW_ORIGINS"))
     loop_hang_s: int = field(default_factory=lambda: _integer("AGENT_SERVER_LOOP_HANG_S", 30, 1))
     log_json: bool = field(default_factory=lambda: _flag("LOG_JSON"))

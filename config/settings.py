@@ -110,8 +110,10 @@ TEMPLATES = [
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True
-LOGIN_URL = "/login"
-LOGIN_REDIRECT_URL = "/console/"
+MOUNT_PREFIX = ENV.mount_prefix
+FORCE_SCRIPT_NAME = MOUNT_PREFIX or None
+LOGIN_URL = f"{MOUNT_PREFIX}/login"
+LOGIN_REDIRECT_URL = f"{MOUNT_PREFIX}/console/"
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_HTTPONLY = True
 X_FRAME_OPTIONS = "DENY"
@@ -120,7 +122,7 @@ CSRF_FAILURE_VIEW = "core.http.csrf_failure"
 SECURE_CONTENT_TYPE_NOSNIFF = False
 SECURE_REFERRER_POLICY = None
 
-STATIC_URL = "/static/"
+STATIC_URL = f"{MOUNT_PREFIX}/static/"
 STATIC_ROOT = Path(ENV.data_dir) / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 # Read from the packages themselves, so that a start needs no collectstatic; compose runs it for hashes.
@@ -154,6 +156,7 @@ SPECTACULAR_SETTINGS = {
     # pydantic writes JSON Schema, whose null OpenAPI 3.0 does not know.
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
+    "SERVERS": [{"url": MOUNT_PREFIX}] if MOUNT_PREFIX else [],
     # Enums stay where they are used: most come from pydantic, and made-up names for them would change with the code.
     "POSTPROCESSING_HOOKS": [],
     "SWAGGER_UI_DIST": "SIDECAR",
@@ -164,8 +167,8 @@ SPECTACULAR_SETTINGS = {
 UNFOLD = {
     "SITE_TITLE": "Agent Server",
     "SITE_HEADER": "Agent Server",
-    "SITE_URL": "/console/",
-    "SITE_ICON": "/static/favicon.svg",
+    "SITE_URL": LOGIN_REDIRECT_URL,
+    "SITE_ICON": f"{STATIC_URL}favicon.svg",
     # The accent of `static/css/app.css`, as a scale.
     "COLORS": {
         "primary": {

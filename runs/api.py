@@ -24,6 +24,7 @@ from core.db import Bound, Row
 from core.errors import BadRequest, Invalid
 from core.forms import BodyForm
 from core.ids import new_id, path_id
+from core.mount import address
 from core.openapi import list_parameters, listed
 from core.pagination import Filter, Listing, ListQuery, choices, identifier, paginate, read_no_query, text
 from core.validation import Body, validate
@@ -319,7 +320,7 @@ def _waited(run: Row, told: dict[str, str]) -> Response:
 
 
 def _answer(run: Row, told: dict[str, str], status: int) -> Response:
-    return Response(run_document(run), status, headers={"Location": f"/runs/{run['id']}", **told})
+    return Response(run_document(run), status, headers={"Location": address(f"/runs/{run['id']}"), **told})
 
 
 def _wait_s(request: Request) -> float:

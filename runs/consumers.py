@@ -13,7 +13,7 @@ from psycopg_pool import PoolTimeout
 
 from accounts.identity import Identity
 from accounts.websocket import authenticate_websocket
-from core.asgi import header_map
+from core.asgi import header_map, own_path
 from core.errors import AppError, BadRequest, Invalid, NotFound, Unavailable
 from core.ids import new_id, path_id
 from core.strict_json import dump_json, parse_json
@@ -54,7 +54,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
         try:
             query = dict(parse_qsl(self.scope["query_string"].decode("latin-1")))
             headers = header_map(self.scope["headers"])
-            self.identity = await authenticate_websocket(headers, offered, query.get("ticket"), self.scope["path"])
+            self.identity = await authenticate_websocket(headers, offered, query.get("ticket"), own_path(self.scope))
             self.identity.require("runs:read")
             self.session_id = path_id(self.scope["url_route"]["kwargs"]["session_id"])
             await get_session(self.identity, self.session_id).arun()

@@ -17,6 +17,7 @@ from core.db import Bound, Row
 from core.errors import Invalid
 from core.forms import BodyForm
 from core.ids import path_id
+from core.mount import address
 from core.openapi import list_parameters, listed
 from core.pagination import Filter, Listing, ListQuery, choices, identifier, paginate, read_no_query, text
 from core.validation import validate
@@ -120,7 +121,9 @@ def _opened(request: Request, open_once: Callable[[Once | None], Bound[Row]]) ->
         session = open_once(once_of(request, identity)).run()
     except Replayed as earlier:
         session, replayed = queries.get_session(identity, earlier.resource_id).run(), REPLAYED
-    return Response(session_document(session), 201, headers={"Location": f"/sessions/{session['id']}", **replayed})
+    return Response(
+        session_document(session), 201, headers={"Location": address(f"/sessions/{session['id']}"), **replayed}
+    )
 
 
 class SessionHistory(ViewSet):

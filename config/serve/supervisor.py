@@ -97,7 +97,8 @@ class Supervisor:
         credentials = self._bootstrap(env)
         self._start_roles(env)
         self._wait_until_ready(self.env.database_direct_url or database_url)
-        for line in announcement(base_url(self.env.host, self.env.port), credentials):
+        url = base_url(self.env.host, self.env.port) + self.env.mount_prefix
+        for line in announcement(url, credentials):
             self.output.line(line)
 
     def _database(self) -> str:
@@ -158,7 +159,7 @@ class Supervisor:
         url = base_url(self.env.host, self.env.port).removeprefix("http://")
         connection = http.client.HTTPConnection(url, timeout=5)
         try:
-            connection.request("GET", "/healthz")
+            connection.request("GET", f"{self.env.mount_prefix}/healthz")
             return connection.getresponse().status == http.client.OK
         except (OSError, http.client.HTTPException):
             return False

@@ -50,6 +50,9 @@ def test_unset_they_have_three_attempts_and_an_hour_and_no_bound() -> None:
         ("CORS_ALLOW_ORIGINS", "*,a.example.com", "not 'a.example.com'"),
         ("CORS_ALLOW_ORIGINS", "https://A.example.com", "in lower case"),
         ("CORS_ALLOW_ORIGINS", "null", "not 'null'"),
+        ("MOUNT_PREFIX", "agents-api", "must be a path such as /agents-api"),
+        ("MOUNT_PREFIX", "/a//b", "not '/a//b'"),
+        ("MOUNT_PREFIX", "/..", "not '/..'"),
     ],
 )
 def test_what_cannot_work_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, text: str, fault: str) -> None:
