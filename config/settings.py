@@ -213,10 +213,12 @@ CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 
 SESSION_RETENTION_DAYS = ENV.session_retention_days
+KEEP_LATEST_DAYS = ENV.keep_latest_days
 
 CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "runs.sweep", "schedule": 5.0},
     "delete_ended_sessions": {"task": "runs.delete_ended_sessions", "schedule": 3600.0},
+    "prune_idle_sessions": {"task": "runs.prune_idle_sessions", "schedule": 3600.0},
     "forget_expired": {"task": "accounts.forget_expired", "schedule": 3600.0},
 }
 

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -16,41 +16,21 @@ from runs.announce import tell_accepted
 from runs.bodies import CreateRun
 from runs.models import Run
 from runs.notices import Notice, Process, channel, stop_now, tell_of_death
-from runs.pools import COMMON
 from runs.services import cancel_run, create_run
 from runs.worker import rescue
 from runs.worker import runner as worker
 from runs.worker.presence import Presence
 from runs.worker.runner import Runner
 from tests.api import HELLO, Api
-from tests.runs.worker import Tenant, claim_with, in_thread, one
+from tests.runs.worker import Tenant, claim_with, in_thread, one, until
 
 LONG = {"provider": "fake", "model": "script", "settings": {"turns": [{"text": "one two", "delay_ms": 60_000}]}}
 STATUS = "SELECT status FROM runs WHERE id = %(run)s"
 
 
 @pytest.fixture
-async def runner(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Runner]:
-    """A worker that looks when it is told, and by itself in an hour."""
-    monkeypatch.setattr(worker, "LOOK_AROUND_S", 3_600)
-    monkeypatch.setattr(worker, "POLL_S", 3_600)
-    runner = Runner(slots=4, pool=COMMON)
-    work = asyncio.create_task(runner.run())
-    await until(lambda: asyncio.to_thread(client().pubsub_numsub, channel()), [(channel().encode(), 1)])
-    yield runner
-    await runner.drain(0)
-    await work
-
-
-@pytest.fixture
 async def tenant(runner: Runner) -> Tenant:
     return await in_thread(lambda: Tenant.make(llm=LONG))
-
-
-async def until(question: Any, expected: Any) -> None:
-    async with asyncio.timeout(10):
-        while await question() != expected:  # noqa: ASYNC110 - what changes is in another process
-            await asyncio.sleep(0.01)
 
 
 async def status(run: UUID) -> str:
