@@ -54,6 +54,7 @@ class Execution:
         worker_id: str,
     ):
         self.run_id = str(claim["id"])
+        self.session_id = str(claim["session_id"])
         self.capped: bool = claim["capped"]
         # Until its step is committed it may take the process with it: nothing else is carried out beside it.
         self.suspect: bool = claim["crashes"] >= CRASHES_BEFORE_ALONE
