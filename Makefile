@@ -26,7 +26,7 @@ lint: $(VENV)/.complete ## Check style, types, import order and migrations
 	$(BIN)/python manage.py makemigrations --check --dry-run
 
 model: $(VENV)/.complete ## Try 10,000 sequences of what clients and workers may do
-	@SEQUENCES=10000 exec $(BIN)/python -m pytest -o timeout=0 $(ARGS) tests/runs/test_state_machine.py
+	@SEQUENCES=10000 exec $(BIN)/python -m pytest -o timeout=0 $(ARGS) tests/runs/test_state_machine.py tests/runs/test_lines_machine.py
 
 bench: $(VENV)/.complete ## Measure (figures go to bench.json)
 	@exec $(BIN)/python -m benchmarks $(ARGS)

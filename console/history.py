@@ -101,8 +101,10 @@ def _turns(messages: Sequence[Row], runs: Sequence[Row], outcomes: dict[tuple[UU
             loose.append(turn)
         turn.entries.append(_entry(row, turn, outcomes))
     for turn in by_run.values():
-        if turn.run is not None and not turn.run["has_messages"] and not turn.entries:
-            turn.entries = [_said(turn.run, m.content) for m in input_messages(turn.run["input"], turn.run["id"])]
+        run = turn.run
+        # A run without an input says nothing: it goes on from an earlier checkpoint.
+        if run is not None and not run["has_messages"] and not turn.entries and run["input"] is not None:
+            turn.entries = [_said(run, m.content) for m in input_messages(run["input"], run["id"])]
     # A session begins with the messages that it was opened with; every later one is a run's.
     return [*loose, *(turn for turn in by_run.values() if turn.entries or turn.is_active)]
 

@@ -61,11 +61,11 @@ def conversation(identity: Identity, session_id: UUID) -> Operation[Row]:
 def messages_before(session_id: UUID, before: int | None) -> Operation[tuple[list[Row], bool]]:
     """The page of messages before a number, None for the newest, oldest first; and whether there are older ones.
 
-    What tools answered is left out: it is read when somebody opens the call.
+    Dropped ones are left out, and what tools answered: that is read when somebody opens the call.
     """
     rows = yield Query(
         "SELECT id, run_id, seq, role, content, tool_calls, created_at FROM messages "
-        "WHERE session_id = %(session)s AND role IN ('user', 'assistant') "
+        "WHERE session_id = %(session)s AND dropped_at_step IS NULL AND role IN ('user', 'assistant') "
         "AND (%(before)s::int IS NULL OR seq < %(before)s) ORDER BY seq DESC LIMIT %(limit)s",
         {"session": session_id, "before": before, "limit": PAGE + 1},
     )

@@ -84,6 +84,7 @@ class RunAdmin(FoundById, ReadOnlyAdmin):
         "timeout_s",
         "multitask_strategy",
         "durability",
+        "from_checkpoint_id",
         "checkpoint_id",
         "cancel_requested_at",
         "next_attempt_at",

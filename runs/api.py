@@ -112,7 +112,7 @@ class SessionViewSet(Sessions):
         read_no_query(request.query_params)
         wanted = path_id(checkpoint_id)
         row = session_queries.checkpoint(identity_of(request), path_id(session_id), wanted)
-        messages = messages_of(row["session_id"]).filter(seq__lte=row["message_count"])
+        messages = session_queries.messages_at(wanted).run()
         # What agents know of the session as a whole is set when it is opened, and is the same at every checkpoint.
         stood = session_queries.values_at(wanted).run(), row["context"], queries.interrupt_at(row), wanted
         return Response({**checkpoint_document(row), "state": state_document(messages, *stood)})

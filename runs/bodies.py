@@ -25,7 +25,10 @@ class RetryPolicy(Body):
 
 
 class CreateRun(Body):
-    """POST /sessions/{id}/runs and its /wait and /stream forms."""
+    """POST /sessions/{id}/runs and its /wait and /stream forms.
+
+    With a `checkpoint_id` the run begins there, and `input` may be null: then it goes on with what was to follow.
+    """
 
     input: Any
     metadata: dict[str, Any] = Field(default_factory=dict)
@@ -36,6 +39,7 @@ class CreateRun(Body):
     timeout_s: float | None = Field(default=None, gt=0, le=7 * 86_400)
     queue_timeout_s: float | None = Field(default=None, gt=0, le=30 * 86_400)
     after_seconds: float | None = Field(default=None, ge=0, le=30 * 86_400)
+    checkpoint_id: Id | None = None
     wait: bool = False
     stream: bool = False
 

@@ -146,21 +146,26 @@ def promote_next(sessions: Sequence[UUID]) -> Query:
 
 # -- taking out ------------------------------------------------------------------------------------------------------
 
-# What a run wrote is the end of its session: nobody else writes there before it has ended. `values_at` in
-# `sessions.queries` folds a state in the same way: of one checkpoint the changes hold against what it removed.
+# What a run wrote is the last of its session: nobody else writes there before it has ended. The checkpoint before it is
+# the latest of those that were there, and not its first one's parent: it may have begun at an earlier one. `values_at`
+# in `sessions.queries` folds a state in the same way: of one checkpoint the changes hold against what it removed.
+# A number is free again once its message is deleted: `restored` counts what `unsaid` did, so as to come after it.
 _TAKE_OUT = """
 WITH RECURSIVE undone AS (
-    SELECT r.id, r.session_id, first.step, first.parent_id, coalesce(earlier.step, 0) AS earlier_step,
-        coalesce(earlier.message_count, 0) AS message_count
+    SELECT r.id, r.session_id, first.step, earlier.id AS earlier_id, coalesce(earlier.step, 0) AS earlier_step,
+        coalesce(earlier.message_count, 0) AS message_count,
+        CASE WHEN r.from_checkpoint_id IS NULL THEN coalesce(earlier.message_count, 0) ELSE 0 END AS untouched
     FROM runs r
     CROSS JOIN LATERAL (
-        SELECT c.step, c.parent_id FROM checkpoints c WHERE c.session_id = r.session_id AND c.run_id = r.id
+        SELECT c.step FROM checkpoints c WHERE c.session_id = r.session_id AND c.run_id = r.id
         ORDER BY c.step LIMIT 1) first
-    LEFT JOIN checkpoints earlier ON earlier.id = first.parent_id
+    LEFT JOIN LATERAL (
+        SELECT c.id, c.step, c.message_count FROM checkpoints c
+        WHERE c.session_id = r.session_id AND c.step < first.step ORDER BY c.step DESC LIMIT 1) earlier ON true
     WHERE r.id = ANY(%(runs)s) AND r.rollback AND r.status = ANY(%(terminal)s)
 ), chain AS (
     SELECT u.id AS run_id, c.parent_id, c.changes, c.removed, 0 AS distance
-    FROM undone u JOIN checkpoints c ON c.id = u.parent_id
+    FROM undone u JOIN checkpoints c ON c.id = u.earlier_id
     UNION ALL
     SELECT chain.run_id, c.parent_id, c.changes, c.removed, chain.distance + 1
     FROM chain JOIN checkpoints c ON c.id = chain.parent_id
@@ -172,13 +177,18 @@ WITH RECURSIVE undone AS (
 ), folded AS (
     SELECT run_id, jsonb_object_agg(key, value) AS state FROM latest WHERE NOT gone GROUP BY run_id
 ), unsaid AS (
-    DELETE FROM messages m USING undone u WHERE m.session_id = u.session_id AND m.seq > u.message_count
+    DELETE FROM messages m USING undone u
+    WHERE m.session_id = u.session_id AND m.seq > u.untouched AND m.step >= u.step RETURNING m.id
+), restored AS (
+    UPDATE messages m SET dropped_at_step = NULL FROM undone u
+    WHERE m.session_id = u.session_id AND m.seq > u.untouched AND m.step < u.step AND m.dropped_at_step >= u.step
+        AND (SELECT count(*) FROM unsaid) >= 0
 ), forgotten AS (
     DELETE FROM checkpoints c USING undone u WHERE c.session_id = u.session_id AND c.step >= u.step
 ), unlinked AS (
     UPDATE runs r SET checkpoint_id = NULL FROM undone u WHERE r.id = u.id
 )
-UPDATE sessions s SET message_count = u.message_count, step = u.earlier_step, checkpoint_id = u.parent_id,
+UPDATE sessions s SET message_count = u.message_count, step = u.earlier_step, checkpoint_id = u.earlier_id,
     state = coalesce(folded.state, '{}')
 FROM undone u LEFT JOIN folded ON folded.run_id = u.id WHERE s.id = u.session_id
 """
@@ -187,33 +197,37 @@ FROM undone u LEFT JOIN folded ON folded.run_id = u.id WHERE s.id = u.session_id
 def take_out(runs: Sequence[UUID]) -> Query:
     """Bring sessions back to the checkpoint before these runs, of which those count that have ended and want it.
 
-    Their messages, checkpoints and changes of the state go; their rows, steps and events stay.
+    Their messages, checkpoints and changes of the state go; their rows, steps and events stay. What was said after the
+    checkpoint at which such a run began is there again.
     """
     return Query(_TAKE_OUT, {"runs": list(runs), "terminal": list(TERMINAL)})
 
 
 # -- open tool calls -------------------------------------------------------------------------------------------------
 
-# A run that had never begun has no messages. What is taken out in a moment needs no answers.
+# A run that had never begun has no messages. Calls that it went on with were another run's. What is taken out in a
+# moment needs no answers.
 _OPEN_CALLS = """
 SELECT r.id AS run_id, r.session_id, r.last_seq, s.message_count, s.step, s.checkpoint_id, clock_timestamp() AS at,
     calls.call->>'id' AS call_id, calls.call->>'name' AS name
 FROM runs r JOIN sessions s ON s.id = r.session_id
 CROSS JOIN LATERAL (
     SELECT m.seq, m.tool_calls FROM messages m WHERE m.session_id = r.session_id AND m.seq > r.message_start
-        AND m.run_id = r.id AND m.role = 'assistant' ORDER BY m.seq DESC LIMIT 1) last
+        AND m.dropped_at_step IS NULL AND m.role = 'assistant' ORDER BY m.seq DESC LIMIT 1) last
 CROSS JOIN LATERAL jsonb_array_elements(last.tool_calls) WITH ORDINALITY AS calls(call, nth)
 WHERE r.id = ANY(%(runs)s) AND r.status = ANY(%(sources)s) AND NOT r.rollback AND NOT EXISTS (
-    SELECT FROM messages a WHERE a.session_id = r.session_id AND a.seq > last.seq AND a.tool_call_id = call->>'id')
+    SELECT FROM messages a WHERE a.session_id = r.session_id AND a.seq > last.seq AND a.dropped_at_step IS NULL
+        AND a.tool_call_id = call->>'id')
 ORDER BY r.id, calls.nth
 """
 
 _ANSWER = """
 WITH answered AS (
-    INSERT INTO messages (id, session_id, run_id, seq, role, content, tool_calls, tool_call_id, name, metadata,
+    INSERT INTO messages (step, id, session_id, run_id, seq, role, content, tool_calls, tool_call_id, name, metadata,
         created_at)
-    SELECT g.* FROM jsonb_to_recordset(%(messages)s) AS g(id uuid, session_id uuid, run_id uuid, seq int, role text,
-        content jsonb, tool_calls jsonb, tool_call_id text, name text, metadata jsonb, created_at timestamptz)
+    SELECT %(step)s, g.* FROM jsonb_to_recordset(%(messages)s) AS g(id uuid, session_id uuid, run_id uuid, seq int,
+        role text, content jsonb, tool_calls jsonb, tool_call_id text, name text, metadata jsonb,
+        created_at timestamptz)
 ), stored AS (
     INSERT INTO checkpoints (id, session_id, run_id, parent_id, step, source, next, message_count, changes, removed)
     VALUES (%(checkpoint)s, %(session)s, %(run)s, %(parent)s, %(step)s, %(source)s, '[]', %(message_count)s, '{}',

@@ -50,11 +50,11 @@ WITH head AS (
     RETURNING head_run_id
 ), accepted AS (
     INSERT INTO runs (id, workspace_id, session_id, assistant_id, assistant_version, user_id, status, ready, priority,
-        durability, multitask_strategy, retry_policy, timeout_s, metadata, queued_at, next_attempt_at,
-        queue_deadline_at)
+        durability, multitask_strategy, retry_policy, timeout_s, metadata, from_checkpoint_id, queued_at,
+        next_attempt_at, queue_deadline_at)
     SELECT %(id)s, %(workspace)s, %(session)s, %(assistant)s, %(version)s, %(user)s, 'pending',
         head.head_run_id = %(id)s, %(priority)s, %(durability)s, %(strategy)s, %(retry_policy)s, %(timeout_s)s,
-        %(metadata)s, due.at, CASE WHEN %(after_s)s::float8 > 0 THEN due.at END,
+        %(metadata)s, %(from_checkpoint)s, due.at, CASE WHEN %(after_s)s::float8 > 0 THEN due.at END,
         due.at + make_interval(secs => %(queue_timeout_s)s)
     FROM head, (SELECT clock_timestamp() + make_interval(secs => %(after_s)s::float8) AS at) AS due RETURNING *
 ), payload AS (
@@ -72,8 +72,8 @@ def create_run(
 
     With it ends what its `multitask_strategy` says; the row's `ended` has the ids of runs that ended at once.
     `run_id` is a new id; a caller that waits for the run's end listens for it before it exists.
-    Raises NotFound, SessionClosed, SessionBusy (`reject`), AssistantNotActive, Invalid (the input), RateLimited,
-    QuotaExceeded; Replayed for a request that is sent again.
+    Raises NotFound, SessionClosed, SessionBusy (`reject`), AssistantNotActive, Invalid (the input, or a checkpoint
+    that the session does not have), RateLimited, QuotaExceeded; Replayed for a request that is sent again.
     """
     yield from claim(once, run_id).start()
     return (yield from accept(identity, session_id, body, run_id))
@@ -121,11 +121,15 @@ def accept(identity: Identity, session_id: UUID, body: CreateRun, run_id: UUID) 
         binding = found[0]
         _refuse_unless_open(binding, reject=body.multitask_strategy == "reject")
         defaults = yield from run_defaults(binding["assistant_id"], binding["assistant_version"]).start()
-        check_input(body.input, defaults.input_schema)
+        if body.checkpoint_id is None or body.input is not None:
+            check_input(body.input, defaults.input_schema)
         yield from take_place(identity.workspace_id)
         if (unwanted := _superseded_by(body, binding)) is not None:
             yield BEGIN
             ended += yield from _supersede(session_id, unwanted, rollback=body.multitask_strategy == "rollback")
+        # After a rollback, which may have taken it out.
+        if body.checkpoint_id is not None:
+            yield from _refuse_unless_there(session_id, body.checkpoint_id, goes_on=body.input is None)
         if is_limited(binding):
             yield from admit(binding["assistant_id"], session_id)
         rows = yield Query(_INSERT, _insert_parameters(scope, binding, defaults, body))
@@ -170,6 +174,18 @@ def _refuse_unless_open(binding: Row, *, reject: bool) -> None:
         raise SessionBusy
 
 
+def _refuse_unless_there(session_id: UUID, checkpoint_id: UUID, *, goes_on: bool) -> Operation[None]:
+    """Raises Invalid where the session has no such checkpoint, or a run that `goes_on` there has nothing to do."""
+    found = yield Query(
+        "SELECT next FROM checkpoints WHERE id = %(checkpoint)s AND session_id = %(session)s",
+        {"checkpoint": checkpoint_id, "session": session_id},
+    )
+    if not found:
+        raise Invalid.at("checkpoint_id", message="The session has no such checkpoint.")
+    if goes_on and not found[0]["next"]:
+        raise Invalid.at("input", message="There is nothing to go on with at this checkpoint; give an input.")
+
+
 def _insert_parameters(scope: dict[str, Any], binding: Row, defaults: RunDefaults, body: CreateRun) -> dict[str, Any]:
     overrides = body.retry_policy.model_dump(exclude_none=True) if body.retry_policy else {}
     return {
@@ -186,6 +202,7 @@ def _insert_parameters(scope: dict[str, Any], binding: Row, defaults: RunDefault
         "queue_timeout_s": body.queue_timeout_s or defaults.queue_timeout_s,
         "after_s": body.after_seconds or 0.0,
         "metadata": jsonb(body.metadata),
+        "from_checkpoint": body.checkpoint_id,
         "input": jsonb(body.input),
     }
 

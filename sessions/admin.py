@@ -39,9 +39,15 @@ class FoundById(ModelAdmin):
 
 
 class MessageInline(ReadOnlyInline):
+    """The current conversation; what was dropped from it is found in the list of messages, by the session's id."""
+
     model = Message
     per_page = ROWS_PER_PAGE
     fields = readonly_fields = ("seq", "role", "content", "run_id", "created_at")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
+        rows: QuerySet[Message] = super().get_queryset(request).filter(dropped_at_step=None)
+        return rows
 
 
 class CheckpointInline(ReadOnlyInline):
@@ -94,7 +100,7 @@ class SessionAdmin(FoundById, ReadOnlyAdmin):
 @admin.register(Message)
 class MessageAdmin(FoundById, ReadOnlyAdmin):
     found_by = ("id", "session_id")
-    list_display = ("id", "session_id", "seq", "role", "run_id", "created_at")
+    list_display = ("id", "session_id", "seq", "role", "run_id", "step", "dropped_at_step", "created_at")
     list_filter = ("role",)
 
 

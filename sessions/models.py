@@ -112,12 +112,19 @@ class Session(models.Model):
 
 
 class Message(models.Model):
-    """One message of the conversation, numbered from 1 in its session."""
+    """One message of the conversation, numbered from 1 in its session.
+
+    Steps are the session's time: they only rise. `step` is that of the checkpoint that brought the message. A run that
+    begins at an earlier checkpoint goes on from there; what came after it is dropped at the step at which it does.
+    What has not been dropped is the current conversation. `sessions.queries.SEEN_AT` says what a checkpoint sees.
+    """
 
     id = id_field()
     session = models.ForeignKey(Session, models.CASCADE, related_name="messages", db_index=False)
     run_id = models.UUIDField(null=True)
     seq = models.PositiveIntegerField()
+    step = models.PositiveIntegerField(db_default=0)
+    dropped_at_step = models.PositiveIntegerField(null=True)
     role = models.CharField(max_length=16, choices=MessageRole.choices)
     content = models.JSONField(help_text="Text, or a list of parts.")
     tool_calls = models.JSONField(default=list, blank=True)
@@ -130,7 +137,8 @@ class Message(models.Model):
         db_table = "messages"
         ordering = ["seq"]
         constraints = [
-            models.UniqueConstraint(fields=["session", "seq"], name="message_seq_once"),
+            # Over all rows and not the current ones alone: by it everything that a session said is found.
+            models.UniqueConstraint("session", "seq", Coalesce("dropped_at_step", 0), name="message_seq_once"),
             one_of("role", MessageRole),
         ]
 
@@ -141,7 +149,7 @@ class Message(models.Model):
 class Checkpoint(models.Model):
     """The state after a step, stored as what the step changed.
 
-    Messages are rows of their own: `message_count` is the high-water mark. `changes` holds the state keys that the
+    Messages are rows of their own: `message_count` says how many it sees. `changes` holds the state keys that the
     step set, `removed` those that it deleted; the state is the fold along `parent`.
     """
 

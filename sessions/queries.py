@@ -47,6 +47,11 @@ CHECKPOINT_COLUMNS = (
     "message_count",
     "created_at",
 )
+# Which messages `m` a checkpoint `c` sees. By the count alone it would see those of other lines, too, that came later.
+SEEN_AT = """
+m.session_id = c.session_id AND m.seq <= c.message_count AND m.step <= c.step
+AND (m.dropped_at_step IS NULL OR m.dropped_at_step > c.step)
+"""
 
 
 def rows_of(queryset: QuerySet[M], *columns: str) -> QuerySet[M, Row]:
@@ -85,14 +90,14 @@ def session_state(identity: Identity, session_id: UUID) -> Row:
 
 
 def messages(identity: Identity, session_id: UUID) -> QuerySet[Message, Row]:
-    """The session's messages, the first one first; raises NotFound."""
+    """The session's current messages, the first one first; raises NotFound."""
     get_session(identity, session_id).run()
     return messages_of(session_id)
 
 
 def messages_of(session_id: UUID) -> QuerySet[Message, Row]:
-    """The messages of a session that the caller may see."""
-    return rows_of(Message.objects.filter(session_id=session_id).order_by("seq"))
+    """The current messages of a session that the caller may see."""
+    return rows_of(Message.objects.filter(session_id=session_id, dropped_at_step=None).order_by("seq"))
 
 
 def checkpoints(identity: Identity, session_id: UUID) -> QuerySet[Checkpoint, Row]:
@@ -107,6 +112,18 @@ def checkpoint(identity: Identity, session_id: UUID, checkpoint_id: UUID) -> Row
     if found is None:
         raise NotFound("The session has no such checkpoint.")
     return found
+
+
+@operation()
+def messages_at(checkpoint_id: UUID) -> Operation[list[Row]]:
+    """The messages as of a checkpoint that the caller may see, the first one first."""
+    return (
+        yield Query(
+            f"SELECT m.* FROM checkpoints c JOIN messages m ON {SEEN_AT} "  # noqa: S608 - a constant
+            "WHERE c.id = %(checkpoint)s ORDER BY m.seq",
+            {"checkpoint": checkpoint_id},
+        )
+    )
 
 
 @operation()

@@ -13,7 +13,7 @@ from runtime.history import answers_for_open_calls
 from sessions.bodies import ChangeSession, ForkSession, InitialState, OpenSession
 from sessions.documents import message_from_row, message_row
 from sessions.models import CheckpointSource
-from sessions.queries import values_at
+from sessions.queries import SEEN_AT, values_at
 
 _ASSISTANT = """
 SELECT a.id, a.status, v.number AS version, v.config->>'session_ttl_seconds' AS ttl_seconds
@@ -66,8 +66,8 @@ def _open_with_history(
     ]
     yield Query(
         """
-        INSERT INTO messages (id, session_id, seq, role, content, tool_calls, metadata)
-        SELECT g.id, %(session)s, g.seq, g.role, g.content, '[]', '{}'
+        INSERT INTO messages (id, session_id, seq, step, role, content, tool_calls, metadata)
+        SELECT g.id, %(session)s, g.seq, 1, g.role, g.content, '[]', '{}'
         FROM jsonb_to_recordset(%(messages)s) AS g(id uuid, seq int, role text, content jsonb)
         """,
         {"session": session["id"], "messages": jsonb(messages)},
@@ -181,7 +181,8 @@ def change_session(identity: Identity, session_id: UUID, body: ChangeSession) ->
 # is copied is not changed any more; that it was not deleted meanwhile is seen by how much was copied.
 _FORK_POINT = """
 SELECT s.*, a.status AS assistant_status, c.id AS forked_at,
-    CASE WHEN %(checkpoint)s::uuid IS NULL THEN s.message_count ELSE c.message_count END AS messages_there
+    CASE WHEN %(checkpoint)s::uuid IS NULL THEN s.message_count ELSE c.message_count END AS messages_there,
+    CASE WHEN %(checkpoint)s::uuid IS NULL THEN s.step ELSE c.step END AS step_there
 FROM sessions s JOIN assistants a ON a.id = s.assistant_id
 LEFT JOIN checkpoints c ON c.session_id = s.id AND c.id = %(checkpoint)s
 WHERE s.id = %(session)s AND s.workspace_id = %(workspace)s AND (%(user)s::text IS NULL OR s.user_id = %(user)s)
@@ -196,15 +197,17 @@ FROM sessions WHERE id = %(session)s RETURNING id
 """
 
 # Without their runs: those belong to the other session, and a message's run is always one of its own session's.
-_COPY_MESSAGES = """
+_COPY_MESSAGES = f"""
 WITH copied AS (
-    INSERT INTO messages (id, session_id, seq, role, content, tool_calls, tool_call_id, name, metadata, created_at)
-    SELECT g.id, %(id)s, m.seq, m.role, m.content, m.tool_calls, m.tool_call_id, m.name, m.metadata, m.created_at
-    FROM unnest(%(ids)s::uuid[]) WITH ORDINALITY AS g(id, seq)
-    JOIN messages m ON m.session_id = %(session)s AND m.seq = g.seq RETURNING seq
+    INSERT INTO messages (id, session_id, seq, step, role, content, tool_calls, tool_call_id, name, metadata,
+        created_at)
+    SELECT g.id, %(id)s, m.seq, 1, m.role, m.content, m.tool_calls, m.tool_call_id, m.name, m.metadata, m.created_at
+    FROM (SELECT %(session)s::uuid AS session_id, %(step)s::int AS step, %(count)s::int AS message_count) AS c
+    JOIN messages m ON {SEEN_AT}
+    JOIN unnest(%(ids)s::uuid[]) WITH ORDINALITY AS g(id, seq) ON g.seq = m.seq RETURNING seq
 )
 SELECT count(*) AS messages FROM copied
-"""
+"""  # noqa: S608 - a constant
 
 _LAST_TURN = """
 SELECT * FROM messages WHERE session_id = %(id)s
@@ -213,8 +216,8 @@ ORDER BY seq
 """
 
 _APPEND = """
-INSERT INTO messages (id, session_id, seq, role, content, tool_calls, tool_call_id, name, metadata)
-SELECT g.id, %(id)s, g.seq, g.role, g.content, g.tool_calls, g.tool_call_id, g.name, g.metadata
+INSERT INTO messages (id, session_id, seq, step, role, content, tool_calls, tool_call_id, name, metadata)
+SELECT g.id, %(id)s, g.seq, 1, g.role, g.content, g.tool_calls, g.tool_call_id, g.name, g.metadata
 FROM jsonb_to_recordset(%(messages)s) AS g(id uuid, seq int, role text, content jsonb, tool_calls jsonb,
     tool_call_id text, name text, metadata jsonb)
 """
@@ -250,10 +253,12 @@ def fork_session(identity: Identity, session_id: UUID, body: ForkSession) -> Ope
         values = yield from values_at(body.checkpoint_id).start()
     scope = {"id": new_id(), "session": session_id}
     forked = yield Query(_FORK, {**scope, "metadata": jsonb(body.metadata), "state": jsonb(values)})
-    copied = yield Query(_COPY_MESSAGES, {**scope, "ids": [new_id() for _ in range(point["messages_there"])]})
-    if not forked or copied[0]["messages"] < point["messages_there"]:
+    count = point["messages_there"]
+    ids = [new_id() for _ in range(count)]
+    copied = yield Query(_COPY_MESSAGES, {**scope, "step": point["step_there"], "count": count, "ids": ids})
+    if not forked or copied[0]["messages"] < count:
         raise Conflict("The session was deleted, or a part of it, while it was being forked.")
-    mended = yield from _answer_open_calls(scope, point["messages_there"])
+    mended = yield from _answer_open_calls(scope, count)
     return (yield from _first_checkpoint(scope["id"], CheckpointSource.FORK, mended, values))
 
 

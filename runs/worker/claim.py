@@ -78,7 +78,7 @@ SELECT claimed.id, claimed.number, claimed.workspace_id, claimed.session_id, cla
     claimed.assistant_version, claimed.user_id, claimed.attempt, claimed.failures, claimed.crashes, claimed.epoch,
     claimed.durability, claimed.last_seq, claimed.step_count, claimed.model_calls, claimed.retry_policy,
     claimed.input_tokens, claimed.output_tokens, claimed.cost_usd, claimed.cancel_requested_at, claimed.superseded,
-    claimed.message_start, claimed.claimed_at,
+    claimed.message_start, claimed.from_checkpoint_id, claimed.claimed_at,
     payload.input, payload.resume,
     claimed.timeout_s + claimed.waited_s - extract(epoch FROM clock_timestamp() - claimed.started_at)::float8
         AS time_left_s,

@@ -5,6 +5,7 @@
    Late ones drop out here; of the others all is written: messages, checkpoints, steps, events, sessions, outputs.
    So does a run that is to be rolled back and would end otherwise than cancelled: nobody carries it out any more, so
    it goes back to the queue, and whoever claims it next cancels it.
+   Before that, where a run begins at an earlier checkpoint, its session's line is moved there, under the same fence.
 3. What runs that are rolled back have written is taken out.
 4. Sessions whose run ended hand their head to the next waiting run.
 5. A run that asks a person, and that nobody is to wait for, ends (see `runs.ending`).
@@ -21,6 +22,7 @@ import psycopg
 from core.db import Row, jsonb
 from runs.ending import end_unwanted, promote_next, take_out
 from runs.lifecycle import TERMINAL, Status
+from runs.worker.branching import Branch
 from runs.worker.outcomes import Cancelled
 from sessions.models import Activity
 
@@ -39,7 +41,8 @@ class StepCommit:
     """The rows of a step, or of several, ready to be written; `status` moves the run on, None leaves it running.
 
     `run` holds the run's new totals and `base_seq`, its last event before them; `retry_in_s` (seconds)
-    is for a run that goes back to pending. `answered`: a step took what a person had answered.
+    is for a run that goes back to pending. `answered`: a step took what a person had answered. `branch`: these are the
+    first steps of a run that begins at an earlier checkpoint.
     """
 
     run_id: str
@@ -55,15 +58,44 @@ class StepCommit:
     answered: bool = False
     messages: list[dict[str, Any]] = field(default_factory=list)
     checkpoints: list[dict[str, Any]] = field(default_factory=list)
+    branch: Branch | None = None
     steps: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
 
 
 _LOCK_SESSIONS = "SELECT id FROM sessions WHERE id = ANY(%(sessions)s) ORDER BY id FOR UPDATE"
 
+# The run `r` is ours to write as `g` says.
+_FENCE = """
+r.id = g.id AND r.lease_owner = %(worker)s AND r.epoch = g.epoch AND r.status = 'running' AND r.last_seq = g.base_seq
+AND (NOT r.rollback OR g.status IS NULL OR g.status IN ('pending', 'cancelled', 'interrupted'))
+"""
+
+# What the checkpoint does not see is dropped, always the end of the line; what it sees and is dropped already is there
+# again as copies. A number is free once its message is dropped: the copies wait for the count of `dropped`.
+_MOVE = f"""
+WITH ours AS (
+    SELECT c.session_id, c.message_count, c.step, g.step AS at_step, g.copies
+    FROM jsonb_to_recordset(%(moves)s) AS g(id uuid, epoch int, status text, base_seq int, checkpoint uuid, step int,
+        copies jsonb)
+    JOIN runs r ON {_FENCE} JOIN checkpoints c ON c.id = g.checkpoint
+), dropped AS (
+    UPDATE messages m SET dropped_at_step = c.at_step FROM ours c
+    WHERE m.session_id = c.session_id AND m.dropped_at_step IS NULL AND (m.seq > c.message_count OR m.step > c.step)
+    RETURNING m.id
+)
+INSERT INTO messages (id, session_id, run_id, seq, step, role, content, tool_calls, tool_call_id, name, metadata,
+    created_at)
+SELECT copied.id, m.session_id, m.run_id, m.seq, c.at_step, m.role, m.content, m.tool_calls, m.tool_call_id, m.name,
+    m.metadata, m.created_at
+FROM ours c CROSS JOIN LATERAL jsonb_to_recordset(c.copies) AS copied(id uuid, original uuid)
+JOIN messages m ON m.id = copied.original
+WHERE (SELECT count(*) FROM dropped) >= 0
+"""  # noqa: S608 - a constant
+
 # One statement for all of it: each costs a worker more than the rows that it writes. Everything joins `ours`, so that
 # nothing is written for a run that is another's now.
-_COMMIT = """
+_COMMIT = f"""
 WITH ours AS (
     UPDATE runs r SET status = coalesce(g.status, r.status), last_seq = g.last_seq, step_count = g.step_count,
         model_calls = g.model_calls, input_tokens = g.input_tokens, output_tokens = g.output_tokens,
@@ -78,15 +110,14 @@ WITH ours AS (
     FROM jsonb_to_recordset(%(runs)s) AS g(id uuid, epoch int, status text, base_seq int, last_seq int,
         step_count int, model_calls int, input_tokens int, output_tokens int, cost_usd numeric, failures int,
         checkpoint_id uuid, message_start int, error jsonb, interrupt jsonb, retry_in_s float8)
-    WHERE r.id = g.id AND r.lease_owner = %(worker)s AND r.epoch = g.epoch AND r.status = 'running'
-        AND r.last_seq = g.base_seq
-        AND (NOT r.rollback OR g.status IS NULL OR g.status IN ('pending', 'cancelled', 'interrupted'))
+    WHERE {_FENCE}
     RETURNING r.id, r.cancel_requested_at, r.superseded
 ), messages_written AS (
-    INSERT INTO messages (id, session_id, run_id, seq, role, content, tool_calls, tool_call_id, name, metadata,
+    INSERT INTO messages (id, session_id, run_id, seq, step, role, content, tool_calls, tool_call_id, name, metadata,
         created_at)
-    SELECT g.* FROM jsonb_to_recordset(%(messages)s) AS g(id uuid, session_id uuid, run_id uuid, seq int, role text,
-        content jsonb, tool_calls jsonb, tool_call_id text, name text, metadata jsonb, created_at timestamptz)
+    SELECT g.* FROM jsonb_to_recordset(%(messages)s) AS g(id uuid, session_id uuid, run_id uuid, seq int, step int,
+        role text, content jsonb, tool_calls jsonb, tool_call_id text, name text, metadata jsonb,
+        created_at timestamptz)
     JOIN ours ON ours.id = g.run_id
 ), checkpoints_written AS (
     INSERT INTO checkpoints (id, session_id, run_id, parent_id, step, source, next, message_count, changes, removed)
@@ -116,7 +147,7 @@ WITH ours AS (
     WHERE s.id = g.id
 )
 SELECT id, cancel_requested_at, superseded FROM ours
-"""
+"""  # noqa: S608 - a constant
 
 # After an outage nobody knows whether the commit before it arrived: the row tells.
 _WRITTEN = """
@@ -147,6 +178,18 @@ def _session_row(commit: StepCommit) -> dict[str, Any]:
     }
 
 
+def _move_row(commit: StepCommit, branch: Branch) -> dict[str, Any]:
+    return {
+        "id": commit.run_id,
+        "epoch": commit.epoch,
+        "status": commit.status,
+        "base_seq": commit.run["base_seq"],
+        "checkpoint": branch.checkpoint_id,
+        "step": commit.checkpoints[0]["step"],
+        "copies": [{"id": copy, "original": original} for original, copy in branch.copies.items()],
+    }
+
+
 @dataclass(slots=True, frozen=True)
 class Committed:
     """What a commit found: the runs that were still ours, which of them are to be cancelled, and new work."""
@@ -163,6 +206,8 @@ async def commit_steps(conn: psycopg.AsyncConnection[Row], worker: UUID, commits
     # What follows an interrupt depends on what is read there, and the rare commit with one can afford the round trips.
     async with nullcontext() if asking else conn.pipeline(), conn.transaction():
         await conn.execute(_LOCK_SESSIONS, {"sessions": [commit.session_id for commit in commits]})
+        if moves := [_move_row(commit, commit.branch) for commit in commits if commit.branch]:
+            await conn.execute(_MOVE, {"worker": worker, "moves": jsonb(moves)})
         written = await conn.execute(_COMMIT, {"worker": worker, "terminal": list(TERMINAL), **_rows(commits)})
         if stopped := [UUID(commit.run_id) for commit in commits if commit.status == Status.CANCELLED]:
             back = take_out(stopped)

@@ -10,6 +10,7 @@ import psycopg
 
 from core.db import Row, pool
 from core.documents import text
+from runs.worker.branching import Branch, begins_earlier, read_beginning
 from runtime.contract import Message
 from sessions.documents import message_from_row
 
@@ -18,13 +19,19 @@ MAX_WARM = 256
 
 @dataclass(slots=True)
 class Conversation:
-    """The messages and values of a session as of a checkpoint. `step` is that checkpoint's number."""
+    """The messages and values of a session as of a checkpoint. `step` is that of the session's latest one.
+
+    `branch` is there while the session's line does not come from that checkpoint yet: the run's first commit moves it.
+    `checkpoint_gone` says that there is no such checkpoint any more, and that this is where the session stands instead.
+    """
 
     session_id: str
     checkpoint_id: str | None
     step: int
     messages: list[Message]
     values: dict[str, Any]
+    branch: Branch | None = None
+    checkpoint_gone: bool = False
 
 
 class Conversations:
@@ -39,6 +46,9 @@ class Conversations:
         behind: list[tuple[UUID, list[Message]]] = []
         for claim in claims:
             warm = self._warm.pop(str(claim["session_id"]), None)
+            if begins_earlier(claim) and (earlier := await _earlier(claim)) is not None:
+                out[claim["id"]] = earlier
+                continue
             checkpoint_id = text(claim["checkpoint_id"])
             # What this worker knows may be the beginning: other workers carried out runs since.
             messages = warm.messages if warm and len(warm.messages) <= claim["message_count"] else []
@@ -50,6 +60,7 @@ class Conversations:
                 step=claim["step"],
                 messages=messages,
                 values=claim["state"],
+                checkpoint_gone=begins_earlier(claim),
             )
         if behind:
             await _catch_up(behind)
@@ -62,8 +73,27 @@ class Conversations:
             self._warm.popitem(last=False)
 
 
+async def _earlier(claim: Row) -> Conversation | None:
+    """The conversation as of the checkpoint at which the run begins; None where that is gone."""
+    beginning = await read_beginning(claim)
+    if beginning is None:
+        return None
+    return Conversation(
+        session_id=str(claim["session_id"]),
+        checkpoint_id=beginning.branch.checkpoint_id,
+        step=claim["step"],
+        messages=beginning.messages,
+        values=beginning.values,
+        branch=beginning.branch,
+    )
+
+
 async def _catch_up(known: Sequence[tuple[UUID, list[Message]]]) -> None:
-    """Add what is new to each list. The last known message is read again: where it is another, all of them are."""
+    """Add what is new to each list. The last known message is read again: where it is another, all of them are.
+
+    Where it is the same, so are those before it, although a session's line may have moved: what a move drops is always
+    the end of the line.
+    """
     async with pool().connection() as conn:
         new = await _messages_from(conn, [(session, max(1, len(messages))) for session, messages in known])
         changed = []
@@ -86,7 +116,8 @@ async def _messages_from(
         sessions, firsts = zip(*wanted, strict=True)
         cursor = await conn.execute(
             "SELECT m.* FROM unnest(%(sessions)s::uuid[], %(firsts)s::int[]) AS w (session_id, seq) "
-            "JOIN messages m ON m.session_id = w.session_id AND m.seq >= w.seq ORDER BY m.session_id, m.seq",
+            "JOIN messages m ON m.session_id = w.session_id AND m.seq >= w.seq AND m.dropped_at_step IS NULL "
+            "ORDER BY m.session_id, m.seq",
             {"sessions": list(sessions), "firsts": list(firsts)},
         )
         async for row in cursor:

@@ -11,9 +11,9 @@ from core.db import Row
 from core.ids import new_id
 from core.text import clean
 from runs.ending import Superseded
-from runs.inputs import input_messages
 from runs.lifecycle import Status
 from runs.models import Durability
+from runs.worker.branching import first_messages
 from runs.worker.claim import TRANSFERRING
 from runs.worker.commit import StepCommit
 from runs.worker.conversation import Conversation
@@ -24,12 +24,13 @@ from runs.worker.outcomes import (
     Finished,
     HandedBack,
     Outcome,
+    Postponed,
     TimedOut,
     error_document,
     retry_delay_s,
 )
 from runtime.contract import Message, State, Step, Usage
-from runtime.errors import AgentError, ModelError
+from runtime.errors import AgentError, ModelError, ModelUnavailable
 from runtime.history import answers_for_open_calls
 from sessions.documents import message_row
 from sessions.models import CheckpointSource
@@ -68,7 +69,7 @@ class Recorder:
         self._gathered: StepCommit | None = None  # what finished steps have left to be stored with the next one
         self._changes: dict[str, Any] = {}  # of the state, since the last checkpoint
         self._removed: list[str] = []
-        self._covered = len(conversation.messages)  # how many messages the last checkpoint has
+        self._covered = len(conversation.messages)  # how many messages the last checkpoint has; -1: there is none
 
     def begin(self) -> None:
         """Tell that the run goes on here, and take its input into the conversation if that is new."""
@@ -88,10 +89,11 @@ class Recorder:
         journal.tell("status", {"status": Status.RUNNING, "attempt": claim["attempt"], "next_attempt_at": None})
         if claim["message_start"] is not None:
             self._message_start = claim["message_start"]
-        else:
-            self._fresh = input_messages(claim["input"], claim["id"])
-            for offset, message in enumerate(self._fresh):
-                journal.tell("message", self._message(message, self._message_start + offset + 1))
+        elif not self.conversation.checkpoint_gone:
+            said = self.conversation.messages
+            self._fresh, self._message_start = first_messages(claim, said, self.conversation.branch)
+            for seq, message in enumerate(self._fresh, start=len(said) + 1):
+                journal.tell("message", self._message(message, seq))
 
     def state(self) -> State:
         """What the next step begins with."""
@@ -119,6 +121,8 @@ class Recorder:
                 commit = self._ended(Status.CANCELLED, Superseded() if superseded else None)
             case HandedBack():
                 commit = self._handed_back()
+            case Postponed(delay_s):
+                commit = self._put_off(delay_s)
         if commit.status is None and not self._is_stored_now:
             self._gathered = commit
             self._journal.finish()
@@ -174,7 +178,7 @@ class Recorder:
     def _failed(self, error: AgentError, started: str, duration_ms: float) -> StepCommit:
         self._failures += 1
         changes = {}
-        if isinstance(error, ModelError):
+        if isinstance(error, ModelError) and not isinstance(error, ModelUnavailable):
             changes[MODEL_CALLS] = self.conversation.values.get(MODEL_CALLS, 0) + 1
         delay = retry_delay_s(self._claim["retry_policy"], error, self._failures)
         if delay is None:
@@ -183,14 +187,7 @@ class Recorder:
             self._supersede("retry")
             document = clean(error_document(error, retryable=True))
             self._journal.hold("error", {**document, "attempt": self._claim["attempt"]})
-            self._journal.hold(
-                "status",
-                {
-                    "status": Status.PENDING,
-                    "attempt": self._claim["attempt"],
-                    "next_attempt_at": self._journal.now(after_s=delay),
-                },
-            )
+            self._hold_pending(delay)
             commit = self._commit_with([], "custom" if changes else None, ["model"], changes, [])
             commit.status, commit.retry_in_s = Status.PENDING, delay
         kind = "model" if isinstance(error, ModelError) else "custom"
@@ -198,14 +195,17 @@ class Recorder:
         return commit
 
     def _handed_back(self) -> StepCommit:
-        self._supersede("retry")
-        self._journal.hold(
-            "status", {"status": Status.PENDING, "attempt": self._claim["attempt"], "next_attempt_at": None}
-        )
-        commit = self._commit_with([], None, [], {}, [])
-        commit.status = Status.PENDING
+        commit = self._put_off(None)
         # The last of its events: see `runs.worker.claim`.
         self._journal.hold("custom", {"name": TRANSFERRING, "value": {"from_node": self._worker_id}})
+        return commit
+
+    def _put_off(self, delay_s: float | None) -> StepCommit:
+        """Back to the queue as if the step in flight had not begun; None: at once."""
+        self._supersede("retry")
+        self._hold_pending(delay_s)
+        commit = self._commit_with([], None, [], {}, [])
+        commit.status, commit.retry_in_s = Status.PENDING, delay_s
         return commit
 
     def _ended(self, status: Status, error: AgentError | None, changes: dict[str, Any] | None = None) -> StepCommit:
@@ -241,11 +241,8 @@ class Recorder:
             run={},
             session={},
         )
-        if self._fresh:
-            self._append(commit, self._fresh)
-            if not self._at_exit:
-                self._checkpoint(commit, CheckpointSource.INPUT, ["model"])
-            self._fresh = []
+        if self._fresh or conversation.branch is not None:
+            self._open(commit)
         for offset, message in enumerate(messages):
             message.content = clean(message.content)
             self._journal.hold("message", self._message(message, len(conversation.messages) + offset + 1))
@@ -261,9 +258,23 @@ class Recorder:
             "message_count": len(conversation.messages),
             "step": conversation.step,
             "checkpoint_id": conversation.checkpoint_id,
-            "state": conversation.values if changed else None,
+            "state": conversation.values if changed or commit.branch else None,
         }
         return commit
+
+    def _open(self, commit: StepCommit) -> None:
+        """Add what the run begins with; where that is an earlier checkpoint the commit moves the session's line."""
+        branch, self.conversation.branch = self.conversation.branch, None
+        commit.branch = branch
+        source, following = CheckpointSource.INPUT, ["model"]
+        if branch is not None and not self._fresh:
+            source, following = CheckpointSource.FORK, branch.next
+        self._append(commit, self._fresh)
+        self._fresh = []
+        if self._at_exit:
+            self._covered = -1
+        else:
+            self._checkpoint(commit, source, following)
 
     def _change(self, changes: dict[str, Any], removed: list[str]) -> None:
         conversation = self.conversation
@@ -274,7 +285,8 @@ class Recorder:
     def _append(self, commit: StepCommit, messages: list[Message]) -> None:
         for message in messages:
             self.conversation.messages.append(message)
-            commit.messages.append(self._message(message, len(self.conversation.messages)))
+            row = self._message(message, len(self.conversation.messages))
+            commit.messages.append({**row, "step": self.conversation.step + 1})
 
     def _message(self, message: Message, seq: int) -> dict[str, Any]:
         return {
@@ -347,6 +359,12 @@ class Recorder:
         if (first := self._journal.first_token) is not None:
             data = {"from_seq": first, "to_seq": self._journal.last_seq, "reason": reason}
             self._journal.hold("superseded", data)
+
+    def _hold_pending(self, delay_s: float | None) -> None:
+        next_attempt_at = None if delay_s is None else self._journal.now(after_s=delay_s)
+        attempt = self._claim["attempt"]
+        data = {"status": Status.PENDING, "attempt": attempt, "next_attempt_at": next_attempt_at}
+        self._journal.hold("status", data)
 
     def _hold_end(self, status: Status, output: dict[str, Any] | None, error: dict[str, Any] | None) -> None:
         self._journal.hold("end", {"status": status, "output": output, "error": error, "usage": self._usage.document()})

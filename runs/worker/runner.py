@@ -19,10 +19,11 @@ from runs.lifecycle import Status, sources
 from runs.pools import COMMON, Pool
 from runs.queries import anything_waiting
 from runs.services import give_up
+from runs.worker.branching import CheckpointGone
 from runs.worker.claim import claim
 from runs.worker.clock import DatabaseClock
 from runs.worker.committer import Committer, LeaseLost
-from runs.worker.conversation import Conversations
+from runs.worker.conversation import Conversation, Conversations
 from runs.worker.execution import Execution
 from runs.worker.isolation import PATIENCE_S, is_to_make_room
 from runs.worker.journal import Journal
@@ -30,6 +31,7 @@ from runs.worker.outcomes import HandedBack
 from runs.worker.presence import Presence
 from runs.worker.publisher import Publisher
 from runs.worker.rescue import held_by, put_back, rescue_lost
+from runs.worker.traffic.traffic import Traffic
 from runtime.contract import AgentSpec, BaseAgent, State, Step, StepIO
 from runtime.errors import AgentError
 
@@ -59,6 +61,7 @@ class Runner:
         self._conversations = Conversations()
         self._clock = DatabaseClock()
         self._publisher = Publisher()
+        self._traffic = Traffic(settings.PROVIDER_LIMITS)
         self._draining = False
         self._making_room_since: float | None = None
         self._stopping = asyncio.Event()
@@ -84,6 +87,7 @@ class Runner:
             while not self._draining:
                 await self._live()
         await self._publisher.close()
+        await self._traffic.close()
         await close_pool()
 
     async def drain(self, grace_s: float) -> None:
@@ -112,6 +116,7 @@ class Runner:
             for chore in (
                 self._committer.run(),
                 self._publisher.run(),
+                self._traffic.run(),
                 self._claim_forever(),
                 self._look_around(),
             )
@@ -191,7 +196,7 @@ class Runner:
             run_id = str(row["id"])
             execution = Execution(
                 row,
-                agent=await _agent(row),
+                agent=await _agent(row, conversations[row["id"]]),
                 conversation=conversations[row["id"]],
                 journal=Journal(
                     run_id=run_id,
@@ -202,6 +207,7 @@ class Runner:
                     now=self._clock.now,
                 ),
                 committer=self._committer,
+                traffic=self._traffic,
                 worker_id=str(self._presence.id),
             )
             self._idle.clear()
@@ -292,7 +298,9 @@ class _BrokenAgent(BaseAgent):
         raise self._reason
 
 
-async def _agent(row: Row) -> BaseAgent:
+async def _agent(row: Row, conversation: Conversation) -> BaseAgent:
+    if conversation.checkpoint_gone:
+        return _BrokenAgent(CheckpointGone())
     try:
         return await agent_for(row["assistant_id"], row["assistant_version"]).arun()
     except (psycopg.OperationalError, PoolTimeout):
