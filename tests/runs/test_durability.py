@@ -20,6 +20,7 @@ from runs.worker.journal import Journal
 from runs.worker.outcomes import Cancelled
 from runs.worker.publisher import Publisher
 from runs.worker.rescue import put_back
+from runs.worker.traffic.traffic import Traffic
 from runtime.contract import AgentSpec, BaseAgent, Message, State, Step, StepIO
 from tests.runs.conftest import scripted
 from tests.runs.worker import Tenant, claim_with, in_thread, make_worker, one, rows
@@ -76,6 +77,7 @@ class Stage:
             conversation=(await Conversations().load([claimed]))[claimed["id"]],
             journal=self.journal,
             committer=self.committer,
+            traffic=Traffic({}),
             worker_id=str(self.worker),
         )
 
@@ -88,7 +90,7 @@ class Stage:
         return int(found["n"])
 
     async def messages(self) -> list[str]:
-        sql = "SELECT content FROM messages WHERE session_id = %(id)s ORDER BY seq"
+        sql = "SELECT content FROM messages WHERE session_id = %(id)s AND dropped_at_step IS NULL ORDER BY seq"
         return [row["content"] for row in await rows(sql, id=self.session)]
 
 
@@ -168,6 +170,17 @@ async def test_an_exit_run_that_asks_a_person_is_stored(stage: Stage) -> None:
     assert (await one("SELECT source FROM checkpoints WHERE session_id = %(id)s", id=stage.session))["source"] == (
         "interrupt"
     )
+
+
+async def test_an_exit_run_from_an_earlier_checkpoint_moves_the_line_when_it_ends(stage: Stage) -> None:
+    await stage.carry_out("sync", Scripted(stage.checkpoints, stage.checkpoints))
+    earlier = await one("SELECT id FROM checkpoints WHERE session_id = %(id)s AND step = 2", id=stage.session)
+    await stage.accept("exit", checkpoint_id=str(earlier["id"]))
+    agent = Scripted(stage.messages, stage.messages, stage.messages)
+    await (await stage.begin(agent)).carry_out()
+    assert agent.seen == [["hi", "step 0", "step 1"]] * 2
+    assert await stage.messages() == ["hi", "step 0", "hi", "step 1", "step 2"]
+    assert await stage.checkpoints() == 4
 
 
 async def test_an_exit_run_that_is_rolled_back_leaves_nothing(stage: Stage) -> None:
