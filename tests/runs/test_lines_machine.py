@@ -101,7 +101,7 @@ class Lines(RuleBasedStateMachine):
     @precondition(lambda self: self.run is None)
     @rule(at=st.none() | ANY, silent=st.booleans(), hand=ANY)
     def begin(self, at: int | None, silent: bool, hand: int) -> None:
-        going_on = [point for point, stood in self.points.items() if stood.goes_on]
+        going_on = [point for point, stood in self.points.items() if stood.goes_on and (stood.calls or at == 0)]
         choice = going_on if silent and going_on else list(self.points)
         found = None if at is None or not choice else choice[-1 - at % len(choice)]
         base = self.now if found is None else self.points[found]
@@ -116,10 +116,20 @@ class Lines(RuleBasedStateMachine):
         self.run = Begun(held, base, message, self.now, set(self.points))
 
     @precondition(lambda self: self.run is None)
-    @rule(at=st.none() | ANY, hand=ANY)
-    def ask_and_be_answered(self, at: int | None, hand: int) -> None:
+    @rule(at=st.none() | ANY, hand=ANY, calls=st.sampled_from([0, 0, 2]))
+    def ask_and_be_answered(self, at: int | None, hand: int, calls: int) -> None:
         self.begin(at, silent=False, hand=hand)
+        if calls:
+            self.step(calls=calls, value=None, done=False)
+            self.step(calls=0, value=None, done=False)
         self.step(calls=0, value=None, done=True)
+
+    @precondition(lambda self: self.run is None)
+    @rule(at=ANY, hand=ANY, end=st.sampled_from(["cancel", "cancel_while_nobody_holds_it", "roll_back", ""]))
+    def go_on(self, at: int, hand: int, end: str) -> None:
+        self.begin(at, silent=True, hand=hand)
+        if end:
+            getattr(self, end)()
 
     @precondition(lambda self: self.points)
     @rule(at=ANY)
@@ -271,7 +281,7 @@ def _loads(value: Any) -> list[str]:
 
 
 def test_wherever_runs_begin_nothing_is_lost() -> None:
-    sequences = int(os.environ.get("SEQUENCES", "15"))
+    sequences = int(os.environ.get("SEQUENCES", "10"))
     run_state_machine_as_test(
         Lines,
         settings=hypothesis.settings(
