@@ -9,13 +9,14 @@ import socket
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from tests.faults.checker import Transcript
 from tests.servers import KEY
 from tests.sse import Event
 
@@ -34,11 +35,9 @@ class Answer:
 
 
 @dataclass
-class Transcript:
-    """What one client received of one run or session over all its connections; `cuts` says how often it lost them."""
+class Heard(Transcript):
+    """What one client heard of one run (or of a session until that run's end); `cuts`: how often it was cut off."""
 
-    run_id: str
-    events: list[Event] = field(default_factory=list)
     cuts: int = 0
 
     @property
@@ -78,11 +77,9 @@ class Stream:
     async def next(self) -> Event | None:
         while (frame := next(self._frames, None)) is None:
             try:
-                size = int(await self._reader.readline() or b"0", 16)
+                size = int(await self._reader.readuntil(b"\r\n"), 16)
                 chunk = (await self._reader.readexactly(size + 2))[:-2]
-            except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError) as error:
-                if isinstance(error, asyncio.CancelledError):
-                    raise
+            except (OSError, asyncio.IncompleteReadError) as error:
                 raise ConnectionError("The stream was cut off.") from error
             if not size:
                 raise EOFError
@@ -111,12 +108,12 @@ async def open_stream(
     return Stream(reader, writer)
 
 
-async def follow(ports: Sequence[int], run_id: str, *, cut_after: Sequence[int] = ()) -> Transcript:
+async def follow(ports: Sequence[int], run_id: str, *, cut_after: Sequence[int] = ()) -> Heard:
     """Read a run to its end, cutting the connection after so many events each time, and coming back to the next web.
 
     A connection that the other side loses is taken up again, too.
     """
-    transcript, cuts, turns = Transcript(run_id), iter(cut_after), cycle(ports)
+    transcript, cuts, turns = Heard(run_id), iter(cut_after), cycle(ports)
     while not transcript.ended:
         left = next(cuts, None)
         try:
@@ -127,12 +124,12 @@ async def follow(ports: Sequence[int], run_id: str, *, cut_after: Sequence[int] 
     return transcript
 
 
-async def _again(port: int, transcript: Transcript) -> Stream:
+async def _again(port: int, transcript: Heard) -> Stream:
     after = transcript.events[-1].id if transcript.events else None
     return await open_stream(port, f"/runs/{transcript.run_id}/stream", after=after)
 
 
-async def _read(stream: Stream, transcript: Transcript, left: int | None) -> None:
+async def _read(stream: Stream, transcript: Heard, left: int | None) -> None:
     try:
         while not transcript.ended and left != 0:
             event = await stream.next()
@@ -155,11 +152,9 @@ async def websocket(port: int, session_id: str, after: str | None = None) -> Asy
         yield opened
 
 
-async def follow_session(
-    ports: Sequence[int], session_id: str, until: str, *, cut_after: Sequence[int] = ()
-) -> Transcript:
+async def follow_session(ports: Sequence[int], session_id: str, until: str, *, cut_after: Sequence[int] = ()) -> Heard:
     """Read a session's events by websocket until the run `until` has ended, cutting the connection as `follow` does."""
-    transcript, cuts, turns = Transcript(until), iter(cut_after), cycle(ports)
+    transcript, cuts, turns = Heard(until), iter(cut_after), cycle(ports)
 
     def done() -> bool:
         return transcript.ended and transcript.events[-1].data["run_id"] == until
@@ -203,5 +198,5 @@ async def _ask(
 
 async def _head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
     lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-    headers = dict(line.lower().split(": ", 1) for line in lines[1:] if line)
-    return int(lines[0].split()[1]), headers
+    fields = (line.partition(": ") for line in lines[1:] if line)
+    return int(lines[0].split()[1]), {name.lower(): value for name, _, value in fields}
