@@ -194,6 +194,12 @@ class Cluster:
                 self.start(role)
         self.wait_until_ready()
 
+    def replace_dead(self) -> None:
+        """Start another process for each that has died, as a supervisor does, without waiting for it."""
+        for role, count in self.counts.items():
+            for _ in range(count - len(self.role(role))):
+                self.start(role)
+
     def wait_until_ready(self, processes: Sequence[Process] | None = None) -> None:
         """Wait until these (or all that live) take work."""
         for process in self.processes if processes is None else processes:
@@ -243,6 +249,16 @@ class Cluster:
     @property
     def redis(self) -> Engine:
         return self.engines.redis
+
+    def ready_workers(self) -> list[Process]:
+        """Those that take runs now."""
+        pids = {pid for (pid,) in self.sql("SELECT pid FROM workers WHERE state = 'active'")}
+        return [process for process in self.workers if process.pid in pids]
+
+    def held(self) -> dict[str, int]:
+        """The runs that are carried out now, and the process that each is in."""
+        rows = self.sql("SELECT r.id, w.pid FROM runs r JOIN workers w ON w.id = r.lease_owner")
+        return {str(run): pid for run, pid in rows}
 
     def worker_of(self, run_id: str) -> Process | None:
         """The process that holds the run; None while nobody does."""
