@@ -10,6 +10,7 @@ Step n asks the ledger for `/<run id>/<n>`, which answers after `sleep` seconds,
 import asyncio
 import json
 import os
+import signal
 import time
 
 import httpx
@@ -46,7 +47,7 @@ class Stepper(BaseAgent):
 
 async def _misbehave(plan: dict[str, float]) -> None:
     if plan.get("die"):
-        os._exit(1)
+        os.kill(os.getpid(), signal.SIGKILL)  # as the kernel does when memory is exhausted
     if plan.get("hang"):
         await asyncio.sleep(plan["hang"])
     if plan.get("block"):

@@ -3,12 +3,16 @@
 import random
 import time
 
+import pytest
+
 from tests.faults.checker import called_again, check, percentile
 from tests.faults.conftest import Scale
 from tests.faults.figures import Figures
 from tests.faults.load import listen
 from tests.faults.rig import Cluster, Process
 from tests.stubs.ledger import Ledger
+
+pytestmark = pytest.mark.timeout(300)
 
 STEPS = 10
 AT_ONCE = 5

@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from tests.faults.checker import calls_by_run, check
 from tests.faults.conftest import Scale
 from tests.faults.figures import Figures
@@ -9,6 +11,8 @@ from tests.faults.load import Clients, Listener, listen
 from tests.faults.rig import Cluster, Process
 from tests.servers import wait_for
 from tests.stubs.ledger import Ledger
+
+pytestmark = pytest.mark.timeout(300)
 
 
 def busiest(cluster: Cluster) -> tuple[Process, list[str]]:
