@@ -30,7 +30,8 @@ def _database(url: str) -> dict[str, Any]:
         "HOST": options.pop("host", None) or parts.hostname or "",
         "PORT": str(port or options.pop("port", "")),
         # One thread serves one request and then ends: connections live in a pool, not in the thread.
-        "OPTIONS": {**options, "pool": {"min_size": 1, "max_size": 20, "timeout": 4}},
+        # `reconnect_timeout`: see `core.db.POOL_WAIT_S`.
+        "OPTIONS": {**options, "pool": {"min_size": 1, "max_size": 20, "timeout": 4, "reconnect_timeout": 4}},
     }
 
 
@@ -80,6 +81,7 @@ INSTALLED_APPS = [
     "config",
 ]
 MIDDLEWARE = [
+    "core.middleware.sound_connections",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -227,3 +229,5 @@ RUNNER_GRACE_S = ENV.grace_period_s
 RUNNER_LOOP_HANG_S = ENV.loop_hang_s
 # A C call that holds the GIL stops the heartbeat's thread too, so the lease leaves room for a long one.
 RUNNER_LEASE_S = 15
+# For how long a client may leave what is sent to it; then it is let go, and comes back where it left off.
+SLOW_CLIENT_S = 20.0

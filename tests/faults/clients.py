@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
 
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from tests.faults.checker import Transcript
@@ -39,6 +39,11 @@ class Heard(Transcript):
     """What one client heard of one run (or of a session until that run's end); `cuts`: how often it was cut off."""
 
     cuts: int = 0
+
+    def take(self, frame: dict[str, Any]) -> None:
+        """Note what came over a websocket."""
+        data = {**frame["data"], "run_id": frame["run_id"], "ts": frame["ts"]}
+        self.events.append(Event(frame["id"], frame["event"], data))
 
     @property
     def ended(self) -> bool:
@@ -69,7 +74,7 @@ async def at_once(count: int, ports: Sequence[int], method: str, path: str, body
 class Stream:
     """An open stream: `next` gives the event that comes, None for a heartbeat, and raises EOFError at the end."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter):
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter | None = None):
         self._reader, self._writer = reader, writer
         self._rest = b""
         self._frames: Iterator[bytes] = iter(())
@@ -92,7 +97,8 @@ class Stream:
 
     def cut(self) -> None:
         """Be gone, without a word."""
-        self._writer.transport.abort()
+        if self._writer is not None:
+            self._writer.transport.abort()
 
 
 async def open_stream(
@@ -108,12 +114,14 @@ async def open_stream(
     return Stream(reader, writer)
 
 
-async def follow(ports: Sequence[int], run_id: str, *, cut_after: Sequence[int] = ()) -> Heard:
+async def follow(
+    ports: Sequence[int], run_id: str, *, cut_after: Sequence[int] = (), begun: Heard | None = None
+) -> Heard:
     """Read a run to its end, cutting the connection after so many events each time, and coming back to the next web.
 
-    A connection that the other side loses is taken up again, too.
+    A connection that the other side loses is taken up again, too. `begun`: what was heard of it before.
     """
-    transcript, cuts, turns = Heard(run_id), iter(cut_after), cycle(ports)
+    transcript, cuts, turns = begun or Heard(run_id), iter(cut_after), cycle(ports)
     while not transcript.ended:
         left = next(cuts, None)
         try:
@@ -144,17 +152,23 @@ async def _read(stream: Stream, transcript: Heard, left: int | None) -> None:
 
 
 @asynccontextmanager
-async def websocket(port: int, session_id: str, after: str | None = None) -> AsyncIterator[Any]:
-    """A socket of the session."""
+async def websocket(
+    port: int, session_id: str, after: str | None = None, *, receive_buffer: int = 0
+) -> AsyncIterator[ClientConnection]:
+    """A socket of the session. With a small `receive_buffer` (bytes) it takes in, as it is, what it is asked for."""
     query = f"?after={after}" if after else ""
     url = f"ws://{HOST}:{port}/ws/sessions/{session_id}{query}"
-    async with connect(url, additional_headers={"X-Api-Key": KEY}, max_size=None) as opened:
+    plug = await _plug(port, receive_buffer)
+    slow: dict[str, Any] = {"max_queue": 1, "compression": None} if receive_buffer else {}
+    async with connect(url, sock=plug, additional_headers={"X-Api-Key": KEY}, max_size=None, **slow) as opened:
         yield opened
 
 
-async def follow_session(ports: Sequence[int], session_id: str, until: str, *, cut_after: Sequence[int] = ()) -> Heard:
+async def follow_session(
+    ports: Sequence[int], session_id: str, until: str, *, cut_after: Sequence[int] = (), begun: Heard | None = None
+) -> Heard:
     """Read a session's events by websocket until the run `until` has ended, cutting the connection as `follow` does."""
-    transcript, cuts, turns = Heard(until), iter(cut_after), cycle(ports)
+    transcript, cuts, turns = begun or Heard(until), iter(cut_after), cycle(ports)
 
     def done() -> bool:
         return transcript.ended and transcript.events[-1].data["run_id"] == until
@@ -165,9 +179,7 @@ async def follow_session(ports: Sequence[int], session_id: str, until: str, *, c
         try:
             async with websocket(next(turns), session_id, after) as opened:
                 while not done() and left != 0:
-                    frame = json.loads(await opened.recv())
-                    data = {**frame["data"], "run_id": frame["run_id"], "ts": frame["ts"]}
-                    transcript.events.append(Event(frame["id"], frame["event"], data))
+                    transcript.take(json.loads(await opened.recv()))
                     left = None if left is None else left - 1
                 opened.transport.abort()
         except (OSError, ConnectionClosed):
@@ -182,11 +194,7 @@ async def follow_session(ports: Sequence[int], session_id: str, until: str, *, c
 async def _ask(
     port: int, method: str, path: str, body: Any, headers: dict[str, str], receive_buffer: int = 0
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    plug = socket.socket()
-    plug.setblocking(False)
-    if receive_buffer:
-        plug.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-    await asyncio.get_running_loop().sock_connect(plug, (HOST, port))
+    plug = await _plug(port, receive_buffer)
     reader, writer = await asyncio.open_connection(sock=plug, limit=receive_buffer or 1 << 20)
     payload = b"" if body is None else json.dumps(body).encode()
     given = {"host": f"{HOST}:{port}", "x-api-key": KEY, "content-type": "application/json"}
@@ -194,6 +202,15 @@ async def _ask(
     head = "".join(f"{name}: {value}\r\n" for name, value in given.items())
     writer.write(f"{method} {path} HTTP/1.1\r\n{head}content-length: {len(payload)}\r\n\r\n".encode() + payload)
     return reader, writer
+
+
+async def _plug(port: int, receive_buffer: int) -> socket.socket:
+    plug = socket.socket()
+    plug.setblocking(False)
+    if receive_buffer:
+        plug.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    await asyncio.get_running_loop().sock_connect(plug, (HOST, port))
+    return plug
 
 
 async def _head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
