@@ -11,8 +11,9 @@ await rename(id, "x").arun()   # the hot routes and the runner: an event loop wi
 `yield BEGIN` makes one transaction of what follows, for an operation that finds out on its way that it needs one.
 """
 
-from collections.abc import Callable, Generator, Mapping
-from contextlib import AsyncExitStack, ExitStack
+import asyncio
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, Generic, ParamSpec, TypeVar
@@ -43,7 +44,9 @@ class Query:
 BEGIN = Query("BEGIN")
 
 Operation = Generator[Query, list[Row], T]
-AsyncPool = AsyncConnectionPool[psycopg.AsyncConnection[Row]]
+# How long a pool is waited for, in seconds, and for how long it tries to connect until somebody asks it again: its own
+# pauses double, and after a long outage the next try would be a long time away.
+POOL_WAIT_S = 4.0
 _JSON_TYPES = {114, 3802}
 
 
@@ -139,6 +142,25 @@ async def _adrive(steps: Operation[T], query: Query, conn: psycopg.AsyncConnecti
                 return end.value  # type: ignore[no-any-return]
 
 
+class AsyncPool(AsyncConnectionPool[psycopg.AsyncConnection[Row]]):
+    """Looks at all that it has when one connection is found broken: after a restart of PostgreSQL each of them is."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, timeout=POOL_WAIT_S, reconnect_timeout=POOL_WAIT_S, **kwargs)
+        self._checks: set[asyncio.Task[None]] = set()
+
+    @asynccontextmanager
+    async def connection(self, timeout: float | None = None) -> AsyncIterator[psycopg.AsyncConnection[Row]]:
+        async with super().connection(timeout) as conn:
+            try:
+                yield conn
+            finally:
+                if conn.broken:
+                    check = asyncio.create_task(self.check())
+                    self._checks.add(check)
+                    check.add_done_callback(self._checks.discard)
+
+
 _pool: AsyncPool | None = None
 
 
@@ -151,13 +173,12 @@ async def configure(conn: psycopg.AsyncConnection[Row]) -> None:
 async def open_pool(*, size: int) -> AsyncPool:
     """Open this process's pool; `pool()` finds it from then on. It reconnects by itself after an outage."""
     global _pool
-    _pool = AsyncConnectionPool(
+    _pool = AsyncPool(
         settings.DATABASE_URL,
         kwargs={"autocommit": True, "row_factory": dict_row, "prepare_threshold": 2},
         configure=configure,
         min_size=1,
         max_size=size,
-        timeout=4,
         open=False,
     )
     await _pool.open()
