@@ -164,7 +164,7 @@ def test_postgresql_is_restarted(
 
 
 def test_postgresql_is_away(cluster: Cluster, ledger: Ledger, scale: Scale, figures: Figures) -> None:
-    away_s = scale(3, 60)
+    away_s = scale(3, 75)
     assistant = cluster.assistant()
     plan = {"ledger": ledger.url, "steps": 6, "sleep": 0.2, "tokens": 10}
     with Clients(cluster, assistant, plan, pause_s=0.2) as clients:
