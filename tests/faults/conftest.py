@@ -19,6 +19,7 @@ FULL = os.environ.get("FAULTS") == "full"
 _FIGURES = Figures(full=FULL)
 # There is no setting for it, and 15 seconds of waiting are too many for each run of the tests.
 SHORT_LEASE_S = 5
+SHORT_PATIENCE_S = 2.0
 
 
 class Scale:
@@ -43,7 +44,8 @@ def figures() -> Figures:
 
 @pytest.fixture(scope="session")
 def _shared() -> Iterator[Cluster]:
-    with Cluster(webs=2, workers=2, lease_s=None if FULL else SHORT_LEASE_S) as cluster:
+    short = {} if FULL else {"FAULTS_SLOW_CLIENT_S": str(SHORT_PATIENCE_S)}
+    with Cluster(webs=2, workers=2, lease_s=None if FULL else SHORT_LEASE_S, **short) as cluster:
         yield cluster
 
 

@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.faults.checker import check
 from tests.faults.clients import HOST, Heard, Stream, follow, follow_session, websocket
-from tests.faults.conftest import Scale
+from tests.faults.conftest import SHORT_PATIENCE_S, Scale
 from tests.faults.figures import Figures
 from tests.faults.rig import Cluster, Process
 from tests.servers import KEY, wait_for
@@ -22,6 +22,7 @@ pytestmark = pytest.mark.timeout(300)
 # What one run says: much more than the kernel takes in for a connection, so that the rest is the web's to hold.
 PLAN = {"steps": 60, "bytes": 20_000}
 RECEIVE_BUFFER = 4_096
+PATIENCE_S = 20.0
 KIB_EACH = 256
 _TCP_INFO_CLOSED = 7
 
@@ -96,8 +97,8 @@ class SlowReaders:
 def test_slow_readers_cost_little_hold_nobody_up_and_can_come_back(
     cluster: Cluster, figures: Figures, scale: Scale
 ) -> None:
-    readers, patience_s = scale((8, 3), (60, 20))
-    web = _own_web(cluster, patience_s)
+    readers, patience_s = scale((8, SHORT_PATIENCE_S), (60, PATIENCE_S))
+    web = cluster.webs[0]
     assistant = cluster.assistant()
 
     def start() -> list[str]:
@@ -130,21 +131,14 @@ def test_slow_readers_cost_little_hold_nobody_up_and_can_come_back(
     )
 
 
-def _own_web(cluster: Cluster, patience_s: float) -> Process:
-    """A web that lets slow clients go after so many seconds."""
-    web = cluster.start("web", FAULTS_SLOW_CLIENT_S=str(patience_s))
-    cluster.wait_until_ready([web])
-    return web
-
-
 async def _read_all(web: Process, runs: list[str]) -> None:
     """Let the web have done it all once, so that it has what it keeps."""
     await asyncio.gather(*(follow([web.port], run) for run in runs))
 
 
 def test_a_websocket_that_nobody_reads_is_closed_as_too_slow(cluster: Cluster, figures: Figures, scale: Scale) -> None:
-    patience_s = scale(3, 20)
-    web = _own_web(cluster, patience_s)
+    patience_s = scale(SHORT_PATIENCE_S, PATIENCE_S)
+    web = cluster.webs[0]
     session = cluster.session(cluster.assistant())
     run = cluster.run(PLAN, session=session)
 
@@ -164,7 +158,7 @@ def test_a_websocket_that_nobody_reads_is_closed_as_too_slow(cluster: Cluster, f
     asyncio.run(follow_session([web.port], session, run, begun=heard))
     check(cluster, transcripts=[heard], crashes=False)
     figures.record(
-        fault=f"a websocket that nobody reads for {patience_s + 2} s",
+        fault=f"a websocket that nobody reads for {patience_s + 2:g} s",
         expected="closed as too slow; complete after coming back",
         measured=f"closed with {code} after {before} of {len(heard.events)} events",
         target="4408",
