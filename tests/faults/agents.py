@@ -29,7 +29,8 @@ class Stepper(BaseAgent):
         plan = json.loads(state.messages[state.run_start].text)
         nth = sum(message.role == "assistant" for message in state.messages[state.run_start :])
         if url := plan.get("ledger"):
-            async with httpx.AsyncClient(timeout=_PATIENCE_S) as client:
+            # To load certificates takes longer than all else that a step does.
+            async with httpx.AsyncClient(timeout=_PATIENCE_S, verify=False) as client:
                 # Who it is goes along, so that the ledger knows two that carry out one run.
                 query = {"sleep": plan.get("sleep", 0), "pid": os.getpid(), "session": io.session_id}
                 (await client.get(f"{url}/{io.run_id}/{nth}", params=query)).raise_for_status()

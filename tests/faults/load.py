@@ -19,16 +19,17 @@ GIVE_UP_S = 240.0
 
 
 class Clients:
-    """Threads that each have one run after another accepted, on whichever web answers, until told to stop.
+    """Threads that each have one run after another accepted and wait for its end, on whichever web answers.
 
     What is not accepted is sent again under its Idempotency-Key. `answers` counts the status codes; `refused` are the
-    answers that were neither 202 nor 503 with Retry-After; `broken` counts the connections that were cut or refused.
+    answers that were neither a success nor 503 with Retry-After; `broken` counts connections that were cut or refused.
     """
 
     def __init__(
-        self, cluster: Cluster, assistant: str, plan: dict[str, Any], *, threads: int = 2, pause_s: float = 0.1
+        self, cluster: Cluster, assistant: str, plan: dict[str, Any], *, threads: int = 6, pause_s: float = 0.1
     ) -> None:
         self.runs: list[str] = []
+        self.ended = 0
         self.answers: Counter[int] = Counter()
         self.refused: list[str] = []
         self.broken = 0
@@ -50,28 +51,38 @@ class Clients:
 
     def _run(self) -> None:
         while not self._stopped.wait(self._pause_s):
-            key, accepted = str(uuid4()), False
-            while not accepted:
-                accepted = self._send(key)
-                if not accepted:
-                    time.sleep(0.1)
+            accepted = self._insist("POST", "/runs", 202, json=self._body, headers={"Idempotency-Key": str(uuid4())})
+            if accepted is None:
+                return
+            self.runs.append(accepted["id"])
+            if self._insist("GET", f"/runs/{accepted['id']}/join", 200, params={"wait_s": 2}) is not None:
+                self.ended += 1
 
-    def _send(self, key: str) -> bool:
-        began = time.monotonic()
+    def _insist(self, method: str, path: str, status: int, **request: Any) -> Any:
+        """Ask until it is answered so; gives the document, or None where told to stop before.
+
+        What is to be accepted is asked for until it is: nobody else knows whether it was.
+        """
+        while method == "POST" or not self._stopped.is_set():
+            answer = self._ask(method, path, **request)
+            if answer is not None and answer.status_code == status:
+                return answer.json()
+            if answer is None or answer.status_code != 202:
+                time.sleep(0.1)
+        return None
+
+    def _ask(self, method: str, path: str, **request: Any) -> httpx.Response | None:
         try:
-            web = random.choice(self._cluster.webs)
-            answer = web.client.post("/runs", json=self._body, headers={"Idempotency-Key": key})
+            answer = random.choice(self._cluster.webs).client.request(method, path, **request)
         except (httpx.TransportError, IndexError):
             self.broken += 1
-            return False
-        self.slowest_s = max(self.slowest_s, time.monotonic() - began)
+            return None
         self.answers[answer.status_code] += 1
-        if answer.status_code == 202:
-            self.runs.append(answer.json()["id"])
-            return True
-        if answer.status_code != 503 or "retry-after" not in answer.headers:
+        if method == "POST":
+            self.slowest_s = max(self.slowest_s, answer.elapsed.total_seconds())
+        if answer.status_code >= 300 and (answer.status_code != 503 or "retry-after" not in answer.headers):
             self.refused.append(f"{answer.status_code} {answer.text[:200]}")
-        return False
+        return answer
 
 
 class Listener:
@@ -106,6 +117,8 @@ class Listener:
                                 return
             except (httpx.HTTPError, ZeroDivisionError):
                 self._web += 1
+            except RuntimeError:
+                return  # the case has failed meanwhile, and its clients are closed
             time.sleep(0.05)
 
 

@@ -52,6 +52,7 @@ class Process:
             self.process: subprocess.Popen[bytes] = launch(command, output=output, env=env)
         self.pid = self.process.pid
         self.stopped = False
+        self.is_to_end = False
 
     @property
     def alive(self) -> bool:
@@ -62,12 +63,14 @@ class Process:
 
     def kill(self) -> None:
         """kill -9, and wait until it is gone."""
+        self.is_to_end = True
         if self.alive:
             self.send(signal.SIGKILL)
         self.process.wait()
 
     def term(self) -> None:
         """SIGTERM, as a deployment sends it; it goes on for as long as it drains."""
+        self.is_to_end = True
         self.send(signal.SIGTERM)
 
     def stop(self) -> None:
@@ -265,6 +268,10 @@ class Cluster:
         rows = self.sql("SELECT w.pid FROM runs r JOIN workers w ON w.id = r.lease_owner WHERE r.id = %s", run_id)
         return next((process for process in self.workers if rows and process.pid == rows[0][0]), None)
 
+    def died(self) -> list[str]:
+        """The names of the processes that have ended and were not meant to."""
+        return [process.name for process in self.processes if not process.alive and not process.is_to_end]
+
     def kill_engine(self, engine: Engine) -> None:
         """kill -9 of PostgreSQL's or Redis's first process."""
         assert engine.process is not None
@@ -318,6 +325,8 @@ class Cluster:
         """An active assistant of the type Stepper (see `tests.faults.agents`) where no other is given; gives its id."""
         body = {"name": f"faults {time.time_ns()}", "type": "Stepper", "llm": {"provider": "fake", "model": "echo"}}
         answer = self.client.post("/assistants", json={**body, **config})
+        if answer.status_code == 503:  # the first after an outage may be
+            answer = self.client.post("/assistants", json={**body, **config})
         assert answer.status_code == 201, answer.text
         assert answer.json()["status"] == "active", answer.text
         return str(answer.json()["id"])

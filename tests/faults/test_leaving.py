@@ -153,7 +153,7 @@ def test_an_upgrade_of_one_process_after_another(
     replaced = list(cluster.processes) if scale.full else [cluster.webs[0], cluster.workers[0]]
     assistant = cluster.assistant()
     plan = {"ledger": ledger.url, "steps": 5, "sleep": 0.2, "tokens": 5}
-    with Clients(cluster, assistant, plan, pause_s=scale(0.3, 0.15)) as clients:
+    with Clients(cluster, assistant, plan) as clients:
         time.sleep(1)
         for old in replaced:
             fresh = cluster.start(old.role)
