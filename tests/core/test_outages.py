@@ -7,6 +7,7 @@ import psycopg
 import pytest
 from django.db import connection
 
+from core import db
 from core.db import AsyncPool, close_pool, open_pool
 from tests.api import Api
 from tests.servers import wait_for
@@ -58,5 +59,27 @@ async def test_a_pool_does_not_wait_longer_and_longer_before_it_connects() -> No
     pool = await open_pool(size=1)
     try:
         assert pool.reconnect_timeout <= pool.timeout
+    finally:
+        await close_pool()
+
+
+async def stand_still(pool: AsyncPool, meanwhile: psycopg.AsyncConnection[Any]) -> None:
+    """In a transaction that holds a lock, until another has got that."""
+    lock = "SELECT pg_advisory_xact_lock(1)"
+    async with pool.connection() as stuck, stuck.transaction():
+        await stuck.execute(lock)
+        async with meanwhile.transaction():
+            await meanwhile.execute(lock)
+        await stuck.execute("SELECT 1")
+
+
+async def test_who_stands_still_in_a_transaction_loses_its_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(db, "STUCK_TRANSACTION_S", 0.1)
+    pool = await open_pool(size=2)
+    try:
+        async with asyncio.timeout(10), pool.connection() as other:
+            with pytest.raises(psycopg.OperationalError):
+                await stand_still(pool, other)
+        await ask(pool)
     finally:
         await close_pool()
