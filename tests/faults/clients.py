@@ -50,6 +50,12 @@ class Heard(Transcript):
         return bool(self.events) and self.events[-1].event == "end"
 
 
+def new_run(plan: dict[str, Any], assistant: str = "", **body: Any) -> dict[str, Any]:
+    """The body of a run of a Stepper (see `tests.faults.agents`)."""
+    to = {"assistant_id": assistant} if assistant else {}
+    return {"input": {"message": json.dumps(plan)}, **to, **body}
+
+
 async def request(port: int, method: str, path: str, body: Any = None, **headers: str) -> Answer:
     """One request on a connection of its own; underscores in the names of `headers` are written as dashes."""
     began = time.monotonic()

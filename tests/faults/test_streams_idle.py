@@ -19,6 +19,7 @@ pytestmark = pytest.mark.timeout(600)
 
 A_DAY_S = 86_400
 HEARTBEAT_S = 15
+LATE_S = 15  # how late one may come on a busy machine
 KIB_EACH = 30
 CPU_SHARE = 0.2
 
@@ -48,7 +49,7 @@ class Idle(asyncio.Protocol):
 
 
 def test_idle_streams_cost_next_to_nothing(cluster: Cluster, figures: Figures, scale: Scale) -> None:
-    count, idle_s = scale((300, 2), (10_000, 40))
+    count, idle_s = scale((300, 2), (10_000, 50))
     raise_open_files_limit()
     web = _web(cluster) if scale.full else cluster.webs[0]
     assistant = cluster.assistant()
@@ -70,7 +71,7 @@ def test_idle_streams_cost_next_to_nothing(cluster: Cluster, figures: Figures, s
             await asyncio.sleep(idle_s)
             share = (_cpu_s(web) - cpu) / (time.monotonic() - began)
             each_kib = (web.memory_mib - before) * 1024 / count
-            assert min(stream.heartbeats for stream in streams) >= idle_s // HEARTBEAT_S
+            assert min(stream.heartbeats for stream in streams) >= (idle_s - LATE_S) // HEARTBEAT_S
             taken = [await _new_request(web, assistant) for _ in range(20)]
             # None of them is a dead one: each hears what happens to its run.
             cancelled = await request(web.port, "POST", "/runs/cancel", {"status": "pending"})
