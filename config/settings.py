@@ -31,7 +31,8 @@ def _database(url: str) -> dict[str, Any]:
         "HOST": options.pop("host", None) or parts.hostname or "",
         "PORT": str(port or options.pop("port", "")),
         # One thread serves one request and then ends: connections live in a pool, not in the thread.
-        "OPTIONS": {**options, "pool": {"min_size": 1, "max_size": 20, "timeout": 4}},
+        # `reconnect_timeout`: see `core.db.POOL_WAIT_S`.
+        "OPTIONS": {**options, "pool": {"min_size": 1, "max_size": 20, "timeout": 4, "reconnect_timeout": 4}},
     }
 
 
@@ -88,6 +89,7 @@ INSTALLED_APPS = [
     "config",
 ]
 MIDDLEWARE = [
+    "core.middleware.sound_connections",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -239,7 +241,10 @@ PROVIDER_LIMITS = _provider_limits(ENV.provider_limits)
 RUNNER_SLOTS = ENV.jobs_per_worker
 RUNNER_GRACE_S = ENV.grace_period_s
 RUNNER_LOOP_HANG_S = ENV.loop_hang_s
+# A C call that holds the GIL stops the heartbeat's thread too, so the lease leaves room for a long one.
 RUNNER_LEASE_S = ENV.lease_s
+# For how long a client may leave what is sent to it; then it is let go, and comes back where it left off.
+SLOW_CLIENT_S = 20.0
 
 # What runs begin with where neither their assistant nor they themselves say otherwise, and what they cannot exceed.
 RUN_ATTEMPTS = ENV.run_attempts

@@ -10,10 +10,10 @@ from uuid import UUID
 import psycopg
 from django.conf import settings
 from psycopg.rows import dict_row
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import PoolTimeout
 
 from assistants.spec import agent_for
-from core.db import Row, close_pool, configure, open_pool
+from core.db import AsyncPool, Row, close_pool, configure, open_pool
 from runs.announce import announce
 from runs.lifecycle import Status, sources
 from runs.notices import Notice, Process
@@ -83,7 +83,7 @@ class Runner:
     async def run(self) -> None:
         """Work until `drain` has ended, or forever. Begins anew under a new identity when declared lost."""
         await open_pool(size=8)
-        async with AsyncConnectionPool(
+        async with AsyncPool(
             settings.DATABASE_URL,
             kwargs={"autocommit": True, "row_factory": dict_row},
             configure=_for_claims,
