@@ -61,6 +61,7 @@ class Environment:
     secret_env_prefixes: list[str] = field(
         default_factory=lambda: _list("AGENT_SERVER_SECRET_ENV_PREFIXES", "OPENAI_,ANTHROPIC_,MCP_,AGENT_SECRET_")
     )
+    provider_limits: str = field(default_factory=lambda: os.environ.get("AGENT_SERVER_PROVIDER_LIMITS", ""))
     secret_hosts: list[str] = field(default_factory=lambda: _list("AGENT_SERVER_SECRET_HOSTS"))
     mcp_commands: list[str] = field(default_factory=lambda: _list("AGENT_SERVER_MCP_COMMANDS"))
     agent_modules: list[str] = field(default_factory=lambda: _list("AGENT_SERVER_AGENTS"))

@@ -1,7 +1,9 @@
-"""`/metrics`: read from PostgreSQL at the moment of the scrape, so that every web process tells the same."""
+"""`/metrics`: read from PostgreSQL and Redis at the moment of the scrape, so that every web process tells the same."""
 
 from collections.abc import Iterator
 
+import redis
+from django.conf import settings
 from django.db.models import Count, F, Min, Sum
 from django.db.models.functions import Extract
 from django.http import HttpResponse
@@ -16,6 +18,7 @@ from core.clock import ClockTimestamp
 from core.pagination import read_no_query
 from runs.lifecycle import Status
 from runs.models import Run, Worker, WorkerState
+from runs.worker.traffic.figures import figures
 
 UNFINISHED = (Status.PENDING, Status.RUNNING, Status.INTERRUPTED)
 
@@ -36,6 +39,7 @@ class ServerCollector(Collector):
             value=_oldest_pending_age_s(),
         )
         yield from _workers()
+        yield from _providers()
 
 
 def _oldest_pending_age_s() -> float:
@@ -51,6 +55,28 @@ def _workers() -> Iterator[Metric]:
     yield GaugeMetricFamily("agent_server_workers", "Worker processes alive.", value=totals["alive"])
     yield GaugeMetricFamily("agent_server_slots", "Runs that they can carry at once.", value=totals["slots"] or 0)
     yield GaugeMetricFamily("agent_server_slots_used", "Runs that they carry.", value=totals["used"] or 0)
+
+
+def _providers() -> Iterator[Metric]:
+    try:
+        found = figures(settings.PROVIDER_LIMITS)
+    except (redis.RedisError, OSError):
+        return
+    calls = GaugeMetricFamily("agent_server_provider_calls", "Model calls under way, by limit.", labels=["limit"])
+    waiting = GaugeMetricFamily(
+        "agent_server_provider_waiting", "Runs that wait for room at a provider, by limit.", labels=["limit"]
+    )
+    for limit in found.calls:
+        calls.add_metric([limit], found.calls[limit])
+        waiting.add_metric([limit], found.waiting[limit])
+    failing = GaugeMetricFamily(
+        "agent_server_provider_open_circuits",
+        "Places at which the model has been failing, so that it is not called.",
+        labels=["provider", "model"],
+    )
+    for names, places in found.open_circuits.items():
+        failing.add_metric(list(names), places)
+    yield from (calls, waiting, failing)
 
 
 REGISTRY = CollectorRegistry(auto_describe=False)

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import django_stubs_ext
 
 from config.env import BASE_DIR, ENV, BadEnvironment
+from runtime.providers.limits import Limit, read_limits
 
 django_stubs_ext.monkeypatch()
 
@@ -38,6 +39,13 @@ def _embedded(name: str) -> str:
     """The address that `serve` left in the data folder for the roles and commands beside it."""
     path = ENV.data_dir / f"{name}.url"
     return path.read_text().strip() if path.is_file() else ""
+
+
+def _provider_limits(text: str) -> dict[str, Limit]:
+    try:
+        return read_limits(text)
+    except ValueError as fault:
+        raise BadEnvironment(f"AGENT_SERVER_PROVIDER_LIMITS: {fault}") from None
 
 
 DATABASE_URL = ENV.database_url or _embedded("postgres") or "postgresql://postgres@127.0.0.1:5432/postgres"
@@ -222,6 +230,7 @@ REDIS_KEY_PREFIX = ENV.redis_key_prefix
 
 # The runner: see `runs/worker/`.
 MAX_PENDING_RUNS = ENV.max_pending_runs
+PROVIDER_LIMITS = _provider_limits(ENV.provider_limits)
 RUNNER_SLOTS = ENV.jobs_per_worker
 RUNNER_GRACE_S = ENV.grace_period_s
 RUNNER_LOOP_HANG_S = ENV.loop_hang_s

@@ -8,6 +8,7 @@ that is retried: it may be carried out more than once, but it is recorded once.
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -150,6 +151,13 @@ class Step:
     tool_calls: list[ToolRecord] = field(default_factory=list)
 
 
+class ModelCall(Protocol):
+    """A model call that is made now."""
+
+    def used(self, usage: Usage) -> None:
+        """What the call has taken; told when it ends, however it ends."""
+
+
 class StepIO(Protocol):
     """What a step may tell the outside while it is carried out. All of it is heard at once and kept with the
     step."""
@@ -168,6 +176,13 @@ class StepIO(Protocol):
 
     def custom(self, name: str, value: Json) -> None:
         """An event of the agent's or tool's own."""
+
+    def model_call(self, provider: str, model: str, place: str = "") -> AbstractAsyncContextManager[ModelCall]:
+        """To be held while a model is called: it keeps to the limits of the provider, and notes its failures.
+
+        `place` tells apart what answers under one name, as `base_url` does. To enter it may take a while.
+        Raises `MustWait`, or `ModelUnavailable` where calls have been failing.
+        """
 
     def new_id(self) -> str:
         """A new identifier for a message or a tool call (UUIDv7)."""

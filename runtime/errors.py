@@ -41,6 +41,25 @@ class ModelServerError(ModelError):
     code, kind, retryable = "model_server_error", "server_error", True
 
 
+class ModelUnavailable(ModelServerError):
+    """The provider has been failing, so it was not called at all; `retry_after_s` says when it will be."""
+
+    code = "provider_unavailable"
+
+
+class MustWait(AgentError):
+    """The provider takes no more calls now. Let it pass: the step is carried out again after `retry_after_s`.
+
+    It is no failure and is charged to nobody.
+    """
+
+    code, retryable = "must_wait", True
+
+    def __init__(self, message: str, *, retry_after_s: float):
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.wait_s = retry_after_s
+
+
 class MissingSecret(AgentError):
     """The environment variable that holds a key is not set, or may not be used here."""
 

@@ -13,7 +13,7 @@ from langchain_core.messages.ai import add_ai_message_chunks
 from langchain_core.runnables import Runnable
 
 from core.text import clean
-from runtime.contract import Message, ToolCall, Usage
+from runtime.contract import Message, StepIO, ToolCall, Usage
 from runtime.errors import AgentError, ModelError
 from runtime.messages import to_langchain
 from runtime.providers import provider
@@ -52,26 +52,25 @@ class ModelCaller:
     def __init__(self, llm: LLM, tools: Sequence[dict[str, Any]] = ()):
         self._candidates = [_Candidate(block, tools) for block in (llm, *(llm.get("fallbacks") or ()))]
 
-    async def ask(
-        self, messages: Sequence[Message], *, turn: int, listen: Listener, new_id: Callable[[], str]
-    ) -> Answer:
+    async def ask(self, messages: Sequence[Message], *, turn: int, listen: Listener, io: StepIO) -> Answer:
         """Ask the model; `listen` hears each piece of the answer. `turn` counts the session's calls before
         this one.
 
-        Raises `ModelError` (a retryable one, if any candidate failed in a way that may pass) or
-        `MissingSecret`. Once a piece has been heard, no fallback takes over: the answer would begin twice.
+        Raises `ModelError` (a retryable one, if any candidate failed in a way that may pass),
+        `MissingSecret`, or `MustWait`, for which no fallback takes over. Once a piece has been heard, none does:
+        the answer would begin twice.
         """
         failures: list[ModelError] = []
         for candidate in self._candidates:
             draft = _Draft(listen)
             try:
-                await candidate.play(messages, turn, draft)
+                await candidate.play(messages, turn, draft, io)
             except ModelError as error:
                 if draft.heard:
                     raise
                 failures.append(error)
             else:
-                return draft.answer(candidate, new_id)
+                return draft.answer(candidate, io.new_id)
         raise next((error for error in failures if error.retryable), failures[0])
 
 
@@ -94,11 +93,19 @@ class _Candidate:
         model = self.provider.build(self.llm)
         return model.bind_tools(self.tools) if self.tools else model
 
-    async def play(self, messages: Sequence[Message], turn: int, draft: "_Draft") -> None:
+    @cached_property
+    def place(self) -> str:
+        return self.provider.place(self.llm)
+
+    async def play(self, messages: Sequence[Message], turn: int, draft: "_Draft", io: StepIO) -> None:
         sent = to_langchain(messages, self.provider.name)
-        async with aclosing(self._chunks(sent, turn)) as chunks:
-            async for chunk in chunks:
-                draft.add(chunk)
+        async with io.model_call(self.provider.name, self.llm["model"], self.place) as call:
+            try:
+                async with aclosing(self._chunks(sent, turn)) as chunks:
+                    async for chunk in chunks:
+                        draft.add(chunk)
+            finally:
+                call.used(draft.usage)
 
     async def _chunks(self, messages: list[BaseMessage], turn: int) -> AsyncGenerator[AIMessageChunk, None]:
         # A generator of its own, so that only the provider's exceptions are taken for its failures, never

@@ -59,7 +59,7 @@ class ReactAgent(BaseAgent):
             self._visible(state),
             turn=state.session_model_calls,
             listen=lambda text, kind: io.token(message_id, text, kind),
-            new_id=io.new_id,
+            io=io,
         )
         return Step(
             kind="model",

@@ -21,13 +21,15 @@ from runs.worker.outcomes import (
     Finished,
     HandedBack,
     Outcome,
+    Postponed,
     StepTimeout,
     TimedOut,
     UnexpectedError,
 )
 from runs.worker.recorder import Recorder
+from runs.worker.traffic.traffic import WAIT_S, Call, Traffic
 from runtime.contract import BaseAgent, Step, ToolRecord
-from runtime.errors import AgentError
+from runtime.errors import AgentError, MustWait
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +45,7 @@ class Execution:
         conversation: Conversation,
         journal: Journal,
         committer: Committer,
+        traffic: Traffic,
         worker_id: str,
     ):
         self.run_id = str(claim["id"])
@@ -54,9 +57,10 @@ class Execution:
         self._journal = journal
         self._committer = committer
         self._recorder = Recorder(claim, conversation, journal, worker_id)
-        self._io = _IO(claim, journal)
         self._deadline = time.monotonic() + claim["time_left_s"]
         self._step_timeout_s = float(agent.spec.config["step_timeout_s"])
+        # What waits in its slot must not be taken for a step that hangs.
+        self._io = _IO(claim, journal, traffic, wait_s=min(WAIT_S, self._step_timeout_s / 2))
         self._stop: Outcome | None = Cancelled(claim["superseded"]) if claim["cancel_requested_at"] else None
         self._in_flight: asyncio.Task[Step] | None = None
 
@@ -110,6 +114,9 @@ class Execution:
             if (asked := self._asked()) is None:
                 raise
             return asked
+        except MustWait as wait:
+            # Not beyond the end of its time, which whoever claims it then tells.
+            return Postponed(max(0.0, min(wait.wait_s, self._deadline - time.monotonic())))
         except AgentError as error:
             return Failed(error)
         except Exception as error:
@@ -123,13 +130,15 @@ class Execution:
 class _IO:
     """What the agent sees of its run while it steps (`runtime.contract.StepIO`)."""
 
-    def __init__(self, claim: Row, journal: Journal):
+    def __init__(self, claim: Row, journal: Journal, traffic: Traffic, *, wait_s: float):
         self.run_id = str(claim["id"])
         self.session_id = str(claim["session_id"])
         self.workspace_id = str(claim["workspace_id"])
         self.user_id: str | None = claim["user_id"]
         self.attempt: int = claim["attempt"]
         self._journal = journal
+        self._traffic = traffic
+        self._wait_s = wait_s
 
     def token(self, message_id: str, text: str, kind: Literal["text", "reasoning"] = "text") -> None:
         self._journal.token(message_id, text, kind)
@@ -140,6 +149,9 @@ class _IO:
 
     def custom(self, name: str, value: Any) -> None:
         self._journal.tell("custom", {"name": name, "value": value})
+
+    def model_call(self, provider: str, model: str, place: str = "") -> Call:
+        return self._traffic.call(self.run_id, provider, model, place, wait_s=self._wait_s)
 
     def new_id(self) -> str:
         return str(new_id())

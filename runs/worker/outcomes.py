@@ -39,7 +39,14 @@ class HandedBack:
     """This worker is leaving; the run goes on elsewhere and is charged nothing."""
 
 
-Outcome = Finished | Failed | TimedOut | Cancelled | HandedBack
+@dataclass(slots=True, frozen=True)
+class Postponed:
+    """A provider takes no more calls; the run leaves its slot for `delay_s` seconds and is charged nothing."""
+
+    delay_s: float
+
+
+Outcome = Finished | Failed | TimedOut | Cancelled | HandedBack | Postponed
 
 
 class StepTimeout(AgentError):

@@ -22,6 +22,7 @@ from runs.worker.outcomes import (
     Finished,
     HandedBack,
     Outcome,
+    Postponed,
     TimedOut,
     error_document,
     retry_delay_s,
@@ -107,6 +108,8 @@ class Recorder:
                 commit = self._ended(Status.CANCELLED, Superseded() if superseded else None)
             case HandedBack():
                 commit = self._handed_back()
+            case Postponed(delay_s):
+                commit = self._put_off(delay_s)
         commit.run = {
             "base_seq": base_seq,
             "last_seq": self._journal.last_seq,
@@ -154,14 +157,7 @@ class Recorder:
             self._supersede("retry")
             document = clean(error_document(error, retryable=True))
             self._journal.hold("error", {**document, "attempt": self._claim["attempt"]})
-            self._journal.hold(
-                "status",
-                {
-                    "status": Status.PENDING,
-                    "attempt": self._claim["attempt"],
-                    "next_attempt_at": self._journal.now(after_s=delay),
-                },
-            )
+            self._hold_pending(delay)
             commit = self._commit_with([], "custom" if changes else None, ["model"], changes, [])
             commit.status, commit.retry_in_s = Status.PENDING, delay
         kind = "model" if isinstance(error, ModelError) else "custom"
@@ -169,14 +165,17 @@ class Recorder:
         return commit
 
     def _handed_back(self) -> StepCommit:
-        self._supersede("retry")
-        self._journal.hold(
-            "status", {"status": Status.PENDING, "attempt": self._claim["attempt"], "next_attempt_at": None}
-        )
-        commit = self._commit_with([], None, [], {}, [])
-        commit.status = Status.PENDING
+        commit = self._put_off(None)
         # The last of its events: see `runs.worker.claim`.
         self._journal.hold("custom", {"name": TRANSFERRING, "value": {"from_node": self._worker_id}})
+        return commit
+
+    def _put_off(self, delay_s: float | None) -> StepCommit:
+        """Back to the queue as if the step in flight had not begun; None: at once."""
+        self._supersede("retry")
+        self._hold_pending(delay_s)
+        commit = self._commit_with([], None, [], {}, [])
+        commit.status, commit.retry_in_s = Status.PENDING, delay_s
         return commit
 
     def _ended(self, status: Status, error: AgentError | None, changes: dict[str, Any] | None = None) -> StepCommit:
@@ -311,6 +310,12 @@ class Recorder:
         if (first := self._journal.first_token) is not None:
             data = {"from_seq": first, "to_seq": self._journal.last_seq, "reason": reason}
             self._journal.hold("superseded", data)
+
+    def _hold_pending(self, delay_s: float | None) -> None:
+        next_attempt_at = None if delay_s is None else self._journal.now(after_s=delay_s)
+        attempt = self._claim["attempt"]
+        data = {"status": Status.PENDING, "attempt": attempt, "next_attempt_at": next_attempt_at}
+        self._journal.hold("status", data)
 
     def _hold_end(self, status: Status, output: dict[str, Any] | None, error: dict[str, Any] | None) -> None:
         self._journal.hold("end", {"status": status, "output": output, "error": error, "usage": self._usage.document()})

@@ -29,6 +29,7 @@ from runs.worker.outcomes import HandedBack
 from runs.worker.presence import Presence
 from runs.worker.publisher import Publisher
 from runs.worker.rescue import held_by, put_back, rescue_lost
+from runs.worker.traffic.traffic import Traffic
 from runtime.contract import AgentSpec, BaseAgent, State, Step, StepIO
 from runtime.errors import AgentError
 
@@ -58,6 +59,7 @@ class Runner:
         self._conversations = Conversations()
         self._clock = DatabaseClock()
         self._publisher = Publisher()
+        self._traffic = Traffic(settings.PROVIDER_LIMITS)
         self._draining = False
         self._making_room_since: float | None = None
         self._stopping = asyncio.Event()
@@ -83,6 +85,7 @@ class Runner:
             while not self._draining:
                 await self._live()
         await self._publisher.close()
+        await self._traffic.close()
         await close_pool()
 
     async def drain(self, grace_s: float) -> None:
@@ -111,6 +114,7 @@ class Runner:
             for chore in (
                 self._committer.run(),
                 self._publisher.run(),
+                self._traffic.run(),
                 self._claim_forever(),
                 self._look_around(),
             )
@@ -201,6 +205,7 @@ class Runner:
                     now=self._clock.now,
                 ),
                 committer=self._committer,
+                traffic=self._traffic,
                 worker_id=str(self._presence.id),
             )
             self._idle.clear()

@@ -61,6 +61,10 @@ class Provider(ABC):
     def build(self, llm: LLM) -> "BaseChatModel":
         """The model, ready to be asked; raises `AgentError`, `MissingSecret` among them."""
 
+    def place(self, llm: LLM) -> str:
+        """Where `llm` is called, for telling apart what may fail each by itself; empty for the usual place."""
+        return str(llm.get("base_url") or "")
+
     def failures(self) -> tuple[type[Exception], ...]:
         """The exceptions by which this provider's model says that a call failed."""
         return (ValueError, TypeError, KeyError)

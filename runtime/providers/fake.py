@@ -3,6 +3,8 @@
 `runtime.testing` says how its models behave.
 """
 
+import json
+from hashlib import blake2s
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -88,6 +90,11 @@ class FakeProvider(Provider):
         from runtime.testing import FakeChatModel  # noqa: PLC0415  (imports langchain)
 
         return FakeChatModel(model=llm["model"], script=Script.model_validate(llm.get("settings") or {}))
+
+    def place(self, llm: LLM) -> str:
+        # A script that fails on purpose says nothing of the others.
+        written = json.dumps(llm.get("settings") or {}, sort_keys=True)
+        return blake2s(written.encode(), digest_size=8).hexdigest()
 
     def failures(self) -> tuple[type[Exception], ...]:
         return (FakeFailure, *super().failures())

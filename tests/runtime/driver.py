@@ -1,9 +1,11 @@
 """Drives an agent as the server does: steps until done, keeping messages and what was heard."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from runtime.contract import AgentSpec, BaseAgent, BoundTool, Content, Message, State, Step, Tool, ToolRecord
+from runtime.contract import AgentSpec, BaseAgent, BoundTool, Content, Message, State, Step, Tool, ToolRecord, Usage
 from runtime.react import ReactAgent
 
 
@@ -18,6 +20,7 @@ class Heard:
     attempt: int = 1
     tokens: list[tuple[str, str]] = field(default_factory=list)
     results: list[ToolRecord] = field(default_factory=list)
+    used: list[Usage] = field(default_factory=list)
     ids: int = 0
 
     def token(self, message_id: str, text: str, kind: str = "text") -> None:
@@ -29,9 +32,23 @@ class Heard:
     def custom(self, name: str, value: Any) -> None:
         pass
 
+    @asynccontextmanager
+    async def model_call(self, provider: str, model: str, place: str = "") -> AsyncIterator["HeardCall"]:
+        yield HeardCall(self)
+
     def new_id(self) -> str:
         self.ids += 1
         return f"id-{self.ids}"
+
+
+@dataclass
+class HeardCall:
+    """A `ModelCall` that remembers."""
+
+    io: Heard
+
+    def used(self, usage: Usage) -> None:
+        self.io.used.append(usage)
 
 
 @dataclass

@@ -41,6 +41,12 @@ def test_a_number_out_of_bounds(tmp_path: Path) -> None:
     assert serve(tmp_path, **{name: "-1"}) == [f"{name} must be at least 0, not -1."]
 
 
+def test_a_limit_that_cannot_be_meant(tmp_path: Path) -> None:
+    name = "AGENT_SERVER_PROVIDER_LIMITS"
+    [line] = serve(tmp_path, **{name: '{"openai": {"concurrent_calls": "many"}}'})
+    assert line == f"{name}: concurrent_calls of 'openai' must be a whole number of at least 1, not \"many\"."
+
+
 def test_a_host_that_is_not_ours(tmp_path: Path) -> None:
     [line] = serve(tmp_path, HOST="203.0.113.7")
     assert "Cannot listen on 203.0.113.7" in line
