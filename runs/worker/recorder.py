@@ -28,7 +28,7 @@ from runs.worker.outcomes import (
     retry_delay_s,
 )
 from runtime.contract import Message, State, Step, Usage
-from runtime.errors import AgentError, ModelError
+from runtime.errors import AgentError, ModelError, ModelUnavailable
 from runtime.history import answers_for_open_calls
 from sessions.documents import message_row
 from sessions.models import CheckpointSource
@@ -148,7 +148,7 @@ class Recorder:
     def _failed(self, error: AgentError, started: str, duration_ms: float) -> StepCommit:
         self._failures += 1
         changes = {}
-        if isinstance(error, ModelError):
+        if isinstance(error, ModelError) and not isinstance(error, ModelUnavailable):
             changes[MODEL_CALLS] = self.conversation.values.get(MODEL_CALLS, 0) + 1
         delay = retry_delay_s(self._claim["retry_policy"], error, self._failures)
         if delay is None:
