@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 
 from core.redis import client
-from runs.worker.traffic.breaker import LEAST_CALLS
+from runs.worker.traffic.breaker import LEAST_CALLS, Circuit
 from runs.worker.traffic.shared import shared_key
 from runs.worker.traffic.traffic import Call, Traffic
 from runtime.contract import Usage
@@ -38,6 +39,14 @@ async def end_with(traffic: Traffic, error: Exception, times: int = 1) -> None:
         with pytest.raises(type(error)):
             async with call(traffic):
                 raise error
+
+
+async def is_refused(traffic: Traffic) -> bool:
+    try:
+        async with call(traffic):
+            return False
+    except ModelUnavailable:
+        return True
 
 
 def count(kind: str) -> int:
@@ -81,19 +90,46 @@ async def test_without_limits_and_failures_nothing_is_in_redis(unlimited: Traffi
 
 async def test_a_model_that_keeps_failing_is_not_called(unlimited: Traffic) -> None:
     await end_with(unlimited, ModelServerError("500"), times=LEAST_CALLS)
-    with pytest.raises(ModelUnavailable):
-        await call(unlimited).__aenter__()
+    assert await is_refused(unlimited)
 
 
 async def test_one_that_refuses_is_well(unlimited: Traffic) -> None:
     await end_with(unlimited, ModelRateLimited("429"), times=LEAST_CALLS)
     await end_with(unlimited, ModelServerError("500"), times=LEAST_CALLS - 1)
-    async with call(unlimited):
-        pass
+    assert not await is_refused(unlimited)
 
 
 async def test_an_agents_own_errors_say_nothing(unlimited: Traffic) -> None:
     await end_with(unlimited, ZeroDivisionError(), times=LEAST_CALLS)
     await end_with(unlimited, ModelServerError("500"), times=LEAST_CALLS - 1)
-    async with call(unlimited):
-        pass
+    assert not await is_refused(unlimited)
+
+
+async def test_workers_tell_each_other_once_a_second(unlimited: Traffic) -> None:
+    other = Traffic({})
+    await end_with(other, ModelServerError("500"), times=LEAST_CALLS)
+    await other.close()
+    telling = asyncio.create_task(unlimited.run())
+    async with asyncio.timeout(20):
+        while not await is_refused(unlimited):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    telling.cancel()
+
+
+@pytest.mark.parametrize("ends", [None, ModelRateLimited("429"), ModelServerError("500"), asyncio.CancelledError()])
+async def test_how_a_probe_ends_decides(unlimited: Traffic, ends: BaseException | None) -> None:
+    circuit = Circuit(unlimited._shared, "fake", "echo", "", open_s=0.05)
+    unlimited._circuits["fake", "echo", ""] = circuit
+    await end_with(unlimited, ModelServerError("500"), times=LEAST_CALLS)
+    await asyncio.sleep(0.06)
+    with suppress(ModelRateLimited, ModelServerError, asyncio.CancelledError):
+        async with call(unlimited):
+            assert await is_refused(unlimited)
+            if ends is not None:
+                raise ends
+    await unlimited.settle()
+    is_well = ends is None or isinstance(ends, ModelRateLimited)
+    assert circuit.is_open is not is_well
+    if isinstance(ends, asyncio.CancelledError):
+        # Nothing is known: the next call is the probe, at once.
+        assert client().hget(circuit._keys[2], "probe") is None
