@@ -214,3 +214,12 @@ async def test_a_worker_hears_that_a_model_fails_elsewhere(shared: NewShared) ->
             return row["error"] is not None and row["error"]["code"] == "provider_unavailable"
 
         assert await until(refused)
+
+
+async def test_without_redis_runs_go_on_within_the_limits(settings: Settings, no_redis: None) -> None:
+    settings.PROVIDER_LIMITS = {"fake": Limit(calls_per_minute=1)}
+    async with working() as accept:
+        tenant = await make(llm=scripted({"text": "hi"}))
+        (row,) = await ended(*await accept(tenant))
+        await postponed(*await accept(tenant))
+    assert (row["status"], row["attempt"]) == ("success", 1)
