@@ -41,7 +41,7 @@ LEAVING = 1012  # "service restart" (RFC 6455's registry): come back with the la
 
 
 class SessionConsumer(AsyncWebsocketConsumer):
-    """`/ws/sessions/{id}[?after=<event id>]`: the shapes are in `docs/websocket.md`."""
+    """`/ws/sessions/{id}[?after=<event id>]`: the shapes are in `docs/runs.md`."""
 
     identity: Identity
     session_id: UUID

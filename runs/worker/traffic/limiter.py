@@ -1,6 +1,7 @@
 """Keeping to the limits of a provider: a call is let in, waits a little, or its run comes back later."""
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Mapping, Sequence
@@ -108,10 +109,14 @@ class Limiter:
             self._own[name].leave(tokens, now)
             del self._calls_on[name][call]
 
-    async def leave(self, names: Sequence[str], call: str, waiter: str, tokens: int) -> None:
-        """Give the call's slots back to all workers, and count its tokens; nobody waits for it any more."""
-        keys = [shared_key(name, kind) for name in names for kind in ("slots", "tokens", "waiting")]
-        await self._shared.run(scripts.LEAVE, keys, [call, waiter, tokens, self._window_ms])
+    async def leave(self, names: Sequence[str], call: str, waiter: str, tokens: int, took_s: float) -> None:
+        """Give the call's slots back to all workers, and count its tokens; nobody waits for it any more.
+
+        `took_s` is 0 for one that was not made.
+        """
+        keys = [shared_key(name, kind) for name in names for kind in ("slots", "tokens", "waiting", "took")]
+        took_ms = math.ceil(took_s * 1000)
+        await self._shared.run(scripts.LEAVE, keys, [call, waiter, tokens, took_ms, self._window_ms])
 
     async def keep(self) -> None:
         """Refresh the slots of the calls that go on."""
@@ -123,7 +128,7 @@ class Limiter:
         return [shared_key(name, "slots")], [self._slot_ms, *self._calls_on[name]]
 
     async def _refusal(self, names: Sequence[str], call: str, waiter: str) -> Refusal | None:
-        keys = [shared_key(name, kind) for name in names for kind in ("slots", "calls", "tokens", "waiting")]
+        keys = [shared_key(name, kind) for name in names for kind in ("slots", "calls", "tokens", "waiting", "took")]
         args: list[Argument] = [call, waiter, self._slot_ms, self._window_ms, int(REMEMBERED_S * 1000)]
         for name in names:
             limit = self._own[name].limit

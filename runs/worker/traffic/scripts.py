@@ -47,11 +47,12 @@ local function room(key, width, allowed)
 end
 """
 
-# KEYS: four of each name: its slots, calls, tokens, and those that wait. ARGV: the call's id, who waits for it, the
-# milliseconds of a slot and of a window, for how long one that waits is remembered; then of each name the slots, calls
-# and tokens allowed, 0 for any number.
+# KEYS: five of each name: its slots, calls, tokens, those that wait, and how long a call takes. ARGV: the call's id,
+# who waits for it, the milliseconds of a slot and of a window, for how long one that waits is remembered; then of each
+# name the slots, calls and tokens allowed, 0 for any number.
 # Gives {1, 0, 0}: the call is let in, under all its names; or {0, milliseconds until there may be room (0: not known),
-# milliseconds in which all that wait may be served, if a call takes a second}: then nothing is taken.
+# milliseconds in which all that wait may be served}: then nothing is taken. A call is taken to last a second until
+# one has ended.
 ENTER = f"""
 {_NOW}{_WINDOW}
 local call, waiter = ARGV[1], ARGV[2]
@@ -59,17 +60,19 @@ local slot_ms, width, waiting_ms = tonumber(ARGV[3]), tonumber(ARGV[4]) / {PARTS
 local refused, wait, spread = false, 0, 0
 
 local function each(act)
-    for i = 1, #KEYS / 4 do
-        local k, a = (i - 1) * 4, 5 + (i - 1) * 3
+    for i = 1, #KEYS / 5 do
+        local k, a = (i - 1) * 5, 5 + (i - 1) * 3
         act(KEYS[k + 1], KEYS[k + 2], KEYS[k + 3], KEYS[k + 4],
-            tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2]), tonumber(ARGV[a + 3]))
+            tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2]), tonumber(ARGV[a + 3]), KEYS[k + 5])
     end
 end
 
-each(function(slots, calls, tokens, waiting, max_slots, max_calls, max_tokens)
+each(function(slots, calls, tokens, waiting, max_slots, max_calls, max_tokens, took)
     local pace = 0
     redis.call('ZREMRANGEBYSCORE', slots, '-inf', now)
-    if max_slots > 0 and redis.call('ZCARD', slots) >= max_slots then pace = 1000 / max_slots end
+    if max_slots > 0 and redis.call('ZCARD', slots) >= max_slots then
+        pace = (tonumber(redis.call('GET', took)) or 1000) / max_slots
+    end
     local calls_in = max_calls > 0 and room(calls, width, max_calls) or 0
     if calls_in > 0 then pace = math.max(pace, width * {PARTS} / max_calls) end
     local tokens_in = max_tokens > 0 and room(tokens, width, max_tokens) or 0
@@ -94,14 +97,20 @@ end)
 return {{1, 0, 0}}
 """
 
-# KEYS: three of each name: its slots, tokens, and those that wait. ARGV: the call's id, who waited for it, the tokens
-# that it took, the milliseconds of a window.
+# KEYS: four of each name: its slots, tokens, those that wait, and how long a call takes: an average in which each call
+# counts a fifth. ARGV: the call's id, who waited for it, the tokens and the milliseconds that it took (0: it was not
+# made), the milliseconds of a window.
 LEAVE = f"""
 {_NOW}{_WINDOW}
-for i = 1, #KEYS, 3 do
+local took = tonumber(ARGV[4])
+for i = 1, #KEYS, 4 do
     redis.call('ZREM', KEYS[i], ARGV[1])
     redis.call('ZREM', KEYS[i + 2], ARGV[2])
-    if tonumber(ARGV[3]) > 0 then add(KEYS[i + 1], tonumber(ARGV[4]) / {PARTS}, ARGV[3]) end
+    if tonumber(ARGV[3]) > 0 then add(KEYS[i + 1], tonumber(ARGV[5]) / {PARTS}, ARGV[3]) end
+    if took > 0 then
+        local before = tonumber(redis.call('GET', KEYS[i + 3])) or took
+        redis.call('SET', KEYS[i + 3], before * 0.8 + took * 0.2, 'PX', ARGV[5] * 5)
+    end
 end
 return {{}}
 """

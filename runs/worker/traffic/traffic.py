@@ -99,7 +99,7 @@ class Call:
             except BaseException as reason:
                 if not isinstance(reason, MustWait):
                     # It may have been let in just as its run was stopped.
-                    self._traffic.send(self._limiter.leave(self._names, self._id, self._who, 0))
+                    self._traffic.send(self._limiter.leave(self._names, self._id, self._who, 0, 0))
                 if self._is_probe:
                     self._traffic.send(self._circuit.give_up_probe(self._id))
                 raise
@@ -109,10 +109,11 @@ class Call:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
+        took_s = time.monotonic() - self._began
         if self._names:
             self._limiter.left(self._names, self._id, self._tokens)
-            self._traffic.send(self._limiter.leave(self._names, self._id, self._who, self._tokens))
-        if is_unwell(error, time.monotonic() - self._began):
+            self._traffic.send(self._limiter.leave(self._names, self._id, self._who, self._tokens, took_s))
+        if is_unwell(error, took_s):
             await (self._circuit.probed(well=False) if self._is_probe else self._circuit.failed())
         elif error is None or isinstance(error, ModelError):
             if self._is_probe:

@@ -29,9 +29,9 @@ class Worker:
             return False
         return True
 
-    async def leave(self, call: str, tokens: int = 0) -> None:
+    async def leave(self, call: str, tokens: int = 0, took_s: float = 1) -> None:
         self.limiter.left(self.names, call, tokens)
-        await self.limiter.leave(self.names, call, f"run of {call}", tokens)
+        await self.limiter.leave(self.names, call, f"run of {call}", tokens, took_s)
 
 
 def waiting(name: str = "fake") -> int:
@@ -126,7 +126,7 @@ async def test_nothing_stays_in_redis(shared: NewShared) -> None:
     assert [await worker.enter(name) for name in ("a", "b", "c")] == [True, True, False]
     await worker.leave("a", tokens=1)
     keys = list(client().scan_iter(shared_key("*")))
-    assert len(keys) == 4
+    assert len(keys) == 5
     assert all(client().pttl(name) > 0 for name in keys)
 
 
@@ -162,6 +162,24 @@ async def test_where_too_many_wait_nobody_waits_in_vain(shared: NewShared) -> No
         assert not await worker.enter(str(number))
     async with asyncio.timeout(5):
         assert not await worker.enter("last", wait_s=10)
+
+
+async def test_where_calls_are_quick_more_may_wait(shared: NewShared) -> None:
+    worker = Worker(shared, {"fake": Limit(concurrent_calls=1)})
+
+    async def served_within() -> float:
+        refusal = await worker.limiter._refusal(["fake"], "call", "a run")
+        assert refusal
+        return refusal.spread_s
+
+    assert await worker.enter("first")
+    assert await served_within() == 1
+    await worker.leave("first", took_s=0.1)
+    assert await worker.enter("second")
+    assert await served_within() == 0.1
+    await worker.leave("second", took_s=1.1)
+    assert await worker.enter("third")
+    assert await served_within() == pytest.approx(0.3, abs=0.01)
 
 
 async def test_one_run_that_asks_again_waits_once(shared: NewShared) -> None:
