@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint model bench lock clean
+.PHONY: help serve test lint model faults bench lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -27,6 +27,9 @@ lint: $(VENV)/.complete ## Check style, types, import order and migrations
 
 model: $(VENV)/.complete ## Try 10,000 sequences of what clients and workers may do
 	@SEQUENCES=10000 exec $(BIN)/python -m pytest -o timeout=0 $(ARGS) tests/runs/test_state_machine.py tests/runs/test_lines_machine.py
+
+faults: $(VENV)/.complete ## Hurt it in every way that it must survive (figures go to faults.json)
+	@FAULTS=full exec $(BIN)/python -m pytest -o timeout=0 $(ARGS) tests/faults
 
 bench: $(VENV)/.complete ## Measure (figures go to bench.json)
 	@exec $(BIN)/python -m benchmarks $(ARGS)

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any
 
+from django.conf import settings
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints
 
 from accounts.identity import SCOPES
@@ -33,7 +34,12 @@ class CreateApiKey(Body):
     expires_at: Moment | None = None
 
 
+def _own(path: Any) -> Any:
+    # As a page opens it, or as it is described.
+    return path.removeprefix(settings.MOUNT_PREFIX) if isinstance(path, str) else path
+
+
 class CreateWsTicket(Body):
     """A ticket for one websocket."""
 
-    path: Annotated[str, StringConstraints(max_length=500, pattern=r"^/ws/[^?#\s]+$")]
+    path: Annotated[str, StringConstraints(max_length=500, pattern=r"^/ws/[^?#\s]+$"), BeforeValidator(_own)]

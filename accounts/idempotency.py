@@ -27,26 +27,32 @@ _FORM = re.compile(r"[\x21-\x7e]([\x20-\x7e]{0,253}[\x21-\x7e])?")
 
 # One that is older is taken over as if it had never been.
 _CLAIM = """
-INSERT INTO idempotency_keys AS k (id, workspace_id, caller, method, path, key, digest, resource_id)
-VALUES (%(id)s, %(workspace)s, %(caller)s, %(method)s, %(path)s, %(key)s, %(digest)s, %(resource)s)
+INSERT INTO idempotency_keys AS k (id, workspace_id, caller, method, path, key, digest, resource_id, further_ids)
+VALUES (%(id)s, %(workspace)s, %(caller)s, %(method)s, %(path)s, %(key)s, %(digest)s, %(resource)s,
+    %(further)s::uuid[])
 ON CONFLICT (workspace_id, caller, method, path, key) DO UPDATE
-    SET digest = excluded.digest, resource_id = excluded.resource_id, created_at = clock_timestamp()
+    SET digest = excluded.digest, resource_id = excluded.resource_id, further_ids = excluded.further_ids,
+        created_at = clock_timestamp()
     WHERE k.created_at < clock_timestamp() - make_interval(hours => %(hours)s)
 RETURNING k.id
 """
 
 _EARLIER = """
-SELECT digest, resource_id FROM idempotency_keys
+SELECT digest, resource_id, further_ids FROM idempotency_keys
 WHERE workspace_id = %(workspace)s AND caller = %(caller)s AND method = %(method)s AND path = %(path)s AND key = %(key)s
 """
 
 
 class Replayed(Exception):
-    """This request was carried out before and made `resource_id`; nothing is made again."""
+    """This request was carried out before and made `resource_id`; nothing is made again.
 
-    def __init__(self, resource_id: UUID):
+    `resource_ids`: all that it made, in order, where that was several.
+    """
+
+    def __init__(self, resource_id: UUID, *further: UUID):
         super().__init__(f"The request made {resource_id} before.")
         self.resource_id = resource_id
+        self.resource_ids = [resource_id, *further]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +85,12 @@ def once(
 
 def once_of(request: Request, identity: Identity) -> Once | None:
     """`once` for a request of DRF."""
-    return once(identity, request.headers, str(request.method), request.path, lambda: request.data)
+    return once(identity, request.headers, str(request.method), request.path_info, lambda: request.data)
 
 
 @operation()
-def claim(request: Once | None, resource_id: UUID) -> Operation[None]:
-    """Let this operation make `resource_id`, in one transaction with what follows; the first statement of a creation.
+def claim(request: Once | None, resource_id: UUID, *further: UUID) -> Operation[None]:
+    """Let this operation make these, in one transaction with what follows; the first statement of a creation.
 
     Raises Replayed where the key has made something already, IdempotencyMismatch where that was another body.
     """
@@ -98,13 +104,13 @@ def claim(request: Once | None, resource_id: UUID) -> Operation[None]:
         "path": request.path,
         "key": request.key,
     }
-    new = {"id": new_id(), "digest": request.digest, "resource": resource_id, "hours": HOURS}
-    if (yield Query(_CLAIM, {**scope, **new})):
+    new = {"id": new_id(), "digest": request.digest, "resource": resource_id, "further": list(further)}
+    if (yield Query(_CLAIM, {**scope, **new, "hours": HOURS})):
         return
     (earlier,) = yield Query(_EARLIER, scope)
     if earlier["digest"] != request.digest:
         raise IdempotencyMismatch
-    raise Replayed(earlier["resource_id"])
+    raise Replayed(earlier["resource_id"], *earlier["further_ids"])
 
 
 @operation()

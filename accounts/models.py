@@ -127,6 +127,7 @@ class IdempotencyKey(models.Model):
     key = models.CharField(max_length=255)
     digest = models.CharField(max_length=64)
     resource_id = models.UUIDField()
+    further_ids = ArrayField(models.UUIDField(), db_default=[], help_text="What else it made, in order.")
     created_at = created_field()
 
     class Meta:

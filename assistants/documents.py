@@ -9,6 +9,7 @@ from pydantic.json_schema import models_json_schema
 from assistants.config import AssistantConfig, Config
 from assistants.models import Assistant, AssistantVersion
 from core.clock import isoformat
+from core.mount import address
 from runtime.registry import AgentType
 
 
@@ -38,7 +39,7 @@ def assistant_document(assistant: Assistant) -> dict[str, Any]:
         "status": assistant.status,
         "version": assistant.version,
         "tags": {tag.name: tag.version for tag in assistant.version_tags.all()},
-        "endpoint": f"/assistants/{assistant.id}/sessions",
+        "endpoint": address(f"/assistants/{assistant.id}/sessions"),
         "validation": assistant.validation,
         "created_at": isoformat(assistant.created_at),
         "updated_at": isoformat(assistant.updated_at),

@@ -17,9 +17,11 @@ from accounts.authentication import authenticate  # noqa: E402
 from config import status  # noqa: E402
 from config.env import ENV  # noqa: E402
 from core.asgi import App, Receive, Scope, Send  # noqa: E402
+from core.cors import Cors  # noqa: E402
 from core.db import close_pool, open_pool  # noqa: E402
 from core.edge import Edge  # noqa: E402
 from core.hot import Router  # noqa: E402
+from core.mount import Mount  # noqa: E402
 from runs import hot as runs_hot  # noqa: E402
 from runs.live import hub  # noqa: E402
 from runs.routing import websocket_urlpatterns  # noqa: E402
@@ -58,4 +60,6 @@ async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         await lifespan(receive, send)
 
 
-application: Any = Edge(serve, max_body_bytes=ENV.max_body_bytes)
+mounted: App = Mount(serve, ENV.mount_prefix) if ENV.mount_prefix else serve
+edge: App = Edge(mounted, max_body_bytes=ENV.max_body_bytes)
+application: Any = Cors(edge, ENV.cors_origins) if ENV.cors_origins else edge

@@ -3,6 +3,7 @@
 import secrets
 from urllib.parse import quote
 
+from django.conf import settings
 from django.db import transaction
 
 from accounts.credentials import digest_of
@@ -16,7 +17,6 @@ from config.serve.data_dir import DataDir
 from config.serve.probes import check_bootstrap_key
 
 ADMIN = "admin"
-CONSOLE = "/console/"
 ECHO = {
     "name": "Echo",
     "description": "Answers with your own words, without a model: the place to try things out.",
@@ -39,12 +39,14 @@ def bootstrap() -> dict[str, str | None]:
         key = _api_key(workspace, data)
         if not Assistant.objects.filter(workspace=workspace).exists():
             create_assistant(_as_admin(workspace), ECHO)
-        ticket, _ = issue_ticket(TicketPurpose.SIGN_IN, user=admin, workspace=workspace, path=CONSOLE)
+        ticket, _ = issue_ticket(
+            TicketPurpose.SIGN_IN, user=admin, workspace=workspace, path=settings.LOGIN_REDIRECT_URL
+        )
     return {
         "api_key": key,
         "admin_user": ADMIN,
         "admin_password": password,
-        "sign_in_path": f"/sign-in/{ticket}?next={quote(CONSOLE)}",
+        "sign_in_path": f"/sign-in/{ticket}?next={quote(settings.LOGIN_REDIRECT_URL)}",
     }
 
 

@@ -1,6 +1,7 @@
 """The environment, read once and typed. The names are documented in `docs/configuration.md`."""
 
 import os
+import re
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +41,28 @@ def _list(name: str, default: str = "") -> list[str]:
     return [item.strip() for item in os.environ.get(name, default).split(",") if item.strip()]
 
 
+def _origins(name: str) -> list[str]:
+    """Origins as browsers write them, or `*`."""
+    origins = _list(name)
+    for origin in origins:
+        if origin != "*" and not re.fullmatch(
+            r"https?://[a-z0-9.\-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?", origin
+        ):
+            raise BadEnvironment(
+                f"{name} must hold origins such as https://app.example.com, without a path and in lower case, or *; "
+                f"not {origin!r}."
+            )
+    return origins
+
+
+def _prefix(name: str) -> str:
+    """The path that everything is under, without a slash at its end; empty for none."""
+    prefix = os.environ.get(name, "").rstrip("/")
+    if prefix and not re.fullmatch(r"(/[A-Za-z0-9._-]*[A-Za-z0-9_-])+", prefix):
+        raise BadEnvironment(f"{name} must be a path such as /agents-api, not {prefix!r}.")
+    return prefix
+
+
 @dataclass(frozen=True)
 class Environment:
     """Every variable the server reads. Sizes are bytes, durations seconds."""
@@ -71,6 +94,16 @@ class Environment:
         # A hundred years: PostgreSQL's calendar does not go back for any number of days.
         default_factory=lambda: _integer("AGENT_SERVER_SESSION_RETENTION_DAYS", 0, maximum=36_500)
     )
+    keep_latest_days: int = field(default_factory=lambda: _integer("AGENT_SERVER_KEEP_LATEST_DAYS", 0, maximum=36_500))
+    # 0: not set; then runs have an hour, and may ask for more.
+    run_timeout_s: int = field(
+        default_factory=lambda: _integer("BG_JOB_TIMEOUT_SECS", 0, minimum=1, maximum=30 * 86_400)
+    )
+    run_attempts: int = field(default_factory=lambda: _integer("BG_JOB_MAX_RETRIES", 3, minimum=1, maximum=100))
+    # A C call that holds the GIL stops the heartbeat's thread too, so the lease leaves room for a long one.
+    lease_s: int = field(default_factory=lambda: _integer("BG_JOB_HEARTBEAT", 15, minimum=15, maximum=3_600))
+    mount_prefix: str = field(default_factory=lambda: _prefix("MOUNT_PREFIX"))
+    cors_origins: list[str] = field(default_factory=lambda: _origins("CORS_ALLOW_ORIGINS"))
     loop_hang_s: int = field(default_factory=lambda: _integer("AGENT_SERVER_LOOP_HANG_S", 30, 1))
     log_json: bool = field(default_factory=lambda: _flag("LOG_JSON"))
     log_level: str = field(default_factory=lambda: os.environ.get("LOG_LEVEL", "INFO").upper())

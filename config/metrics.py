@@ -71,11 +71,11 @@ def _providers() -> Iterator[Metric]:
         waiting.add_metric([limit], found.waiting[limit])
     failing = GaugeMetricFamily(
         "agent_server_provider_open_circuits",
-        "Places at which the model has been failing, so that it is not called.",
-        labels=["provider", "model"],
+        "Models that have been failing, so that they are left alone.",
+        labels=["provider"],
     )
-    for names, places in found.open_circuits.items():
-        failing.add_metric(list(names), places)
+    for provider, models in found.open_circuits.items():
+        failing.add_metric([provider], models)
     yield from (calls, waiting, failing)
 
 

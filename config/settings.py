@@ -31,7 +31,8 @@ def _database(url: str) -> dict[str, Any]:
         "HOST": options.pop("host", None) or parts.hostname or "",
         "PORT": str(port or options.pop("port", "")),
         # One thread serves one request and then ends: connections live in a pool, not in the thread.
-        "OPTIONS": {**options, "pool": {"min_size": 1, "max_size": 20, "timeout": 4}},
+        # `reconnect_timeout`: see `core.db.POOL_WAIT_S`.
+        "OPTIONS": {**options, "pool": {"min_size": 1, "max_size": 20, "timeout": 4, "reconnect_timeout": 4}},
     }
 
 
@@ -88,6 +89,7 @@ INSTALLED_APPS = [
     "config",
 ]
 MIDDLEWARE = [
+    "core.middleware.sound_connections",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -118,8 +120,10 @@ TEMPLATES = [
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True
-LOGIN_URL = "/login"
-LOGIN_REDIRECT_URL = "/console/"
+MOUNT_PREFIX = ENV.mount_prefix
+FORCE_SCRIPT_NAME = MOUNT_PREFIX or None
+LOGIN_URL = f"{MOUNT_PREFIX}/login"
+LOGIN_REDIRECT_URL = f"{MOUNT_PREFIX}/console/"
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_HTTPONLY = True
 X_FRAME_OPTIONS = "DENY"
@@ -128,7 +132,7 @@ CSRF_FAILURE_VIEW = "core.http.csrf_failure"
 SECURE_CONTENT_TYPE_NOSNIFF = False
 SECURE_REFERRER_POLICY = None
 
-STATIC_URL = "/static/"
+STATIC_URL = f"{MOUNT_PREFIX}/static/"
 STATIC_ROOT = Path(ENV.data_dir) / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 # Read from the packages themselves, so that a start needs no collectstatic; compose runs it for hashes.
@@ -162,6 +166,7 @@ SPECTACULAR_SETTINGS = {
     # pydantic writes JSON Schema, whose null OpenAPI 3.0 does not know.
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
+    "SERVERS": [{"url": MOUNT_PREFIX}] if MOUNT_PREFIX else [],
     # Enums stay where they are used: most come from pydantic, and made-up names for them would change with the code.
     "POSTPROCESSING_HOOKS": [],
     "SWAGGER_UI_DIST": "SIDECAR",
@@ -172,8 +177,8 @@ SPECTACULAR_SETTINGS = {
 UNFOLD = {
     "SITE_TITLE": "Agent Server",
     "SITE_HEADER": "Agent Server",
-    "SITE_URL": "/console/",
-    "SITE_ICON": "/static/favicon.svg",
+    "SITE_URL": LOGIN_REDIRECT_URL,
+    "SITE_ICON": f"{STATIC_URL}favicon.svg",
     # The accent of `static/css/app.css`, as a scale.
     "COLORS": {
         "primary": {
@@ -218,10 +223,12 @@ CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 
 SESSION_RETENTION_DAYS = ENV.session_retention_days
+KEEP_LATEST_DAYS = ENV.keep_latest_days
 
 CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "runs.sweep", "schedule": 5.0},
     "delete_ended_sessions": {"task": "runs.delete_ended_sessions", "schedule": 3600.0},
+    "prune_idle_sessions": {"task": "runs.prune_idle_sessions", "schedule": 3600.0},
     "forget_expired": {"task": "accounts.forget_expired", "schedule": 3600.0},
 }
 
@@ -235,4 +242,11 @@ RUNNER_SLOTS = ENV.jobs_per_worker
 RUNNER_GRACE_S = ENV.grace_period_s
 RUNNER_LOOP_HANG_S = ENV.loop_hang_s
 # A C call that holds the GIL stops the heartbeat's thread too, so the lease leaves room for a long one.
-RUNNER_LEASE_S = 15
+RUNNER_LEASE_S = ENV.lease_s
+# For how long a client may leave what is sent to it; then it is let go, and comes back where it left off.
+SLOW_CLIENT_S = 20.0
+
+# What runs begin with where neither their assistant nor they themselves say otherwise, and what they cannot exceed.
+RUN_ATTEMPTS = ENV.run_attempts
+RUN_TIMEOUT_S = ENV.run_timeout_s or 3_600
+LONGEST_RUN_S = float(ENV.run_timeout_s or "inf")

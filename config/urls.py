@@ -1,5 +1,6 @@
 """Who answers where. The async routes of `config.asgi` take their share before Django is asked."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
@@ -10,7 +11,7 @@ from config.metrics import Metrics
 urlpatterns = [
     path("", views.root, name="root"),
     # Asked for by browsers on pages that name no icon: the API's and the docs'.
-    path("favicon.ico", RedirectView.as_view(url="/static/favicon.svg")),
+    path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}favicon.svg")),
     path("", include("accounts.urls")),
     path("", include("assistants.urls")),
     path("", include("sessions.urls")),

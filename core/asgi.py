@@ -27,6 +27,12 @@ def header_map(raw: RawHeaders) -> dict[str, str]:
     return headers
 
 
+def own_path(scope: Scope) -> str:
+    """The path, without what everything is under (`core.mount`)."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
+
+
 def request_id(scope: Scope) -> str:
     """The id that the edge gave to this request, or a new one where there is no edge (in tests)."""
     given: str | None = scope.get("state", {}).get("request_id")

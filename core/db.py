@@ -11,8 +11,9 @@ await rename(id, "x").arun()   # the hot routes and the runner: an event loop wi
 `yield BEGIN` makes one transaction of what follows, for an operation that finds out on its way that it needs one.
 """
 
-from collections.abc import Callable, Generator, Mapping
-from contextlib import AsyncExitStack, ExitStack
+import asyncio
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, Generic, ParamSpec, TypeVar
@@ -43,7 +44,12 @@ class Query:
 BEGIN = Query("BEGIN")
 
 Operation = Generator[Query, list[Row], T]
-AsyncPool = AsyncConnectionPool[psycopg.AsyncConnection[Row]]
+# How long a pool is waited for, in seconds, and for how long it tries to connect until somebody asks it again: its own
+# pauses double, and after a long outage the next try would be a long time away.
+POOL_WAIT_S = 4.0
+# A process that stands still, or whose loop is blocked, in the middle of a transaction holds its locks; so long, in
+# seconds, others wait for them. Less than a worker's lease, so that its runs can be taken over.
+STUCK_TRANSACTION_S = 10.0
 _JSON_TYPES = {114, 3802}
 
 
@@ -148,25 +154,47 @@ async def _adrive(steps: Operation[T], query: Query, conn: psycopg.AsyncConnecti
                 return end.value  # type: ignore[no-any-return]
 
 
+class AsyncPool(AsyncConnectionPool[psycopg.AsyncConnection[Row]]):
+    """Looks at all that it has when one connection is found broken: after a restart of PostgreSQL each of them is."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, timeout=POOL_WAIT_S, reconnect_timeout=POOL_WAIT_S, **kwargs)
+        self._checks: set[asyncio.Task[None]] = set()
+
+    @asynccontextmanager
+    async def connection(self, timeout: float | None = None) -> AsyncIterator[psycopg.AsyncConnection[Row]]:
+        async with super().connection(timeout) as conn:
+            try:
+                yield conn
+            except psycopg.errors.IdleInTransactionSessionTimeout as ended:
+                # The connection has gone, as in an outage, and what was asked is not at fault.
+                raise psycopg.OperationalError(str(ended)) from ended
+            finally:
+                if conn.broken:
+                    check = asyncio.create_task(self.check())
+                    self._checks.add(check)
+                    check.add_done_callback(self._checks.discard)
+
+
 _pool: AsyncPool | None = None
 
 
 async def configure(conn: psycopg.AsyncConnection[Row]) -> None:
-    """Fast JSON on a new connection."""
+    """Fast JSON on a new connection, and an end of transactions that nobody goes on with."""
     set_json_dumps(orjson.dumps, conn)
     set_json_loads(orjson.loads, conn)
+    await conn.execute(f"SET idle_in_transaction_session_timeout = '{STUCK_TRANSACTION_S * 1000:.0f}ms'")
 
 
 async def open_pool(*, size: int) -> AsyncPool:
     """Open this process's pool; `pool()` finds it from then on. It reconnects by itself after an outage."""
     global _pool
-    _pool = AsyncConnectionPool(
+    _pool = AsyncPool(
         settings.DATABASE_URL,
         kwargs={"autocommit": True, "row_factory": dict_row, "prepare_threshold": 2},
         configure=configure,
         min_size=1,
         max_size=size,
-        timeout=4,
         open=False,
     )
     await _pool.open()

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl
 from uuid import UUID
 
-from core.asgi import Receive, Scope, Send, header_map, request_id, send_document
+from core.asgi import Receive, Scope, Send, header_map, own_path, request_id, send_document
 from core.errors import BadRequest, FieldError, Invalid, UnsupportedMediaType
 from core.ids import path_id
 from core.strict_json import parse_json
@@ -141,7 +141,7 @@ class Router:
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> bool:
         """Answer, or return False with nothing consumed: then the request is Django's."""
-        path = scope["path"]
+        path = own_path(scope)
         for route in self._routes.get(scope["method"], ()):
             match = route.pattern.fullmatch(path)
             if match is not None:
@@ -188,7 +188,7 @@ class Router:
             refuse_key(headers)
         return HotRequest(
             method=scope["method"],
-            path=scope["path"],
+            path=own_path(scope),
             params=params,
             query=_query(scope["query_string"]),
             headers=headers,

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 
+from django.db import connection
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 
-from core.errors import AppError, MethodNotAllowed
+from core.errors import AppError, MethodNotAllowed, Unavailable
 from core.http import answer_error
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
@@ -17,6 +18,19 @@ def chunked_bodies(get_response: GetResponse) -> GetResponse:
         if "HTTP_TRANSFER_ENCODING" in request.META and "CONTENT_LENGTH" not in request.META:
             request.META["CONTENT_LENGTH"] = str(len(request.body))
         return get_response(request)
+
+    return middleware
+
+
+def sound_connections(get_response: GetResponse) -> GetResponse:
+    """After a restart of PostgreSQL each connection in the pool is broken: who finds one has all of them looked at."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        if response.status_code == Unavailable.status:
+            connection.close()
+            connection.pool.check()  # type: ignore[attr-defined]  # of this one driver
+        return response
 
     return middleware
 

@@ -12,6 +12,7 @@ from runs import services
 from runs.announce import announce_after_commit
 from runs.assistants_admin import AssistantAdmin
 from runs.models import Run, RunEvent, RunPayload, RunStep, Worker
+from runs.notices import stop_after_commit
 from sessions.admin import FoundById
 from sessions.admin import SessionAdmin as Sessions
 from sessions.models import Session
@@ -29,6 +30,7 @@ class SessionAdmin(Sessions):
     def close(self, request: HttpRequest, queryset: QuerySet[Session]) -> None:
         for session in queryset:
             _, ended = services.close_session(identity_in(request, session.workspace_id), session.id).run()
+            stop_after_commit([session.id])
             announce_after_commit(session.id, ended)
             self.message_user(request, f"{session}: closed.", messages.SUCCESS)
 
@@ -112,6 +114,7 @@ class RunAdmin(FoundById, ReadOnlyAdmin):
             except AppError as fault:
                 self.message_user(request, f"{run}: {fault.detail}", messages.ERROR)
             else:
+                stop_after_commit([run.id])
                 announce_after_commit(run.session_id, [run.id])
                 self.message_user(request, f"{run}: asked to stop, {status} now.", messages.SUCCESS)
 

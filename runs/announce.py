@@ -12,6 +12,7 @@ from core.db import Row
 from core.redis import client, key
 from runs.doorbell import doorbell
 from runs.live import MAX_ENTRIES, STREAM
+from runs.notices import stop_after_commit, stop_now, stops_another
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +34,10 @@ def announce(session_id: UUID, run_id: UUID) -> None:
 
 
 async def tell_accepted(run: Row) -> None:
-    """Wake a worker for a run that is committed, and tell of the runs that ended for it."""
+    """Wake a worker for a run that is committed, and tell of the runs that ended for it or are to."""
     _ring_for(run)
+    if stops_another(run):
+        await asyncio.to_thread(stop_now, [run["session_id"]])
     for ended in run["ended"]:
         await asyncio.to_thread(announce, run["session_id"], ended)
 
@@ -48,6 +51,8 @@ def _ring_for(run: Row) -> None:
 def announce_accepted_after_commit(run: Row) -> None:
     """The same from a thread, once the run is committed."""
     transaction.on_commit(lambda: _ring_for(run))
+    if stops_another(run):
+        stop_after_commit([run["session_id"]])
     announce_after_commit(run["session_id"], run["ended"])
 
 

@@ -24,6 +24,7 @@ from core.db import Bound, Row
 from core.errors import BadRequest, Invalid
 from core.forms import BodyForm
 from core.ids import new_id, path_id
+from core.mount import address
 from core.openapi import list_parameters, listed
 from core.pagination import Filter, Listing, ListQuery, choices, identifier, paginate, read_no_query, text
 from core.validation import Body, validate
@@ -33,6 +34,7 @@ from runs.bodies import DEFAULT_WAIT_S, MAX_WAIT_S, CancelRun, CreateRun, Create
 from runs.documents import has_ended, run_document, run_summary, state_document
 from runs.events import event_document, parse_seq
 from runs.lifecycle import TERMINAL, Status
+from runs.notices import stop_after_commit
 from runs.resuming import resume_run
 from runs.serializers import (
     CheckpointDetailDocument,
@@ -137,6 +139,7 @@ def _close(request: Request, session_id: str) -> Response:
     read_no_query(request.query_params)
     validate(Body, request.data)
     session, ended = services.close_session(identity_of(request), path_id(session_id)).run()
+    stop_after_commit([session["id"]])
     announce_after_commit(session["id"], ended)
     return Response(session_document(session))
 
@@ -253,6 +256,8 @@ class RunDetail(ViewSet):
         read_no_query(request.query_params)
         body, found = validate(CancelRun, request.data), path_id(run_id)
         status = services.cancel_run(identity_of(request), found, rollback=body.action == "rollback").run()
+        if status == Status.RUNNING:
+            stop_after_commit([found])
         wait_s = CANCEL_WAIT_S if body.wait else 0
         run = _until(lambda row: row["status"] in TERMINAL, identity_of(request), found, wait_s)
         if status == Status.CANCELLED:
@@ -325,7 +330,7 @@ def _waited(run: Row, told: dict[str, str]) -> Response:
 
 
 def _answer(run: Row, told: dict[str, str], status: int) -> Response:
-    return Response(run_document(run), status, headers={"Location": f"/runs/{run['id']}", **told})
+    return Response(run_document(run), status, headers={"Location": address(f"/runs/{run['id']}"), **told})
 
 
 def _wait_s(request: Request) -> float:

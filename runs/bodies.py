@@ -130,7 +130,7 @@ class ResumeRun(Body):
     type: Literal["answer", "cancel"] | None = None
     selected: list[str] = Field(default_factory=list, max_length=1_000)
     other_text: _Text | None = None
-    responses: list["Response"] | None = Field(default=None, min_length=1, max_length=1_000)
+    responses: list["InterruptResponse"] | None = Field(default=None, min_length=1, max_length=1_000)
     value: Any = None
 
     @model_validator(mode="after")
@@ -144,7 +144,7 @@ class ResumeRun(Body):
         return self
 
 
-class Response(ResumeRun):
+class InterruptResponse(ResumeRun):
     """The answer to one of several interrupts."""
 
     tool_call_id: str

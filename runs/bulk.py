@@ -1,9 +1,11 @@
 """Many runs in one request: accepted all or none, and cancelled."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from accounts.idempotency import Once, claim
 from accounts.identity import Identity
 from core.db import Operation, Query, Row, operation
 from core.errors import AppError, FieldError, Invalid, NotFound
@@ -21,20 +23,22 @@ BATCH = 500
 
 
 @operation(atomic=True)
-def create_runs(identity: Identity, body: CreateRuns) -> Operation[list[Row]]:
+def create_runs(identity: Identity, body: CreateRuns, once: Once | None = None) -> Operation[list[Row]]:
     """Accept all of the runs, or none; gives their rows, in order, as `create_run` does.
 
     Raises what `create_run` and `create_stateless_run` do: Invalid with places below `runs`, which also stand for
-    unknown sessions and assistants; the others say in words which run it is.
+    unknown sessions and assistants; the others say in words which run it is. Replayed for a request sent again.
     """
+    ids = [new_id() for _ in body.runs]
+    yield from claim(once, *ids).start()
     yield from _lock(identity, body.runs)
     accepted = []
-    for index, run in enumerate(body.runs):
+    for index, (run_id, run) in enumerate(zip(ids, body.runs, strict=True)):
         try:
             if run.session_id is not None:
-                accepted.append((yield from accept(identity, run.session_id, run, new_id())))
+                accepted.append((yield from accept(identity, run.session_id, run, run_id)))
             elif run.assistant_id is not None:
-                accepted.append((yield from accept_with_session(identity, run.assistant_id, run, new_id())))
+                accepted.append((yield from accept_with_session(identity, run.assistant_id, run, run_id)))
         except AppError as fault:
             raise _of_run(index, fault) from None
     return accepted
@@ -86,6 +90,18 @@ ORDER BY r.created_at DESC, r.id DESC LIMIT %(batch)s
 """  # noqa: S608 - constants
 
 
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """What a cancelling did: the rows (`id`, `session_id`) of the runs that ended with it, and the runs that are
+    carried out and were asked to stop."""
+
+    ended: list[Row]
+    asked: list[UUID]
+
+    def __len__(self) -> int:
+        return len(self.ended) + len(self.asked)
+
+
 @operation()
 def now() -> Operation[datetime]:
     """The moment; runs that are accepted after it are not concerned by a cancelling that began then."""
@@ -95,10 +111,10 @@ def now() -> Operation[datetime]:
 
 
 @operation(atomic=True)
-def cancel_next(identity: Identity, status: Status, until: datetime) -> Operation[tuple[int, list[Row], bool]]:
+def cancel_next(identity: Identity, status: Status, until: datetime) -> Operation[tuple[Stopped, bool]]:
     """Cancel the newest `BATCH` runs that are in a status and were accepted by `until`.
 
-    Gives how many were, the rows (`id`, `session_id`) of those that ended with it, and whether there may be more.
+    Gives what that did, and whether there may be more.
     """
     scope = {
         "workspace": identity.workspace_id,
@@ -108,13 +124,13 @@ def cancel_next(identity: Identity, status: Status, until: datetime) -> Operatio
         "batch": BATCH,
     }
     found = yield Query(_NEXT, scope)
-    cancelled, ended = yield from _cancel([row["id"] for row in found])
-    return cancelled, ended, len(found) == BATCH
+    stopped = yield from _cancel([row["id"] for row in found])
+    return stopped, len(found) == BATCH
 
 
 @operation(atomic=True)
-def cancel_these(identity: Identity, runs: Sequence[UUID]) -> Operation[tuple[int, list[Row]]]:
-    """Cancel those of the runs that have not ended; gives what `cancel_next` does.
+def cancel_these(identity: Identity, runs: Sequence[UUID]) -> Operation[Stopped]:
+    """Cancel those of the runs that have not ended; gives what that did.
 
     Raises Invalid, and cancels none, where one is unknown.
     """
@@ -129,7 +145,7 @@ def cancel_these(identity: Identity, runs: Sequence[UUID]) -> Operation[tuple[in
     return (yield from _cancel(list(known)))
 
 
-def _cancel(runs: list[UUID]) -> Operation[tuple[int, list[Row]]]:
+def _cancel(runs: list[UUID]) -> Operation[Stopped]:
     yield Query(
         "SELECT id FROM sessions WHERE id IN (SELECT session_id FROM runs WHERE id = ANY(%(runs)s)) "
         "ORDER BY id FOR UPDATE",
@@ -141,4 +157,5 @@ def _cancel(runs: list[UUID]) -> Operation[tuple[int, list[Row]]]:
         {"runs": runs, "active": list(ACTIVE)},
     )
     ended = yield from end_waiting([row["id"] for row in asked], Status.CANCELLED, None)
-    return len(asked), ended
+    over = {row["id"] for row in ended}
+    return Stopped(ended, [row["id"] for row in asked if row["id"] not in over])

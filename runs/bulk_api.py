@@ -8,6 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
+from accounts.idempotency import REPLAYED, Replayed, once_of
 from accounts.identity import Identity
 from accounts.permissions import identity_of
 from core.db import Row
@@ -19,6 +20,8 @@ from runs.announce import announce_accepted_after_commit, announce_after_commit
 from runs.bodies import CancelRuns, CreateRuns
 from runs.documents import run_document
 from runs.lifecycle import Status
+from runs.notices import stop_after_commit
+from runs.queries import get_runs
 from runs.serializers import CancelledDocument, RunBatchDocument
 
 # Whoever follows more runs than these finds their ends by looking, some seconds later.
@@ -36,15 +39,20 @@ class RunBatch(ViewSet):
     """Many runs at once."""
 
     scope_family = "runs"
+    idempotent = ("create",)
 
     @extend_schema(request=CreateRuns, responses={202: RunBatchDocument})
     def create(self, request: Request) -> Response:
         """Queue up to 100 runs, all or none: each in a session, or with an assistant in a new one."""
         read_no_query(request.query_params)
-        accepted = bulk.create_runs(identity_of(request), validate(CreateRuns, request.data)).run()
-        for run in accepted:
-            announce_accepted_after_commit(run)
-        return Response({"items": [run_document(run) for run in accepted]}, 202)
+        identity, body, told = identity_of(request), validate(CreateRuns, request.data), {}
+        try:
+            accepted = bulk.create_runs(identity, body, once_of(request, identity)).run()
+            for run in accepted:
+                announce_accepted_after_commit(run)
+        except Replayed as earlier:
+            accepted, told = get_runs(identity, earlier.resource_ids).run(), REPLAYED
+        return Response({"items": [run_document(run) for run in accepted]}, 202, headers=told)
 
     def get_serializer(self, *args: Any, **kwargs: Any) -> BodyForm:
         """The browsable API's form: an example."""
@@ -63,9 +71,10 @@ class RunsCancelling(ViewSet):
         body, identity = validate(CancelRuns, request.data), identity_of(request)
         if body.status is not None:
             return Response({"cancelled": _cancel_all(identity, _STATUSES[body.status])}, 202)
-        cancelled, ended = bulk.cancel_these(identity, body.ids or []).run()
-        _tell(ended)
-        return Response({"cancelled": cancelled}, 202)
+        stopped = bulk.cancel_these(identity, body.ids or []).run()
+        _tell(stopped.ended)
+        stop_after_commit(stopped.asked)
+        return Response({"cancelled": len(stopped)}, 202)
 
     def get_serializer(self, *args: Any, **kwargs: Any) -> BodyForm:
         """The browsable API's form: an example."""
@@ -78,11 +87,12 @@ def _cancel_all(identity: Identity, statuses: list[Status]) -> int:
         more = True
         # One transaction each: whoever waits for one of these sessions waits for no more than a batch.
         while more:
-            cancelled, ended, more = bulk.cancel_next(identity, status, until).run()
-            total += cancelled
+            stopped, more = bulk.cancel_next(identity, status, until).run()
+            total += len(stopped)
+            stop_after_commit(stopped.asked)
             if told < MAX_TOLD:
-                _tell(ended)
-                told += len(ended)
+                _tell(stopped.ended)
+                told += len(stopped.ended)
     return total
 
 

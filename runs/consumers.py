@@ -13,7 +13,7 @@ from psycopg_pool import PoolTimeout
 
 from accounts.identity import Identity
 from accounts.websocket import authenticate_websocket
-from core.asgi import header_map
+from core.asgi import header_map, own_path
 from core.errors import AppError, BadRequest, Invalid, NotFound, Unavailable
 from core.ids import new_id, path_id
 from core.strict_json import dump_json, parse_json
@@ -26,6 +26,7 @@ from runs.events import START, Position, parse_event_id
 from runs.follow import follow
 from runs.lifecycle import Status
 from runs.live import hub
+from runs.notices import stop_now
 from runs.queries import events_of_session, get_run
 from runs.resuming import resume_run
 from runs.services import cancel_run, create_run
@@ -54,7 +55,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
         try:
             query = dict(parse_qsl(self.scope["query_string"].decode("latin-1")))
             headers = header_map(self.scope["headers"])
-            self.identity = await authenticate_websocket(headers, offered, query.get("ticket"), self.scope["path"])
+            self.identity = await authenticate_websocket(headers, offered, query.get("ticket"), own_path(self.scope))
             self.identity.require("runs:read")
             self.session_id = path_id(self.scope["url_route"]["kwargs"]["session_id"])
             await get_session(self.identity, self.session_id).arun()
@@ -135,6 +136,8 @@ class SessionConsumer(AsyncWebsocketConsumer):
         if await cancel_run(self.identity, run_id, rollback=body.action == "rollback").arun() == Status.CANCELLED:
             doorbell.ring()
             await asyncio.to_thread(announce, self.session_id, run_id)
+        else:
+            await asyncio.to_thread(stop_now, [run_id])
         return run_document(await get_run(self.identity, run_id).arun())
 
     async def _resume(self, command: dict[str, Any]) -> Any:

@@ -15,7 +15,9 @@ from core.errors import NotFound
 from runs.events import START, Event, Position, event_from_row
 from runs.live import HungUp, Subscription
 
-PAGE = 500
+# What a reader holds that does not come to pass it on: pages are as long as so many bytes, by the page before.
+PAGE_BYTES = 32_768
+FIRST_PAGE, LONGEST_PAGE = 10, 500  # events
 HEARTBEAT_S = 15.0
 UNCOMMITTED_PAUSE_S = 0.2
 
@@ -75,11 +77,14 @@ def _follows(event: Event, position: Position, *, looked: bool) -> bool:
 
 
 async def _read(subscription: Subscription, committed: Committed) -> AsyncGenerator[Event, None]:
+    limit = FIRST_PAGE
     while True:
-        rows = await committed(subscription.position, PAGE).arun()
+        rows, size = await committed(subscription.position, limit).arun(), 0
         for row in rows:
             event = event_from_row(row)
+            size += len(event.sse)
             subscription.position = event.position
             yield event
-        if len(rows) < PAGE:
+        if len(rows) < limit:
             return
+        limit = min(LONGEST_PAGE, max(1, PAGE_BYTES * len(rows) // size))

@@ -12,6 +12,7 @@ from core.db import Bound, Row
 from core.errors import Invalid
 from core.hot import HotRequest, HotResponse, HotStream, Router
 from core.ids import new_id
+from core.mount import address
 from core.validation import validate
 from runs.announce import tell_accepted
 from runs.bodies import CreateRun, CreateStatelessRun, parse_wait_s
@@ -89,9 +90,9 @@ async def _accept(request: HotRequest, accept: _Accept, run_id: UUID) -> tuple[R
         run = await accept(run_id=run_id, once=asked).arun()
     except Replayed as earlier:
         run = await get_run(request.identity, earlier.resource_id).arun()
-        return run, {"location": f"/runs/{run['id']}", **REPLAYED}
+        return run, {"location": address(f"/runs/{run['id']}"), **REPLAYED}
     await tell_accepted(run)
-    return run, {"location": f"/runs/{run['id']}"}
+    return run, {"location": address(f"/runs/{run['id']}")}
 
 
 async def _wait(request: HotRequest, accept: _Accept) -> HotResponse:
@@ -125,7 +126,7 @@ async def read(request: HotRequest) -> HotResponse:
 @router.route("GET", "/runs/{run_id}/join", scope="runs:read")
 async def join(request: HotRequest) -> HotResponse:
     run, ended = await _join(request.identity, request.id("run_id"), _wait_s(request))
-    return HotResponse(run_document(run), 200 if ended else 202, {"location": f"/runs/{run['id']}"})
+    return HotResponse(run_document(run), 200 if ended else 202, {"location": address(f"/runs/{run['id']}")})
 
 
 @router.route("GET", "/runs/{run_id}/stream", scope="runs:read")

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -30,7 +30,11 @@ LOOK_BACK_MS = 60_000
 # How often PostgreSQL is asked, once for all subscriptions, whether the carrier lost something: seconds.
 CHECK_S = 5.0
 CHECK_WHILE_DOWN_S = 1.0
-MAX_QUEUED = 1_000
+# What a subscription holds for an owner who does not take it: bytes, by what the events take up in memory. Those that
+# take theirs at once never hold as much, however many come: see `Hub._read`.
+MAX_QUEUED_BYTES = 98_304
+EVENT_BYTES = 600  # of an event's objects, on top of its text
+HANDED_AT_ONCE = 20
 MAX_TAIL = 2_000
 
 _COMMITTED = {"checkpoint", "end", "interrupt"}
@@ -41,21 +45,28 @@ class HungUp(Exception):
 
 
 class Subscription:
-    """A queue of live events of one run or session. `position` is what its owner has passed on."""
+    """A queue of live events of one run or session. `position` is what its owner has passed on.
 
-    def __init__(self) -> None:
+    `told` are those to begin with; they are the hub's and not counted.
+    """
+
+    def __init__(self, told: Iterable[Event] = ()) -> None:
         self.position: Position = START
-        self._events: deque[Event] = deque()
+        self._events: deque[tuple[Event, int]] = deque((event, 0) for event in told)
+        self._bytes = 0
         self._changed = asyncio.Event()
         self._poked = False
         self._hung_up = False
 
-    def offer(self, event: Event) -> None:
-        if len(self._events) >= MAX_QUEUED:
+    def offer(self, event: Event, size: int) -> None:
+        """Queue a live event that takes up so many bytes."""
+        if self._bytes and self._bytes + size > MAX_QUEUED_BYTES:
             # Its owner is slower than the run: let it read on from PostgreSQL at its own pace.
             self._events.clear()
+            self._bytes = 0
             self._poked = True
-        self._events.append(event)
+        self._events.append((event, size))
+        self._bytes += size
         self._changed.set()
 
     def poke(self) -> None:
@@ -76,7 +87,9 @@ class Subscription:
                 self._poked = False
                 return None
             if self._events:
-                return self._events.popleft()
+                event, size = self._events.popleft()
+                self._bytes -= size
+                return event
             self._changed.clear()
             async with asyncio.timeout(timeout_s):
                 await self._changed.wait()
@@ -104,9 +117,7 @@ class Hub:
     @contextmanager
     def subscribe(self, topic: str) -> Iterator[Subscription]:
         """Hear the live events of a run or a session, by its id, from the step in flight on."""
-        subscription = Subscription()
-        for event in self._tails.get(self._running.get(topic, topic), ()):
-            subscription.offer(event)
+        subscription = Subscription(self._tails.get(self._running.get(topic, topic), ()))
         if self._leaving:
             subscription.hang_up()
         self._subscriptions[topic].add(subscription)
@@ -140,8 +151,11 @@ class Hub:
                 self._running.clear()
                 self._poke_all()
             for _, entries in answer or ():
-                for last_id, fields in entries:
+                for nth, (last_id, fields) in enumerate(entries, 1):
                     last = last_id
+                    if nth % HANDED_AT_ONCE == 0:
+                        # After a pause many come at once: let their listeners take what they have.
+                        await asyncio.sleep(0)
                     try:
                         self._hand_out(fields[b"s"].decode(), fields[b"r"].decode(), fields[b"e"])
                     except (KeyError, TypeError, ValueError):
@@ -151,6 +165,7 @@ class Hub:
     def _hand_out(self, session_id: str, run_id: str, raw: bytes) -> None:
         listeners = [*self._subscriptions.get(run_id, ()), *self._subscriptions.get(session_id, ())]
         events = [Event(number, seq, event, ts, data, run_id) for number, seq, event, ts, data in orjson.loads(raw)]
+        size = EVENT_BYTES + len(raw) // max(1, len(events))
         if not events:
             # Written by another hand than a worker's: a waiting run was cancelled, or timed out.
             self._drop_tail(session_id, run_id)
@@ -159,7 +174,7 @@ class Hub:
         for event in events:
             self._keep(session_id, event)
             for subscription in listeners:
-                subscription.offer(event)
+                subscription.offer(event, size)
 
     def _keep(self, session_id: str, event: Event) -> None:
         if event.event in _COMMITTED:

@@ -37,6 +37,8 @@ SELECT {RUN_COLUMNS}, p.input, p.output, {_STEPS} FROM runs JOIN run_payloads p 
 WHERE runs.id = %(run)s AND {_VISIBLE}
 """  # noqa: S608 - constants of this module
 
+_SEVERAL = _WHOLE.replace("runs.id = %(run)s", "runs.id = ANY(%(runs)s)")
+
 _STATE = f"""
 SELECT id, session_id, number, status, last_seq FROM runs WHERE id = %(run)s AND {_VISIBLE}
 """  # noqa: S608
@@ -49,6 +51,16 @@ def get_run(identity: Identity, run_id: UUID) -> Operation[Row]:
     if not rows:
         raise NotFound("There is no such run.")
     return rows[0]
+
+
+@operation()
+def get_runs(identity: Identity, run_ids: Sequence[UUID]) -> Operation[list[Row]]:
+    """Several of them, in the order of their ids given. Raises NotFound where one is gone."""
+    rows = yield Query(_SEVERAL, {"runs": list(run_ids), "workspace": identity.workspace_id, "user": identity.user_id})
+    found = {row["id"]: row for row in rows}
+    if len(found) < len(run_ids):
+        raise NotFound("One of the runs does not exist any more.")
+    return [found[run_id] for run_id in run_ids]
 
 
 @operation()

@@ -7,6 +7,8 @@ Lock order everywhere: the session's row, then its runs, or the lock of its assi
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
+
 from accounts.idempotency import Once, claim
 from accounts.identity import Identity
 from assistants.models import Status as AssistantStatus
@@ -198,7 +200,7 @@ def _insert_parameters(scope: dict[str, Any], binding: Row, defaults: RunDefault
         "durability": body.durability or defaults.durability,
         "strategy": body.multitask_strategy,
         "retry_policy": jsonb({**defaults.retry_policy, **overrides}),
-        "timeout_s": body.timeout_s or defaults.run_timeout_s,
+        "timeout_s": min(body.timeout_s or defaults.run_timeout_s, settings.LONGEST_RUN_S),
         "queue_timeout_s": body.queue_timeout_s or defaults.queue_timeout_s,
         "after_s": body.after_seconds or 0.0,
         "metadata": jsonb(body.metadata),

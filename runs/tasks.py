@@ -6,6 +6,7 @@ from celery import shared_task
 from django.conf import settings
 
 from runs.doorbell import doorbell
+from runs.pruning import prune_idle_sessions
 from runs.retention import delete_ended_sessions
 from runs.services import sweep as sweep_runs
 
@@ -24,3 +25,10 @@ def delete_ended() -> None:
     """Delete the sessions that ended longer ago than they are kept."""
     if gone := delete_ended_sessions(settings.SESSION_RETENTION_DAYS):
         log.info("deleted %d sessions that ended more than %d days ago", gone, settings.SESSION_RETENTION_DAYS)
+
+
+@shared_task(name="runs.prune_idle_sessions")
+def prune_idle() -> None:
+    """Thin out the sessions that have not been used for as long as their past is kept."""
+    if thinned := prune_idle_sessions(settings.KEEP_LATEST_DAYS):
+        log.info("kept the latest of %d sessions that were not used for %d days", thinned, settings.KEEP_LATEST_DAYS)

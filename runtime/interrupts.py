@@ -11,6 +11,7 @@
 
 from typing import Annotated, Any, Literal
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import PydanticSerializationError
 
@@ -134,10 +135,12 @@ def sound_interrupt(given: dict[str, Any]) -> dict[str, Any]:
     """What an agent asks as it is stored and told, with all its fields. Raises AgentError where it has no form."""
     try:
         document: dict[str, Any] = clean(_INTERRUPT.dump_python(_INTERRUPT.validate_python(given), mode="json"))
+        # What cannot be written must not get as far as the transaction that other runs' steps share.
+        orjson.dumps(document)
     except ValidationError as error:
         fault = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, fault["loc"]))
         raise AgentError(f"What the agent asks has no form: {where}: {fault['msg']}") from None
-    except PydanticSerializationError as error:
+    except (PydanticSerializationError, orjson.JSONEncodeError) as error:
         raise AgentError(f"What the agent asks is not JSON: {error}") from None
     return document

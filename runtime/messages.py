@@ -5,6 +5,7 @@ langchain-core's standard content blocks, so they pass as they are and each prov
 them.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,10 +19,34 @@ STATUS = "status"
 UNREADABLE_CALLS = "unreadable_tool_calls"
 
 
+# Making one of langchain's messages takes some twenty microseconds, and a model is shown all of a history at each call.
+# What was made of the messages used last is kept, some tens of megabytes of a process that has many long histories.
+MAX_KEPT = 20_000
+_kept: OrderedDict[tuple[str, str], tuple[Message, str, BaseMessage]] = OrderedDict()
+
+
 def to_langchain(messages: Iterable[Message], provider: str = "") -> list[BaseMessage]:
-    """What the model is shown. `provider` is the one that is asked: reasoning goes back to its author
-    only."""
-    return [converted for message in messages if (converted := _convert(message, provider)) is not None]
+    """What the model is shown. `provider` is the one that is asked: reasoning goes back to its author only.
+
+    For one event loop: what it keeps is not guarded against a second thread. Nobody changes the messages that it gives.
+    """
+    return [converted for message in messages if (converted := _converted(message, provider)) is not None]
+
+
+def _converted(message: Message, provider: str) -> BaseMessage | None:
+    key = (message.id, provider)
+    kept = _kept.get(key)
+    # The text is compared too, because a message may get another one.
+    if kept is not None and kept[0] is message and kept[1] is message.content:
+        _kept.move_to_end(key)
+        return kept[2]
+    converted = _convert(message, provider)
+    # Parts are lists and dictionaries, which an integration could change; text is not.
+    if converted is not None and isinstance(message.content, str) and isinstance(converted.content, str):
+        _kept[key] = message, message.content, converted
+        if len(_kept) > MAX_KEPT:
+            _kept.popitem(last=False)
+    return converted
 
 
 def _convert(message: Message, provider: str) -> BaseMessage | None:

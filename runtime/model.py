@@ -1,8 +1,8 @@
 """One model call: the messages go out, tokens are heard as they come, and one answer is put together."""
 
 import json
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -99,6 +99,9 @@ class _Candidate:
 
     async def play(self, messages: Sequence[Message], turn: int, draft: "_Draft", io: StepIO) -> None:
         sent = to_langchain(messages, self.provider.name)
+        with self._failures():
+            # Before the call: to import an integration may take seconds, in which others could call.
+            self.model  # noqa: B018
         async with io.model_call(self.provider.name, self.llm["model"], self.place) as call:
             try:
                 async with aclosing(self._chunks(sent, turn)) as chunks:
@@ -111,9 +114,15 @@ class _Candidate:
         # A generator of its own, so that only the provider's exceptions are taken for its failures, never
         # those of whoever listens.
         options: dict[str, Any] = {"turn": turn} if self.provider.counts_turns else {}
-        try:
+        with self._failures():
             async for chunk in self.model.astream(messages, **options):
                 yield chunk  # type: ignore[misc]  # astream yields chunks
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        """The provider's exceptions as our errors."""
+        try:
+            yield
         except AgentError:
             raise
         except self.provider.failures() as error:

@@ -1,5 +1,7 @@
 """The sessions' HTTP API. Closing one and reading its state, now or earlier, concern its runs: `runs.api` adds them."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from drf_spectacular.utils import extend_schema
@@ -7,13 +9,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
-from accounts.idempotency import REPLAYED, Replayed, once_of
+from accounts.idempotency import REPLAYED, Once, Replayed, once_of
 from accounts.identity import Identity
 from accounts.permissions import identity_of
 from assistants.models import Assistant
+from core.db import Bound, Row
 from core.errors import Invalid
 from core.forms import BodyForm
 from core.ids import path_id
+from core.mount import address
 from core.openapi import list_parameters, listed
 from core.pagination import Filter, Listing, ListQuery, choices, identifier, paginate, read_no_query, text
 from core.validation import validate
@@ -71,14 +75,15 @@ class SessionFork(ViewSet):
     """Another session that begins where one stands, or stood."""
 
     scope_family = "sessions"
+    idempotent = ("create",)
 
     @extend_schema(request=ForkSession, responses={201: SessionDocument})
     def create(self, request: Request, session_id: str) -> Response:
         """Open a session with the messages and the state of this one, now or as of a checkpoint."""
         read_no_query(request.query_params)
         body = validate(ForkSession, request.data)
-        session = services.fork_session(identity_of(request), path_id(session_id), body).run()
-        return Response(session_document(session), 201, headers={"Location": f"/sessions/{session['id']}"})
+        identity = identity_of(request)
+        return _opened(request, partial(services.fork_session, identity, path_id(session_id), body))
 
     def get_serializer(self, *args: Any, **kwargs: Any) -> BodyForm:
         """The browsable API's form: a fork needs nothing."""
@@ -101,17 +106,24 @@ class AssistantSessions(ViewSet):
     def create(self, request: Request, assistant_id: str) -> Response:
         read_no_query(request.query_params)
         body = validate(OpenSession, request.data)
-        identity, replayed = identity_of(request), {}
-        try:
-            asked = once_of(request, identity)
-            session = services.open_session(identity, path_id(assistant_id), body, asked).run()
-        except Replayed as earlier:
-            session, replayed = queries.get_session(identity, earlier.resource_id).run(), REPLAYED
-        return Response(session_document(session), 201, headers={"Location": f"/sessions/{session['id']}", **replayed})
+        identity = identity_of(request)
+        return _opened(request, partial(services.open_session, identity, path_id(assistant_id), body))
 
     def get_serializer(self, *args: Any, **kwargs: Any) -> BodyForm:
         """The browsable API's form: a session needs nothing."""
         return BodyForm({"title": "", "metadata": {}})
+
+
+def _opened(request: Request, open_once: Callable[[Once | None], Bound[Row]]) -> Response:
+    """The answer with a new session; a request that was sent before gets its session as it is now."""
+    identity, replayed = identity_of(request), {}
+    try:
+        session = open_once(once_of(request, identity)).run()
+    except Replayed as earlier:
+        session, replayed = queries.get_session(identity, earlier.resource_id).run(), REPLAYED
+    return Response(
+        session_document(session), 201, headers={"Location": address(f"/sessions/{session['id']}"), **replayed}
+    )
 
 
 class SessionHistory(ViewSet):

@@ -2,6 +2,7 @@
 
 from accounts.idempotency import REPLAYED, Replayed, once
 from core.hot import HotRequest, HotResponse, Router
+from core.mount import address
 from core.validation import validate
 from sessions.bodies import OpenSession
 from sessions.documents import session_document
@@ -21,4 +22,4 @@ async def create(request: HotRequest) -> HotResponse:
         session = await open_session(request.identity, request.id("assistant_id"), body, asked).arun()
     except Replayed as earlier:
         session, replayed = await get_session(request.identity, earlier.resource_id).arun(), REPLAYED
-    return HotResponse(session_document(session), 201, {"location": f"/sessions/{session['id']}", **replayed})
+    return HotResponse(session_document(session), 201, {"location": address(f"/sessions/{session['id']}"), **replayed})

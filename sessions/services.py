@@ -224,14 +224,16 @@ FROM jsonb_to_recordset(%(messages)s) AS g(id uuid, seq int, role text, content 
 
 
 @operation(atomic=True)
-def fork_session(identity: Identity, session_id: UUID, body: ForkSession) -> Operation[Row]:
+def fork_session(identity: Identity, session_id: UUID, body: ForkSession, once: Once | None = None) -> Operation[Row]:
     """Open a session with what another one said and stood at, now or as of a checkpoint; gives its row.
 
     The other one, which may be closed or expired, is left as it is. Tool calls that were under way there are answered
     as cancelled here, so that a model takes the history.
     Raises NotFound, AssistantNotActive, Invalid (a checkpoint that the session does not have), Conflict (deleted while
-    it was being copied).
+    it was being copied); Replayed for a request that is sent again.
     """
+    scope = {"id": new_id(), "session": session_id}
+    yield from claim(once, scope["id"]).start()
     found = yield Query(
         _FORK_POINT,
         {
@@ -251,7 +253,6 @@ def fork_session(identity: Identity, session_id: UUID, body: ForkSession) -> Ope
     values = point["state"]
     if body.checkpoint_id is not None:
         values = yield from values_at(body.checkpoint_id).start()
-    scope = {"id": new_id(), "session": session_id}
     forked = yield Query(_FORK, {**scope, "metadata": jsonb(body.metadata), "state": jsonb(values)})
     count = point["messages_there"]
     ids = [new_id() for _ in range(count)]

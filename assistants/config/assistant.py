@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
+from django.conf import settings
 from pydantic import AfterValidator, Field, StringConstraints
 
 from assistants.config.blocks import (
@@ -61,7 +62,7 @@ class AssistantConfig(Block):
     )
     retry_policy: RetryConfig = Field(default_factory=RetryConfig)
     max_steps: int = Field(default=50, ge=1, le=10_000, description="Model calls that a run may make.")
-    run_timeout_s: Seconds = 3_600
+    run_timeout_s: Seconds = settings.RUN_TIMEOUT_S
     step_timeout_s: Seconds = 600
     queue_timeout_s: Seconds | None = Field(default=None, description="How long a run may wait for a worker.")
     durability: Literal["sync", "async", "exit"] = Field(

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
+from django.conf import settings
 from pydantic import (
     AfterValidator,
     ConfigDict,
@@ -137,7 +138,7 @@ Interrupt = Annotated[
 class RetryConfig(Block):
     """When a failed step of a run is tried again, and after how many seconds."""
 
-    max_attempts: int = Field(default=3, ge=1, le=100)
+    max_attempts: int = Field(default=settings.RUN_ATTEMPTS, ge=1, le=100)
     backoff: Literal["exponential", "fixed"] = "exponential"
     initial_interval_s: Number = Field(default=1, ge=0, le=86_400)
     max_interval_s: Number = Field(default=60, ge=0, le=86_400)

@@ -8,6 +8,7 @@ threads only wait for children and relay what they say.
 import http.client
 import json
 import signal
+import socket
 import sys
 import threading
 import time
@@ -17,6 +18,7 @@ from queue import Empty, SimpleQueue
 from types import FrameType
 
 import psycopg
+import redis
 
 from config.env import BASE_DIR, Environment
 from config.serve import probes
@@ -30,6 +32,7 @@ from config.serve.postgres import Postgres
 from config.serve.processes import run
 from config.serve.redis import Redis
 from config.serve.role import Role, children_environment
+from runs.notices import Process, tell_of_death
 
 _READY_S = 60.0
 _POLL_S = 0.05
@@ -58,6 +61,7 @@ class Supervisor:
         self._deaths: SimpleQueue[Role | Engine] = SimpleQueue()
         self._starts_at: dict[Role | Engine, float] = {}
         self._asked_to_stop = 0
+        self._redis_url = ""
 
     def run(self) -> None:
         """Raises `ServeError` for what the person at the keyboard has to mend."""
@@ -87,13 +91,14 @@ class Supervisor:
         probes.check_bootstrap_key(self.env.bootstrap_key)
         probes.check_port(self.env.host, self.env.port)
         database_url = self._database()
-        redis_url = self._redis()
+        redis_url = self._redis_url = self._redis()
         env = children_environment(DATABASE_URL=database_url, REDIS_URL=redis_url, DATA_DIR=str(self.env.data_dir))
         self._say("Preparing the database")
         credentials = self._bootstrap(env)
         self._start_roles(env)
         self._wait_until_ready(self.env.database_direct_url or database_url)
-        for line in announcement(base_url(self.env.host, self.env.port), credentials):
+        url = base_url(self.env.host, self.env.port) + self.env.mount_prefix
+        for line in announcement(url, credentials):
             self.output.line(line)
 
     def _database(self) -> str:
@@ -154,7 +159,7 @@ class Supervisor:
         url = base_url(self.env.host, self.env.port).removeprefix("http://")
         connection = http.client.HTTPConnection(url, timeout=5)
         try:
-            connection.request("GET", "/healthz")
+            connection.request("GET", f"{self.env.mount_prefix}/healthz")
             return connection.getresponse().status == http.client.OK
         except (OSError, http.client.HTTPException):
             return False
@@ -183,8 +188,17 @@ class Supervisor:
         def wait() -> None:
             process.wait()
             self._deaths.put(child)
+            if child in self.workers:
+                self._tell_the_others(process.pid)
 
         threading.Thread(target=wait, daemon=True).start()
+
+    def _tell_the_others(self, pid: int) -> None:
+        """Have the other workers go on with the runs of one that has ended."""
+        try:
+            tell_of_death(self._redis_url, Process(socket.gethostname(), pid))
+        except (redis.RedisError, OSError):
+            return  # they find it by themselves within a second
 
     def _keep_up(self) -> None:
         while True:

@@ -62,7 +62,7 @@ class Committer:
                 log.warning("Waiting for PostgreSQL to commit %d steps: %s", len(batch), error)
                 unsure = True
                 await asyncio.sleep(RETRY_S)
-            except psycopg.Error as error:
+            except (psycopg.Error, TypeError) as error:  # TypeError: what an agent made is not JSON
                 if len(batch) == 1:
                     _resolve(batch[0][1], error)
                     return

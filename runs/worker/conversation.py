@@ -15,6 +15,9 @@ from runtime.contract import Message
 from sessions.documents import message_from_row
 
 MAX_WARM = 256
+# By what their messages take up in memory. The one that was carried out last stays warm whatever its size.
+MAX_WARM_BYTES = 33_554_432
+_MESSAGE_BYTES = 600  # of a message's objects, on top of its text
 
 
 @dataclass(slots=True)
@@ -23,6 +26,7 @@ class Conversation:
 
     `branch` is there while the session's line does not come from that checkpoint yet: the run's first commit moves it.
     `checkpoint_gone` says that there is no such checkpoint any more, and that this is where the session stands instead.
+    `size` is what the first `measured` messages take up, in bytes.
     """
 
     session_id: str
@@ -32,6 +36,20 @@ class Conversation:
     values: dict[str, Any]
     branch: Branch | None = None
     checkpoint_gone: bool = False
+    size: int = 0
+    measured: int = 0
+
+    def measure(self) -> int:
+        """What its messages take up, about; only those that are new are looked at."""
+        self.size += sum(_size_of(message) for message in self.messages[self.measured :])
+        self.measured = len(self.messages)
+        return self.size
+
+
+def _size_of(message: Message) -> int:
+    parts = [message.content] if isinstance(message.content, str) else [p for m in message.content for p in m.values()]
+    given = [call.args for call in message.tool_calls]
+    return _MESSAGE_BYTES + sum(len(part if isinstance(part, str) else str(part)) for part in (*parts, *given))
 
 
 class Conversations:
@@ -39,19 +57,21 @@ class Conversations:
 
     def __init__(self) -> None:
         self._warm: OrderedDict[str, Conversation] = OrderedDict()
+        self._bytes = 0
 
     async def load(self, claims: Sequence[Row]) -> dict[UUID, Conversation]:
         """The conversation of each claimed run, by run id, with one query for all that are not up to date."""
         out: dict[UUID, Conversation] = {}
         behind: list[tuple[UUID, list[Message]]] = []
         for claim in claims:
-            warm = self._warm.pop(str(claim["session_id"]), None)
+            warm = self._let_go(str(claim["session_id"]))
             if begins_earlier(claim) and (earlier := await _earlier(claim)) is not None:
                 out[claim["id"]] = earlier
                 continue
             checkpoint_id = text(claim["checkpoint_id"])
             # What this worker knows may be the beginning: other workers carried out runs since.
-            messages = warm.messages if warm and len(warm.messages) <= claim["message_count"] else []
+            known = warm if warm and len(warm.messages) <= claim["message_count"] else None
+            messages = known.messages if known else []
             if claim["message_count"] and not (warm and warm.checkpoint_id == checkpoint_id):
                 behind.append((claim["session_id"], messages))
             out[claim["id"]] = Conversation(
@@ -61,6 +81,8 @@ class Conversations:
                 messages=messages,
                 values=claim["state"],
                 checkpoint_gone=begins_earlier(claim),
+                size=known.size if known else 0,
+                measured=known.measured if known else 0,
             )
         if behind:
             await _catch_up(behind)
@@ -68,9 +90,17 @@ class Conversations:
 
     def keep(self, conversation: Conversation) -> None:
         """Keep it warm: its run has ended in order and every change of it is committed."""
+        self._let_go(conversation.session_id)
+        self._bytes += conversation.measure()
         self._warm[conversation.session_id] = conversation
-        while len(self._warm) > MAX_WARM:
-            self._warm.popitem(last=False)
+        while len(self._warm) > MAX_WARM or (self._bytes > MAX_WARM_BYTES and len(self._warm) > 1):
+            self._let_go(next(iter(self._warm)))
+
+    def _let_go(self, session_id: str) -> Conversation | None:
+        warm = self._warm.pop(session_id, None)
+        if warm is not None:
+            self._bytes -= warm.size
+        return warm
 
 
 async def _earlier(claim: Row) -> Conversation | None:

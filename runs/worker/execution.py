@@ -12,6 +12,8 @@ import logging
 import time
 from typing import Any, Literal
 
+import orjson
+
 from core.db import Row
 from core.ids import new_id
 from runs.models import CRASHES_BEFORE_ALONE, Durability
@@ -54,6 +56,7 @@ class Execution:
         worker_id: str,
     ):
         self.run_id = str(claim["id"])
+        self.session_id = str(claim["session_id"])
         self.capped: bool = claim["capped"]
         # Until its step is committed it may take the process with it: nothing else is carried out beside it.
         self.suspect: bool = claim["crashes"] >= CRASHES_BEFORE_ALONE
@@ -167,12 +170,26 @@ class Execution:
 
 
 def _checked(step: Step) -> Step:
-    """The step, with what it asks a person as readers and answers find it. Raises AgentError."""
+    """The step, with what it asks a person as readers and answers find it. Raises AgentError.
+
+    What is not JSON would be refused with all that is committed beside it.
+    """
+    if step.changes or step.structured is not None:
+        _refuse_unless_json("What a step keeps", [step.changes, step.structured])
+    if step.kind == "custom":
+        _refuse_unless_json("A message", [[message.content, message.metadata] for message in step.messages])
     if step.interrupt is not None:
         if step.done:
             raise AgentError("A step that asks a person cannot be the last one.")
         step.interrupt = sound_interrupt(step.interrupt)
     return step
+
+
+def _refuse_unless_json(what: str, value: Any) -> None:
+    try:
+        orjson.dumps(value)
+    except TypeError as error:
+        raise AgentError(f"{what} is not JSON: {error}.", code=UnexpectedError.code) from None
 
 
 class _IO:
@@ -196,6 +213,7 @@ class _IO:
         self._journal.tell("tool_result", {k: v for k, v in document.items() if k != "args"})
 
     def custom(self, name: str, value: Any) -> None:
+        _refuse_unless_json(f"The event {name!r}", value)
         self._journal.tell("custom", {"name": name, "value": value})
 
     def model_call(self, provider: str, model: str, place: str = "") -> Call:

@@ -2,6 +2,7 @@
 
 A free advisory lock is not yet a dead worker: a restart of PostgreSQL frees all of them. So a worker is lost when
 its lock is free twice in a row, and not within a lease of the server's own start; or when its lease has run out.
+Where its supervisor says that the process has ended, a free lock is proof at any time, and one look is enough.
 
 Each run that it had is charged a crash and goes back into the queue; one that was alone in it because of its crashes
 ends (see `runs.worker.isolation`).
@@ -16,19 +17,23 @@ from core.db import Operation, Query, Row, operation
 from runs.announce import announce
 from runs.lifecycle import TERMINAL, Status, sources
 from runs.models import CRASHES_BEFORE_ALONE
+from runs.notices import Process
 from runs.worker.crashed import end_crashed
 from runs.worker.outcomes import Cancelled
 
 CONFIRM_S = 0.15
+# PostgreSQL frees the lock of a process that has ended as soon as it finds the connection closed: some milliseconds.
+FREED_S, FREED_LOOKS = 0.02, 25
 # More events than any step tells before its commit: a successor's numbers start above those that its dead
 # predecessor told and never committed.
 SEQ_GAP = 100_000
 
 _SUSPECTS = """
 SELECT w.id FROM workers w
-WHERE w.state <> 'lost' AND (
+WHERE w.state <> 'lost' AND (%(pid)s::int IS NULL OR (w.pid = %(pid)s AND w.host = %(host)s)) AND (
     w.lease_expires_at < clock_timestamp()
-    OR (pg_postmaster_start_time() < clock_timestamp() - make_interval(secs => %(lease_s)s)
+    OR ((%(pid)s::int IS NOT NULL
+            OR pg_postmaster_start_time() < clock_timestamp() - make_interval(secs => %(lease_s)s))
         AND NOT EXISTS (
             SELECT FROM pg_locks l
             WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
@@ -56,10 +61,20 @@ SELECT id, session_id, status FROM freed
 
 
 @operation()
-def suspects() -> Operation[set[UUID]]:
-    """Workers that look dead at this moment."""
-    rows = yield Query(_SUSPECTS, {"lease_s": settings.RUNNER_LEASE_S})
+def suspects(died: Process | None = None) -> Operation[set[UUID]]:
+    """Workers that look dead at this moment; with `died` none but that process's."""
+    process = {"host": died and died.host, "pid": died and died.pid}
+    rows = yield Query(_SUSPECTS, {"lease_s": settings.RUNNER_LEASE_S, **process})
     return {row["id"] for row in rows}
+
+
+@operation()
+def _is_known(process: Process) -> Operation[bool]:
+    rows = yield Query(
+        "SELECT id FROM workers WHERE pid = %(pid)s AND host = %(host)s AND state <> 'lost'",
+        {"host": process.host, "pid": process.pid},
+    )
+    return bool(rows)
 
 
 @operation(atomic=True)
@@ -114,7 +129,21 @@ async def rescue_lost() -> list[Row]:
     if not first:
         return []
     await asyncio.sleep(CONFIRM_S)
-    dead = first & await suspects().arun()
+    return await _rescue(first & await suspects().arun())
+
+
+async def rescue_at_once(died: Process) -> list[Row]:
+    """Rescue the runs of a worker whose supervisor saw its process end; gives them, where no other worker did."""
+    for _ in range(FREED_LOOKS):
+        if dead := await suspects(died).arun():
+            return await _rescue(dead)
+        if not await _is_known(died).arun():
+            break
+        await asyncio.sleep(FREED_S)
+    return []
+
+
+async def _rescue(dead: set[UUID]) -> list[Row]:
     if not dead:
         return []
     rescued = await rescue(list(dead)).arun()

@@ -10,12 +10,13 @@ from uuid import UUID
 import psycopg
 from django.conf import settings
 from psycopg.rows import dict_row
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import PoolTimeout
 
 from assistants.spec import agent_for
-from core.db import Row, close_pool, configure, open_pool
+from core.db import AsyncPool, Row, close_pool, configure, open_pool
 from runs.announce import announce
 from runs.lifecycle import Status, sources
+from runs.notices import Notice, Process
 from runs.pools import COMMON, Pool
 from runs.queries import anything_waiting
 from runs.services import give_up
@@ -27,10 +28,11 @@ from runs.worker.conversation import Conversation, Conversations
 from runs.worker.execution import Execution
 from runs.worker.isolation import PATIENCE_S, is_to_make_room
 from runs.worker.journal import Journal
-from runs.worker.outcomes import HandedBack
+from runs.worker.listener import listen
+from runs.worker.outcomes import Cancelled, HandedBack
 from runs.worker.presence import Presence
 from runs.worker.publisher import Publisher
-from runs.worker.rescue import held_by, put_back, rescue_lost
+from runs.worker.rescue import held_by, put_back, rescue_at_once, rescue_lost
 from runs.worker.traffic.traffic import Traffic
 from runtime.contract import AgentSpec, BaseAgent, State, Step, StepIO
 from runtime.errors import AgentError
@@ -41,6 +43,8 @@ POLL_S = 1.0
 # The doorbell wakes one worker, and it may be one of another pool: see `runs.worker.bootstep.DoorbellStep`.
 POOL_POLL_S = 0.25
 LOOK_AROUND_S = 0.5
+# When a run that is to stop, and was claimed a moment ago, is looked for again.
+STARTING_S = 0.05
 OUTAGE_PAUSE_S = 0.5
 
 
@@ -58,6 +62,8 @@ class Runner:
         self._claiming = asyncio.Lock()
         self._executions: dict[str, tuple[Execution, asyncio.Task[None]]] = {}
         self._strays: set[UUID] = set()
+        self._asked_to_stop = asyncio.Event()
+        self._deaths: asyncio.Queue[Process] = asyncio.Queue()
         self._conversations = Conversations()
         self._clock = DatabaseClock()
         self._publisher = Publisher()
@@ -77,7 +83,7 @@ class Runner:
     async def run(self) -> None:
         """Work until `drain` has ended, or forever. Begins anew under a new identity when declared lost."""
         await open_pool(size=8)
-        async with AsyncConnectionPool(
+        async with AsyncPool(
             settings.DATABASE_URL,
             kwargs={"autocommit": True, "row_factory": dict_row},
             configure=_for_claims,
@@ -119,6 +125,9 @@ class Runner:
                 self._traffic.run(),
                 self._claim_forever(),
                 self._look_around(),
+                self._stop_when_asked(),
+                self._rescue_when_told(),
+                listen(self._heard),
             )
         ]
         ends = [asyncio.create_task(event.wait()) for event in (self._stopping, self._lost)]
@@ -261,16 +270,55 @@ class Runner:
 
         An outage in the middle of a claim leaves such runs behind. One that is seen so twice is not just starting.
         """
-        held = await held_by(self._presence.id).arun()
-        for run_id, cancelled in held.items():
-            if cancelled and (known := self._executions.get(str(run_id))):
-                known[0].stop(cancelled)
+        held = await self._stop_cancelled()
         strays = {run_id for run_id in held if str(run_id) not in self._executions}
         if forgotten := list(strays & self._strays):
             log.warning("Putting %d runs back that were claimed and not started.", len(forgotten))
             await put_back(self._presence.id, forgotten).arun()
             self._wake.set()
         self._strays = strays
+
+    async def _stop_cancelled(self) -> dict[UUID, Cancelled | None]:
+        """Stop those of the runs held that are to be cancelled; gives all of them."""
+        held = await held_by(self._presence.id).arun()
+        for run_id, cancelled in held.items():
+            if cancelled and (known := self._executions.get(str(run_id))):
+                known[0].stop(cancelled)
+        return held
+
+    def _heard(self, notice: Notice) -> None:
+        # One that is being claimed at this moment may be meant, too.
+        ours = self._executions.keys() | {execution.session_id for execution, _ in self._executions.values()}
+        if notice.stop and (self._claiming.locked() or notice.stop & ours):
+            self._asked_to_stop.set()
+        if notice.died is not None:
+            self._deaths.put_nowait(notice.died)
+
+    async def _rescue_when_told(self) -> None:
+        """Look after the runs of workers whose supervisor saw them end, before the next round."""
+        while True:
+            died = await self._deaths.get()
+            try:
+                if rescued := await rescue_at_once(died):
+                    log.warning("Rescued %d runs of the process %d, which has ended.", len(rescued), died.pid)
+            except (psycopg.OperationalError, PoolTimeout) as error:
+                log.warning("Rescuing waits for PostgreSQL: %s", error)
+            # Whoever of the workers rescued them, each may have room for some.
+            self._wake.set()
+
+    async def _stop_when_asked(self) -> None:
+        """Stop at once what a notice is about; of many notices one look takes all that have come."""
+        while True:
+            await self._asked_to_stop.wait()
+            self._asked_to_stop.clear()
+            try:
+                held = await self._stop_cancelled()
+            except (psycopg.OperationalError, PoolTimeout) as error:
+                log.warning("Stopping what is to be cancelled waits for PostgreSQL: %s", error)
+                continue
+            if any(cancelled and str(run_id) not in self._executions for run_id, cancelled in held.items()):
+                # Claimed, and not begun yet.
+                self._loop.call_later(STARTING_S, self._asked_to_stop.set)
 
     async def _make_room(self) -> None:
         """Become empty for a run that must be carried out alone, where this worker is the one to."""

@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 from uuid import uuid4
@@ -5,6 +6,12 @@ from uuid import uuid4
 import pytest
 
 from core.db import close_pool, open_pool
+from core.redis import client
+from runs.notices import channel
+from runs.pools import COMMON
+from runs.worker import runner as worker
+from runs.worker.runner import Runner
+from tests.runs.worker import until
 from tests.servers import Server
 from tests.stubs.ledger import Ledger
 
@@ -51,3 +58,16 @@ async def async_pool(transactional_db: None) -> AsyncIterator[None]:
     await open_pool(size=4)
     yield
     await close_pool()
+
+
+@pytest.fixture
+async def runner(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Runner]:
+    """A worker that looks when it is told, and by itself in an hour."""
+    monkeypatch.setattr(worker, "LOOK_AROUND_S", 3_600)
+    monkeypatch.setattr(worker, "POLL_S", 3_600)
+    runner = Runner(slots=4, pool=COMMON)
+    work = asyncio.create_task(runner.run())
+    await until(lambda: asyncio.to_thread(client().pubsub_numsub, channel()), [(channel().encode(), 1)])
+    yield runner
+    await runner.drain(0)
+    await work

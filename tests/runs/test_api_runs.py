@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 from django.db import connection
-from pytest_django import DjangoAssertNumQueries
+from pytest_django import DjangoAssertNumQueries, Settings
 from pytest_django.fixtures import DjangoCaptureOnCommitCallbacks
 
 from core.ids import new_id
@@ -288,3 +288,10 @@ def test_a_list_costs_two_queries_and_reads_no_payload(
         api.items("/runs", limit=1)
     with django_assert_num_queries(3):
         api.items(f"/sessions/{session}/runs", limit=1)
+
+
+def test_no_run_may_take_longer_than_the_server_lets_it(api: Api, settings: Settings) -> None:
+    settings.LONGEST_RUN_S = 60.0
+    session = api.session(api.assistant(run_timeout_s=90))
+    runs = [api.run(session), api.run(session, timeout_s=3_600), api.run(session, timeout_s=5)]
+    assert [Run.objects.get(id=run).timeout_s for run in runs] == [60, 60, 5]

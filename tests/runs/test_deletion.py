@@ -378,7 +378,7 @@ async def test_a_reader_that_missed_events_does_not_wait_for_them(tenant: Tenant
         return events_of_session(session, *position, limit)
 
     subscription = Subscription()
-    subscription.offer(Event(1, 7, "end", NOW, {}, str(run)))
+    subscription.offer(Event(1, 7, "end", NOW, {}, str(run)), 100)
     async with asyncio.timeout(10):
         assert [event async for event in follow(subscription, committed, (1, 2))] == []
 

@@ -33,6 +33,7 @@ def creations(api: Api) -> list[tuple[str, Any, type]]:
         ("/assistants", {"name": "once", "llm": ECHO}, Assistant),
         (f"/assistants/{assistant}/sessions", {"title": "once"}, Session),
         (f"/assistants/{assistant}/sessions", {"initial_state": {"messages": []}}, Session),
+        (f"/sessions/{session}/fork", {}, Session),
         (f"/sessions/{session}/runs", HELLO, Run),
         (f"/sessions/{session}/runs/wait?wait_s=0", HELLO, Run),
         ("/runs", {**HELLO, "assistant_id": assistant}, Run),
@@ -83,6 +84,27 @@ def test_a_rollback_is_carried_out_once(api: Api) -> None:
     api.patch(path, {"max_steps": 3})
     for _ in range(2):
         assert post(api, f"{path}/versions/1/rollback", {}).json()["version"] == 3
+
+
+def test_a_batch_is_accepted_once(api: Api) -> None:
+    assistant = api.assistant()
+    session = api.session(assistant)
+    body = {"runs": [{"session_id": session, **HELLO}, {"assistant_id": assistant, **HELLO}] * 2}
+    first = post(api, "/runs/batch", body)
+    api.post(f"/runs/{first.json()['items'][2]['id']}/cancel")
+    again = post(api, "/runs/batch", body)
+    assert (first.status_code, again.status_code, Run.objects.count()) == (202, 202, 4)
+    assert (first.headers.get("Idempotency-Replayed"), again.headers["Idempotency-Replayed"]) == (None, "true")
+    assert [run["id"] for run in again.json()["items"]] == [run["id"] for run in first.json()["items"]]
+    assert [run["status"] for run in again.json()["items"]] == ["pending", "pending", "cancelled", "pending"]
+    body["runs"].pop()
+    assert_refused(post(api, "/runs/batch", body), 409, "idempotency_mismatch")
+
+
+def test_a_batch_that_is_refused_leaves_no_key(api: Api) -> None:
+    body = {"runs": [{"session_id": api.session(), **HELLO}, {"session_id": str(uuid4()), **HELLO}]}
+    assert_refused(post(api, "/runs/batch", body), 422, "invalid", "runs", 1, "session_id")
+    assert not IdempotencyKey.objects.exists()
 
 
 def test_a_creation_that_failed_leaves_no_key(api: Api) -> None:
@@ -164,6 +186,8 @@ def test_the_documentation_names_it_where_it_is_taken(api: Api) -> None:
         "/assistants/{assistant_id}/versions/{number}/rollback",
         "/assistants/{assistant_id}/sessions",
         "/api-keys",
+        "/runs/batch",
+        "/sessions/{session_id}/fork",
         *(f"{prefix}/runs{form}" for prefix in ("", "/sessions/{session_id}") for form in ("", "/wait", "/stream")),
     }
 

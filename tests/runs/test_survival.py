@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from runs.notices import Notice, Process, channel
 from tests.runs.conftest import scripted
 from tests.servers import Server, wait_for
 from tests.sse import Event, assert_contiguous, events, text_of
@@ -203,3 +205,15 @@ def test_after_a_cancelled_tool_call_the_session_goes_on(two_workers: Server, le
     assert following["output"]["text"] == "next"
     messages = server.client.get(f"/sessions/{session}/messages").json()["items"]
     assert [m["role"] for m in messages] == ["user", "assistant", "tool", "user", "assistant"]
+
+
+def test_the_supervisor_tells_of_a_worker_that_it_saw_end(two_workers: Server) -> None:
+    server = two_workers
+    address = (server.data_dir / "redis.url").read_text().strip()
+    with redis.Redis.from_url(address) as client, client.pubsub(ignore_subscribe_messages=True) as listening:
+        listening.subscribe(channel())
+        wait_for(lambda: len(server.pids("worker")) == 2, timeout_s=30)
+        listening.get_message(timeout=5)
+        killed = server.kill_worker()
+        told = wait_for(lambda: listening.get_message(timeout=1), timeout_s=30)
+    assert Notice.parse(told["data"]).died == Process(socket.gethostname(), killed)

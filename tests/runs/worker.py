@@ -1,7 +1,7 @@
 """Rows for tests of the worker, and claims without a running loop around them."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
@@ -78,6 +78,13 @@ async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
             connection.close()
 
     return await asyncio.to_thread(call)
+
+
+async def until(question: Callable[[], Awaitable[Any]], expected: Any) -> None:
+    """Ask until the answer is this."""
+    async with asyncio.timeout(10):
+        while await question() != expected:  # noqa: ASYNC110 - what changes is in another process
+            await asyncio.sleep(0.01)
 
 
 async def rows(sql: str, **params: Any) -> list[Row]:

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runtime.contract import AgentSpec, BaseAgent, BoundTool, Content, Message, State, Step, Tool, ToolRecord, Usage
+from runtime.errors import AgentError
 from runtime.react import ReactAgent
 
 
 @dataclass
 class Heard:
-    """A `StepIO` that remembers."""
+    """A `StepIO` that remembers. `refusals`: by model, why it is not called."""
 
     run_id: str = "run"
     session_id: str = "session"
@@ -21,6 +22,7 @@ class Heard:
     tokens: list[tuple[str, str]] = field(default_factory=list)
     results: list[ToolRecord] = field(default_factory=list)
     used: list[Usage] = field(default_factory=list)
+    refusals: dict[str, AgentError] = field(default_factory=dict)
     ids: int = 0
 
     def token(self, message_id: str, text: str, kind: str = "text") -> None:
@@ -34,6 +36,8 @@ class Heard:
 
     @asynccontextmanager
     async def model_call(self, provider: str, model: str, place: str = "") -> AsyncIterator["HeardCall"]:
+        if refusal := self.refusals.get(model):
+            raise refusal
         yield HeardCall(self)
 
     def new_id(self) -> str:

@@ -48,6 +48,7 @@ def test_text_that_cannot_be_stored_is_cleaned() -> None:
         {"type": "custom"},
         {"type": "custom", "value": 1, "more": 2},
         {"type": "custom", "value": object()},
+        {"type": "custom", "value": 2**70},
         {"type": "approval", "action_requests": []},
         {"type": "approval", "action_requests": [CALL, CALL]},
         {**CHOICE, "options": []},

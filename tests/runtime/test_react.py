@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel
 
 from runtime.contract import Message, Tool, ToolCall, ToolContext
-from runtime.errors import MaxStepsExceeded, ModelRateLimited
+from runtime.errors import MaxStepsExceeded, ModelRateLimited, ModelUnavailable, MustWait
 from tests.runtime.driver import calls, echo, script
 
 WHO = contextvars.ContextVar("WHO", default="nobody")
@@ -175,6 +175,27 @@ async def test_a_fallback_answers_in_place_of_a_model_that_fails() -> None:
     assert await chat.say("hello") == "hello"
     assert chat.steps[0].model is not None
     assert chat.steps[0].model.model == "echo"
+
+
+async def test_a_fallback_answers_in_place_of_a_model_that_is_left_alone() -> None:
+    chat = script({"text": "never heard"})
+    chat.agent.spec.config["llm"]["fallbacks"] = [{"provider": "fake", "model": "echo"}]
+    chat.io.refusals["script"] = ModelUnavailable("It keeps failing.")
+    assert await chat.say("hello") == "hello"
+
+
+async def test_what_must_wait_waits_though_there_is_a_fallback() -> None:
+    chat = script({"text": "never heard"})
+    chat.agent.spec.config["llm"]["fallbacks"] = [{"provider": "fake", "model": "echo"}]
+    chat.io.refusals["script"] = MustWait("It takes no more calls.", retry_after_s=5)
+    with pytest.raises(MustWait):
+        await chat.say("hello")
+
+
+async def test_a_call_tells_what_it_used() -> None:
+    chat = script({"text": "a b", "usage": {"input_tokens": 100, "output_tokens": 20}})
+    await chat.say("go")
+    assert [(usage.input_tokens, usage.output_tokens) for usage in chat.io.used] == [(100, 20)]
 
 
 async def test_of_failures_the_retryable_one_is_reported() -> None:

@@ -48,3 +48,22 @@ class Curious(ReactAgent):
         if last.text == "ask and end":
             return Step(kind="custom", interrupt={"type": "custom", "value": None}, done=True)
         return await super().step(state, io)
+
+
+@register_agent("Clumsy")
+class Clumsy(ReactAgent):
+    """A ReactAgent, but asked for `changes`, `structured`, a `message` or an `event` it makes one that is not JSON."""
+
+    async def step(self, state: State, io: StepIO) -> Step:
+        strange = {"value": 2**70}
+        match state.messages[-1].text:
+            case "changes":
+                return Step(kind="custom", changes=strange)
+            case "structured":
+                return Step(kind="custom", structured=strange, done=True)
+            case "message":
+                told = Message(id=io.new_id(), role="assistant", content="", metadata=strange)
+                return Step(kind="custom", messages=[told], done=True)
+            case "event":
+                io.custom("strange", strange)
+        return await super().step(state, io)

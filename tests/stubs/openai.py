@@ -9,10 +9,11 @@ from tests.stubs.server import ModelStub, Reply
 
 def openai_stub(*replies: Reply) -> ModelStub:
     """Use it as a context manager; the base URL is `f"http://{stub.address}/v1"`."""
-    return ModelStub(_pieces, *replies)
+    return ModelStub(chunks, *replies)
 
 
-def _pieces(reply: Reply) -> Iterator[bytes]:
+def chunks(reply: Reply) -> Iterator[bytes]:
+    """The reply as a stream's pieces."""
     for word in reply.reasoning.split(" ") if reply.reasoning else ():
         yield _chunk({"reasoning_content": f"{word} "})
     for word in reply.text.split(" ") if reply.text else ():

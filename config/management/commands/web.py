@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand
 from config.env import ENV
 from config.logs import configure_logging
 from config.serve.limits import raise_open_files_limit
+from config.slow_clients import HttpProtocol, WebSocketProtocol
 from runs.live import hub
 
 KEEP_ALIVE_S = 30
@@ -42,8 +43,8 @@ class Command(BaseCommand):
             host=host,
             port=port,
             loop="uvloop",
-            http="httptools",
-            ws="websockets-sansio",
+            http=HttpProtocol,
+            ws=WebSocketProtocol,
             ws_max_size=LARGEST_FRAME,
             lifespan="on",
             log_config=None,

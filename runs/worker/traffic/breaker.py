@@ -5,6 +5,7 @@ reported at once, and its answer, like that of each report, says whether the cir
 """
 
 import json
+import logging
 import random
 import time
 from hashlib import blake2s
@@ -13,6 +14,8 @@ from runs.worker.traffic import scripts
 from runs.worker.traffic.shared import Shared, shared_key
 from runs.worker.traffic.window import Window
 from runtime.errors import ModelError, ModelUnavailable
+
+log = logging.getLogger(__name__)
 
 # Long enough to have seen enough calls, short enough to forget an outage that is over.
 WINDOW_S = 30.0
@@ -45,7 +48,7 @@ class Circuit:
         digest = blake2s(name.encode(), digest_size=12).hexdigest()
         self.provider, self.model = provider, model
         self.is_open = False
-        self._listed_as = json.dumps([provider, model, digest])
+        self._listed_as = json.dumps([provider, digest])
         self._keys = [shared_key("circuit", digest, kind) for kind in ("calls", "failures", "state")]
         self._shared = shared
         self._open_s = open_s
@@ -112,6 +115,8 @@ class Circuit:
         self._take(*(answer or self._judge_own(failed, probe)))
 
     def _take(self, state: int, left_ms: int) -> None:
+        if state and not self.is_open:
+            log.warning("%s's %s keeps failing and is left alone for a while.", self.provider, self.model)
         self.is_open = bool(state)
         self._closed_until_asked = time.monotonic() + left_ms / 1000
 

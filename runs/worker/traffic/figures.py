@@ -12,11 +12,14 @@ from runs.worker.traffic.shared import shared_key
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """By the name of a limit: the calls under way, and the runs that wait. By provider and model: open circuits."""
+    """By the name of a limit: the calls under way, and the runs that wait. By provider: open circuits.
+
+    Models are not named: everybody with a key reads the figures, and whoever writes an assistant names its model.
+    """
 
     calls: dict[str, int]
     waiting: dict[str, int]
-    open_circuits: dict[tuple[str, str], int]
+    open_circuits: dict[str, int]
 
 
 def figures(limits: Iterable[str]) -> Figures:
@@ -30,9 +33,9 @@ def figures(limits: Iterable[str]) -> Figures:
         pipe.zcount(shared_key(name, "waiting"), now, "+inf")
     pipe.zrangebyscore(shared_key(CIRCUITS), now, "+inf")
     *counts, circuits = pipe.execute()
-    models = Counter((provider, model) for provider, model, _ in map(json.loads, circuits))
+    providers = Counter(provider for provider, _ in map(json.loads, circuits))
     return Figures(
         calls=dict(zip(names, counts[::2], strict=True)),
         waiting=dict(zip(names, counts[1::2], strict=True)),
-        open_circuits=dict(models),
+        open_circuits=dict(providers),
     )

@@ -108,10 +108,10 @@ class Limiter:
             self._own[name].leave(tokens, now)
             del self._calls_on[name][call]
 
-    async def leave(self, names: Sequence[str], call: str, tokens: int) -> None:
-        """Give the call's slots back to all workers, and count its tokens."""
-        keys = [key for name in names for key in (shared_key(name, "slots"), shared_key(name, "tokens"))]
-        await self._shared.run(scripts.LEAVE, keys, [call, tokens, self._window_ms])
+    async def leave(self, names: Sequence[str], call: str, waiter: str, tokens: int) -> None:
+        """Give the call's slots back to all workers, and count its tokens; nobody waits for it any more."""
+        keys = [shared_key(name, kind) for name in names for kind in ("slots", "tokens", "waiting")]
+        await self._shared.run(scripts.LEAVE, keys, [call, waiter, tokens, self._window_ms])
 
     async def keep(self) -> None:
         """Refresh the slots of the calls that go on."""

@@ -94,12 +94,14 @@ end)
 return {{1, 0, 0}}
 """
 
-# KEYS: of each name its slots and tokens. ARGV: the call's id, the tokens that it took, the milliseconds of a window.
+# KEYS: three of each name: its slots, tokens, and those that wait. ARGV: the call's id, who waited for it, the tokens
+# that it took, the milliseconds of a window.
 LEAVE = f"""
 {_NOW}{_WINDOW}
-for i = 1, #KEYS, 2 do
+for i = 1, #KEYS, 3 do
     redis.call('ZREM', KEYS[i], ARGV[1])
-    if tonumber(ARGV[2]) > 0 then add(KEYS[i + 1], tonumber(ARGV[3]) / {PARTS}, ARGV[2]) end
+    redis.call('ZREM', KEYS[i + 2], ARGV[2])
+    if tonumber(ARGV[3]) > 0 then add(KEYS[i + 1], tonumber(ARGV[4]) / {PARTS}, ARGV[3]) end
 end
 return {{}}
 """

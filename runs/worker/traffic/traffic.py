@@ -12,7 +12,7 @@ from runs.worker.traffic.breaker import Circuit, is_unwell
 from runs.worker.traffic.limiter import REFRESH_S, Limiter
 from runs.worker.traffic.shared import Shared
 from runtime.contract import Usage
-from runtime.errors import ModelError
+from runtime.errors import ModelError, MustWait
 from runtime.providers.limits import Limit, limits_for
 
 # How long a run may wait in its slot for room at a provider; for longer it leaves, and the slot is free for others.
@@ -96,9 +96,10 @@ class Call:
         if self._names:
             try:
                 await self._limiter.enter(self._names, self._id, self._who, self._wait)
-            except BaseException:
-                # It may have been let in just as its run was stopped.
-                self._traffic.send(self._limiter.leave(self._names, self._id, 0))
+            except BaseException as reason:
+                if not isinstance(reason, MustWait):
+                    # It may have been let in just as its run was stopped.
+                    self._traffic.send(self._limiter.leave(self._names, self._id, self._who, 0))
                 if self._is_probe:
                     self._traffic.send(self._circuit.give_up_probe(self._id))
                 raise
@@ -110,7 +111,7 @@ class Call:
     ) -> None:
         if self._names:
             self._limiter.left(self._names, self._id, self._tokens)
-            self._traffic.send(self._limiter.leave(self._names, self._id, self._tokens))
+            self._traffic.send(self._limiter.leave(self._names, self._id, self._who, self._tokens))
         if is_unwell(error, time.monotonic() - self._began):
             await (self._circuit.probed(well=False) if self._is_probe else self._circuit.failed())
         elif error is None or isinstance(error, ModelError):

@@ -179,6 +179,14 @@ async def test_without_redis_a_worker_goes_by_what_it_sees(shared: NewShared, no
     await probe(one, "second probe")
 
 
+async def test_a_good_call_opens_nothing(shared: NewShared, no_redis: None) -> None:
+    one = circuit(shared)
+    await fail(one, times=LEAST_CALLS - 1)
+    one.ended_well()
+    await one.report()
+    assert not await is_refused(one)
+
+
 async def test_nothing_stays_in_redis(shared: NewShared) -> None:
     one = circuit(shared)
     one.ended_well()

@@ -37,7 +37,7 @@ async def test_calls_waiting_runs_and_open_circuits_are_told(api: Api, settings:
         'agent_server_provider_calls{limit="openai"} 0.0',
         'agent_server_provider_waiting{limit="fake"} 2.0',
         'agent_server_provider_waiting{limit="openai"} 0.0',
-        'agent_server_provider_open_circuits{model="echo",provider="fake"} 2.0',
+        'agent_server_provider_open_circuits{provider="fake"} 2.0',
     ]
 
 

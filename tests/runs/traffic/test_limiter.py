@@ -31,7 +31,7 @@ class Worker:
 
     async def leave(self, call: str, tokens: int = 0) -> None:
         self.limiter.left(self.names, call, tokens)
-        await self.limiter.leave(self.names, call, tokens)
+        await self.limiter.leave(self.names, call, f"run of {call}", tokens)
 
 
 def waiting(name: str = "fake") -> int:

@@ -16,9 +16,11 @@ from runs.models import Worker
 from runs.pools import COMMON
 from runs.services import cancel_run
 from runs.worker.runner import Runner
-from runs.worker.traffic.breaker import LEAST_CALLS
+from runs.worker.traffic.breaker import LEAST_CALLS, Circuit
 from runs.worker.traffic.shared import shared_key
+from runtime.providers import provider
 from runtime.providers.limits import Limit
+from tests.runs.traffic.conftest import NewShared
 from tests.runs.worker import Tenant, in_thread, one, rows
 
 Accept = Callable[..., Awaitable[list[UUID]]]
@@ -197,3 +199,27 @@ async def test_a_run_without_a_fallback_is_tried_again_when_the_circuit_may_clos
         await postponed(run)
         told = dict(await events(run))
     assert (told["error"]["code"], told["error"]["retryable"]) == ("provider_unavailable", True)
+
+
+async def test_a_worker_hears_that_a_model_fails_elsewhere(shared: NewShared) -> None:
+    llm = scripted({"text": "hi"})
+    async with working() as accept:
+        tenant = await make(llm=llm, retry_policy={"max_attempts": 1})
+        elsewhere = Circuit(shared(), "fake", "script", provider("fake").place(llm))
+        for _ in range(LEAST_CALLS):
+            await elsewhere.failed()
+
+        async def refused() -> bool:
+            (row,) = await ended(*await accept(tenant))
+            return row["error"] is not None and row["error"]["code"] == "provider_unavailable"
+
+        assert await until(refused)
+
+
+async def test_without_redis_runs_go_on_within_the_limits(settings: Settings, no_redis: None) -> None:
+    settings.PROVIDER_LIMITS = {"fake": Limit(calls_per_minute=1)}
+    async with working() as accept:
+        tenant = await make(llm=scripted({"text": "hi"}))
+        (row,) = await ended(*await accept(tenant))
+        await postponed(*await accept(tenant))
+    assert (row["status"], row["attempt"]) == ("success", 1)

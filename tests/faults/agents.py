@@ -1,0 +1,55 @@
+"""The agent of the faults: a plan of steps, each of which is counted by a ledger outside the server.
+
+The run's message is the plan, a JSON object:
+    {"ledger": url, "steps": 10, "sleep": 0.1, "tokens": 0, "bytes": 0}
+Step n asks the ledger for `/<run id>/<n>`, which answers after `sleep` seconds, tells `tokens` tokens, and says
+`bytes` characters. What else it may do is for faults: at the step `at` (0 if not given) it does
+    "die": the process ends; "hang": it waits for so many seconds; "block": it blocks its event loop for so long.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import time
+
+import httpx
+
+from runtime.contract import BaseAgent, Message, State, Step, StepIO
+from runtime.registry import register_agent
+
+_PATIENCE_S = 120.0
+
+
+@register_agent("Stepper")
+class Stepper(BaseAgent):
+    """Carries out the plan."""
+
+    async def step(self, state: State, io: StepIO) -> Step:
+        plan = json.loads(state.messages[state.run_start].text)
+        nth = sum(message.role == "assistant" for message in state.messages[state.run_start :])
+        if url := plan.get("ledger"):
+            # To load certificates takes longer than all else that a step does.
+            async with httpx.AsyncClient(timeout=_PATIENCE_S, verify=False) as client:
+                # Who it is goes along, so that the ledger knows two that carry out one run.
+                query = {"sleep": plan.get("sleep", 0), "pid": os.getpid(), "session": io.session_id}
+                (await client.get(f"{url}/{io.run_id}/{nth}", params=query)).raise_for_status()
+        if nth == plan.get("at", 0):
+            await _misbehave(plan)
+        message_id = io.new_id()
+        words = [f"word{i} " for i in range(plan.get("tokens", 0))]
+        for word in words:
+            io.token(message_id, word)
+            await asyncio.sleep(plan.get("token_s", 0.005))
+        text = "".join(words) or f"step {nth}".ljust(plan.get("bytes", 0), ".")
+        said = Message(id=message_id, role="assistant", content=text)
+        return Step(kind="custom", messages=[said], done=nth + 1 >= plan.get("steps", 1))
+
+
+async def _misbehave(plan: dict[str, float]) -> None:
+    if plan.get("die"):
+        os.kill(os.getpid(), signal.SIGKILL)  # as the kernel does when memory is exhausted
+    if plan.get("hang"):
+        await asyncio.sleep(plan["hang"])
+    if plan.get("block"):
+        time.sleep(plan["block"])  # noqa: ASYNC251 - that is its point
