@@ -504,3 +504,22 @@ def test_tools_are_called_anew_and_the_model_asked(server: Server) -> None:
     assert [step["kind"] for step in run["steps"]] == ["tools", "model"]
     # The model's turns are counted from there, too.
     assert (run["status"], run["output"]["text"], _said(server, session)) == ("success", "42", before)
+
+
+@pytest.mark.servers
+def test_where_a_person_decided_they_are_asked_again(server: Server) -> None:
+    turns = [{"tool_calls": [{"name": "calculator", "args": {"expression": "6*7"}}]}, {"text": "done"}]
+    session = scripted(server, turns, tools=[{"name": "calculator"}], interrupt_on={"calculator": True})
+    path = f"/sessions/{session}/runs/wait"
+
+    def decide(run: Any, **decision: Any) -> Any:
+        server.client.post(f"/runs/{run['id']}/resume", json={"decisions": [decision]})
+        return server.client.get(f"/runs/{run['id']}/join").json()
+
+    first = server.client.post(path, json={"input": {"message": "go"}}).json()
+    assert decide(first, type="approve")["status"] == "success"
+    (asked,) = _checkpoints(server, session, source="interrupt")
+    again = server.client.post(path, json={"input": None, "checkpoint_id": asked}).json()
+    assert (again["status"], again["interrupt"]["type"]) == ("interrupted", "approval")
+    assert decide(again, type="reject", message="no")["status"] == "success"
+    assert "42" not in _said(server, session)
