@@ -6,6 +6,7 @@ claim -> [ step -> commit ] -> [ step -> commit ] -> ... -> the commit that ends
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
 from core.db import Row
@@ -33,7 +34,10 @@ log = logging.getLogger(__name__)
 
 
 class Execution:
-    """Carries out one claimed run. `stop()` may be called at any time from the same loop."""
+    """Carries out one claimed run. `stop()` may be called at any time from the same loop.
+
+    `assured` waits until the worker's lease is known to hold; each step waits for it.
+    """
 
     def __init__(
         self,
@@ -44,6 +48,7 @@ class Execution:
         journal: Journal,
         committer: Committer,
         worker_id: str,
+        assured: Callable[[], Awaitable[None]],
     ):
         self.run_id = str(claim["id"])
         self.capped: bool = claim["capped"]
@@ -53,6 +58,7 @@ class Execution:
         self._agent = agent
         self._journal = journal
         self._committer = committer
+        self._assured = assured
         self._recorder = Recorder(claim, conversation, journal, worker_id)
         self._io = _IO(claim, journal)
         self._deadline = time.monotonic() + claim["time_left_s"]
@@ -92,6 +98,7 @@ class Execution:
         return self._stop
 
     async def _next_outcome(self) -> Outcome:
+        await self._assured()
         if (asked := self._asked()) is not None:
             return asked
         time_left = self._deadline - time.monotonic()
