@@ -243,6 +243,9 @@ RUNNER_GRACE_S = ENV.grace_period_s
 RUNNER_LOOP_HANG_S = ENV.loop_hang_s
 # A C call that holds the GIL stops the heartbeat's thread too, so the lease leaves room for a long one.
 RUNNER_LEASE_S = ENV.lease_s
+# So long a transaction of an event loop may take: less than a lease, or what a worker that stands still has locked
+# would keep others from taking over its runs.
+TRANSACTION_S = 10.0
 # For how long a client may leave what is sent to it; then it is let go, and comes back where it left off.
 SLOW_CLIENT_S = 20.0
 

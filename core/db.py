@@ -22,6 +22,7 @@ import orjson
 import psycopg
 from django.conf import settings
 from django.db import connection, transaction
+from psycopg import errors
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb, set_json_dumps, set_json_loads
@@ -47,9 +48,6 @@ Operation = Generator[Query, list[Row], T]
 # How long a pool is waited for, in seconds, and for how long it tries to connect until somebody asks it again: its own
 # pauses double, and after a long outage the next try would be a long time away.
 POOL_WAIT_S = 4.0
-# A process that stands still, or whose loop is blocked, in the middle of a transaction holds its locks; so long, in
-# seconds, others wait for them. Less than a worker's lease, so that its runs can be taken over.
-STUCK_TRANSACTION_S = 10.0
 _JSON_TYPES = {114, 3802}
 
 
@@ -166,7 +164,7 @@ class AsyncPool(AsyncConnectionPool[psycopg.AsyncConnection[Row]]):
         async with super().connection(timeout) as conn:
             try:
                 yield conn
-            except psycopg.errors.IdleInTransactionSessionTimeout as ended:
+            except (errors.TransactionTimeout, errors.IdleInTransactionSessionTimeout) as ended:
                 # The connection has gone, as in an outage, and what was asked is not at fault.
                 raise psycopg.OperationalError(str(ended)) from ended
             finally:
@@ -180,10 +178,15 @@ _pool: AsyncPool | None = None
 
 
 async def configure(conn: psycopg.AsyncConnection[Row]) -> None:
-    """Fast JSON on a new connection, and an end of transactions that nobody goes on with."""
+    """Fast JSON on a new connection, and an end of transactions that nobody goes on with.
+
+    A process that stands still, or whose loop is blocked, in the middle of a transaction would hold its locks for good.
+    """
     set_json_dumps(orjson.dumps, conn)
     set_json_loads(orjson.loads, conn)
-    await conn.execute(f"SET idle_in_transaction_session_timeout = '{STUCK_TRANSACTION_S * 1000:.0f}ms'")
+    # The older setting does not count while a pipeline has not been synchronised.
+    name = "transaction_timeout" if conn.info.server_version >= 170_000 else "idle_in_transaction_session_timeout"
+    await conn.execute(f"SET {name} = '{settings.TRANSACTION_S * 1_000:.0f}ms'")
 
 
 async def open_pool(*, size: int) -> AsyncPool:

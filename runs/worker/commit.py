@@ -99,7 +99,8 @@ _COMMIT = f"""
 WITH ours AS (
     UPDATE runs r SET status = coalesce(g.status, r.status), last_seq = g.last_seq, step_count = g.step_count,
         model_calls = g.model_calls, input_tokens = g.input_tokens, output_tokens = g.output_tokens,
-        cost_usd = g.cost_usd, failures = g.failures, crashes = 0, checkpoint_id = g.checkpoint_id, error = g.error,
+        cost_usd = g.cost_usd, failures = g.failures, checkpoint_id = g.checkpoint_id, error = g.error,
+        crashes = CASE WHEN g.step_count > r.step_count THEN 0 ELSE r.crashes END,
         message_start = g.message_start, interrupt = g.interrupt,
         interrupted_at = CASE WHEN g.status = 'interrupted' THEN clock_timestamp() END,
         lease_owner = CASE WHEN g.status IS NULL THEN r.lease_owner END,

@@ -10,6 +10,7 @@ handed back.
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
 import orjson
@@ -42,7 +43,10 @@ log = logging.getLogger(__name__)
 
 
 class Execution:
-    """Carries out one claimed run. `stop()` may be called at any time from the same loop."""
+    """Carries out one claimed run. `stop()` may be called at any time from the same loop.
+
+    `assured` waits until the worker's lease is known to hold; each step waits for it.
+    """
 
     def __init__(
         self,
@@ -54,6 +58,7 @@ class Execution:
         committer: Committer,
         traffic: Traffic,
         worker_id: str,
+        assured: Callable[[], Awaitable[None]],
     ):
         self.run_id = str(claim["id"])
         self.session_id = str(claim["session_id"])
@@ -64,6 +69,7 @@ class Execution:
         self._agent = agent
         self._journal = journal
         self._committer = committer
+        self._assured = assured
         self._recorder = Recorder(claim, conversation, journal, worker_id)
         self._deadline = time.monotonic() + claim["time_left_s"]
         self._step_timeout_s = float(agent.spec.config["step_timeout_s"])
@@ -138,6 +144,7 @@ class Execution:
         return self._stop
 
     async def _next_outcome(self) -> Outcome:
+        await self._assured()
         if (asked := self._asked()) is not None:
             return asked
         time_left = self._deadline - time.monotonic()

@@ -5,6 +5,7 @@ tool can starve them. The lock is free milliseconds after a kill -9; the lease c
 partition, a stopped process, a pooler that hides the session).
 """
 
+import asyncio
 import logging
 import os
 import secrets
@@ -27,6 +28,7 @@ from runs.pools import COMMON, Pool
 log = logging.getLogger(__name__)
 
 BEAT_S = 1.0
+ASSURED_POLL_S = 0.05
 
 _REGISTER = """
 INSERT INTO workers (id, host, pid, lock_key, slots, types, labels, state, lease_expires_at)
@@ -67,6 +69,7 @@ class Presence:
     def __post_init__(self) -> None:
         # 62 bits: the two halves that pg_locks shows both fit its unsigned columns, and the sum a bigint.
         self._lock_key = secrets.randbits(62)
+        self._assured_until = time.monotonic()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
@@ -94,6 +97,15 @@ class Presence:
         self._stopped.set()
         self._thread.join(timeout=5)
 
+    async def assured(self) -> None:
+        """Wait until the lease is known to hold.
+
+        A process that stood still for longer than its lease has been declared lost, and is told so by its next beat
+        only: until then it must not begin anything.
+        """
+        while time.monotonic() > self._assured_until:  # noqa: ASYNC110 - set by the heartbeat's thread
+            await asyncio.sleep(ASSURED_POLL_S)
+
     def _connect(self) -> psycopg.Connection[Row]:
         conn = psycopg.connect(settings.DATABASE_DIRECT_URL, autocommit=True, row_factory=dict_row, connect_timeout=5)
         # A heartbeat that a crash of PostgreSQL forgets is followed by another within a second.
@@ -115,6 +127,7 @@ class Presence:
         self._leave()
 
     def _beat(self) -> bool:
+        asked = time.monotonic()
         rows = self._conn.execute(
             _BEAT,
             {
@@ -125,6 +138,7 @@ class Presence:
             },
         ).fetchall()
         if rows:
+            self._assured_until = asked + settings.RUNNER_LEASE_S
             self.on_beat(rows[0]["now"], time.monotonic())
         return bool(rows)
 

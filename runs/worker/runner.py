@@ -218,6 +218,7 @@ class Runner:
                 committer=self._committer,
                 traffic=self._traffic,
                 worker_id=str(self._presence.id),
+                assured=self._presence.assured,
             )
             self._idle.clear()
             self._executions[run_id] = (execution, asyncio.create_task(self._carry_out(execution)))

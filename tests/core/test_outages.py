@@ -7,7 +7,6 @@ import psycopg
 import pytest
 from django.db import connection
 
-from core import db
 from core.db import AsyncPool, close_pool, open_pool
 from tests.api import Api
 from tests.servers import wait_for
@@ -52,7 +51,7 @@ def test_one_broken_connection_of_djangos_pool_tells_of_the_others(api: Api, set
     wait_for(lambda: pool.get_stats()["pool_available"] >= 4)
     end([conn.info.backend_pid for conn in held], settings.DATABASE_URL)
     statuses = [api.client.get("/assistants").status_code for _ in range(8)]
-    assert statuses == [503, *[200] * 7]
+    assert sorted(statuses) == [*[200] * 7, 503]
 
 
 async def test_a_pool_does_not_wait_longer_and_longer_before_it_connects() -> None:
@@ -66,15 +65,15 @@ async def test_a_pool_does_not_wait_longer_and_longer_before_it_connects() -> No
 async def stand_still(pool: AsyncPool, meanwhile: psycopg.AsyncConnection[Any]) -> None:
     """In a transaction that holds a lock, until another has got that."""
     lock = "SELECT pg_advisory_xact_lock(1)"
-    async with pool.connection() as stuck, stuck.transaction():
+    async with pool.connection() as stuck, stuck.pipeline(), stuck.transaction():
         await stuck.execute(lock)
         async with meanwhile.transaction():
             await meanwhile.execute(lock)
         await stuck.execute("SELECT 1")
 
 
-async def test_who_stands_still_in_a_transaction_loses_its_locks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(db, "STUCK_TRANSACTION_S", 0.1)
+async def test_who_stands_still_in_a_transaction_loses_its_locks(settings: Any) -> None:
+    settings.TRANSACTION_S = 0.1
     pool = await open_pool(size=2)
     try:
         async with asyncio.timeout(10), pool.connection() as other:

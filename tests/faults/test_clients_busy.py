@@ -1,6 +1,7 @@
 """What a new run does in a session that is busy, with real processes: what the history says afterwards."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from tests.servers import wait_for
 
 pytestmark = pytest.mark.timeout(300)
 
-FIRST = {"steps": 6, "tokens": 5, "token_s": 0.05}
+FIRST = {"steps": 6, "tokens": 5, "token_s": 0.1}
 SECOND = {"steps": 1}
 
 
@@ -88,11 +89,14 @@ def _rolled_back(busy: Busy) -> None:
 def test_each_strategy_does_what_its_name_says(cluster: Cluster, figures: Figures, scale: Scale, strategy: Any) -> None:
     assistant = cluster.assistant()
     count = scale(3, 20)
-    sessions = [Busy(cluster, assistant) for _ in range(count)]
-    for busy in sessions:
-        wait_for(busy.has_begun)
-    for busy in sessions:
+
+    def one(_: int) -> None:
+        busy = Busy(cluster, assistant)
+        wait_for(busy.has_begun, 30)
         strategy(busy)
+
+    with ThreadPoolExecutor(count) as clients:
+        list(clients.map(one, range(count)))
     check(cluster, crashes=False, success=0.5)
     name = strategy.__name__.strip("_").replace("_", " ")
     figures.record(

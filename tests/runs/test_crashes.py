@@ -11,6 +11,7 @@ from django.db.models import F
 
 from core.db import pool
 from core.ids import new_id
+from runs.lifecycle import Status
 from runs.models import CRASHES_BEFORE_ALONE, Run, RunEvent, Worker
 from runs.pools import COMMON
 from runs.worker.commit import commit_steps
@@ -66,11 +67,19 @@ async def test_one_crash_or_two_put_it_back_beside_others(tenant: Tenant) -> Non
         assert (row.status, row.ready, row.crashes) == ("pending", True, crashes)
 
 
+async def test_leaving_without_progress_does_not_forgive_them(tenant: Tenant) -> None:
+    run, worker = await suspect(tenant), await in_thread(make_worker)
+    (claimed,) = await claim_with(worker, alone=True)
+    async with pool().connection() as conn:
+        await commit_steps(conn, worker, [ending(claimed, Status.PENDING)])
+    assert (await found(run)).crashes == CRASHES_BEFORE_ALONE
+
+
 async def test_progress_forgives_the_crashes(tenant: Tenant) -> None:
     run, worker = await suspect(tenant), await in_thread(make_worker)
     (claimed,) = await claim_with(worker, alone=True)
     step = ending(claimed)
-    step.status = None
+    step.status, step.run["step_count"] = None, 1
     async with pool().connection() as conn:
         await commit_steps(conn, worker, [step])
     await rescue([worker]).arun()

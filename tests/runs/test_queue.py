@@ -2,6 +2,7 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -181,6 +182,21 @@ async def test_a_worker_that_leaves_runs_behind_stays_known_until_they_are_rescu
     for presence in (leaving, tidy):
         await in_thread(presence.stop)
     assert [row["id"] for row in await rows("SELECT id FROM workers")] == [leaving.id]
+
+
+@pytest.mark.parametrize(("lease_s", "assured"), [(60, True), (0.05, False)])
+async def test_a_worker_begins_no_step_while_it_may_have_lost_its_lease(
+    async_pool: None, settings: Any, lease_s: float, assured: bool
+) -> None:
+    settings.RUNNER_LEASE_S = lease_s
+    presence = Presence(slots=1, on_beat=lambda *_: None, on_lost=lambda: None)
+    await in_thread(presence.start)
+    await in_thread(presence.stop)
+    await asyncio.sleep(0.1)
+    waiting = asyncio.create_task(presence.assured())
+    await asyncio.wait([waiting], timeout=0.2)
+    assert waiting.done() is assured
+    waiting.cancel()
 
 
 async def test_a_run_that_is_held_and_not_carried_out_goes_back_without_a_charge(
