@@ -13,6 +13,8 @@ from assistants.services import create_assistant
 
 ECHO = {"provider": "fake", "model": "echo"}
 HELLO = {"input": {"message": "Hello"}}
+# The id of nothing. Tests with it in their names are the same in each process that runs them.
+UNKNOWN = "01a1b2c3-d4e5-7f60-8abc-0123456789ab"
 
 
 class Api:

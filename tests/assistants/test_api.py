@@ -13,7 +13,7 @@ from accounts.models import User
 from accounts.services import create_api_key
 from assistants.config import AssistantConfig
 from assistants.models import Assistant, AssistantTag
-from core.ids import new_id
+from tests.api import UNKNOWN
 
 pytestmark = pytest.mark.django_db
 Body = dict[str, Any]
@@ -137,7 +137,7 @@ def test_failed_checks_are_named_on_activation(client: APIClient, body: Body) ->
     assert [fault["loc"] for fault in error["errors"]] == [["tools", 0, "name"]]
 
 
-@pytest.mark.parametrize("path", ["x", str(new_id()), str(new_id()).upper(), "%00", "☃"])
+@pytest.mark.parametrize("path", ["x", UNKNOWN, UNKNOWN.upper(), "%00", "☃"])
 def test_unknown_and_malformed_ids_are_not_found(client: APIClient, path: str) -> None:
     for response in (
         client.get(f"/assistants/{path}"),
@@ -312,7 +312,7 @@ def test_a_browser_gets_pages_with_forms(client: APIClient, assistant: Body) -> 
 
 @pytest.mark.parametrize(
     ("scope", "path", "status"),
-    [("*", f"/assistants/{new_id()}", 404), ("*", "/assistants?limit=0", 422), ("runs:read", "/assistants", 403)],
+    [("*", f"/assistants/{UNKNOWN}", 404), ("*", "/assistants?limit=0", 422), ("runs:read", "/assistants", 403)],
 )
 def test_a_browser_gets_errors_as_pages(identity: Identity, scope: str, path: str, status: int) -> None:
     response = client_of(identity, scope).get(path, headers={"Accept": "text/html"})

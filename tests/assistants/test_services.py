@@ -13,9 +13,10 @@ from assistants.documents import assistant_document, version_document
 from assistants.models import Assistant, AssistantVersion
 from core.errors import AlreadyExists, Conflict, Invalid, NotFound, VersionConflict
 from core.ids import new_id
+from tests.api import UNKNOWN
 
 Body = dict[str, Any]
-NOWHERE = str(new_id())
+NOWHERE = UNKNOWN
 SUPPORT_AGENT = {
     "name": "support-agent",
     "type": "ReactAgent",

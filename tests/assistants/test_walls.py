@@ -7,7 +7,7 @@ import pytest
 
 from accounts.models import Workspace
 from assistants.urls import urlpatterns
-from tests.api import Api, assert_refused
+from tests.api import UNKNOWN, Api, assert_refused
 
 CASES: list[tuple[str, str, Any]] = [
     ("get", "assistants/{assistant_id}", None),
@@ -60,6 +60,6 @@ def test_a_strangers_is_as_unknown_as_one_that_never_was(
 
 
 @pytest.mark.parametrize(("method", "path", "body"), CASES)
-@pytest.mark.parametrize("malformed", ["x", str(uuid4()).upper(), f"urn:uuid:{uuid4()}"])
+@pytest.mark.parametrize("malformed", ["x", UNKNOWN.upper(), f"urn:uuid:{UNKNOWN}"])
 def test_a_malformed_id_is_unknown(api: Api, method: str, path: str, body: Any, malformed: str) -> None:
     assert_refused(ask(api, method, path.format(assistant_id=malformed, **VERSION), body), 404, "not_found")

@@ -15,6 +15,7 @@ from assistants.models import Assistant
 from core.ids import new_id
 from runs.models import Run, RunEvent, RunStep
 from sessions.models import Message, Session
+from tests.api import UNKNOWN
 from tests.console.conftest import Person
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7*7 }}"
@@ -51,7 +52,7 @@ def finish(run: Run, *messages: tuple[str, str], status: str = "success") -> Non
 # -- who -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("address", ["/console/chat", "/console/status", f"/console/chat/{new_id()}"])
+@pytest.mark.parametrize("address", ["/console/chat", "/console/status", f"/console/chat/{UNKNOWN}"])
 def test_without_a_login_one_is_led_to_the_login_page_and_back(db: None, address: str) -> None:
     answer = Client().get(address)
     assert (answer.status_code, answer["Location"]) == (302, f"/login?next={address}")
@@ -162,7 +163,7 @@ def test_the_assistant_of_the_address_is_offered_however_many_there_are(ada: Per
     assert f'value="{last.id}" data-about="" selected' in text(ada.client.get(f"/console/chat?assistant={last.id}"))
 
 
-@pytest.mark.parametrize("address", [str(new_id()), "x"])
+@pytest.mark.parametrize("address", [UNKNOWN, "x"])
 def test_an_assistant_that_is_not_there_is_not_replaced_by_another(ada: Person, echo: UUID, address: str) -> None:
     assert ada.client.get(f"/console/chat?assistant={address}").status_code == 404
 

@@ -6,6 +6,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from tests.api import UNKNOWN
 from tests.runs.conftest import make_assistant
 from tests.servers import Server
 
@@ -34,13 +35,13 @@ def runs_of(server: Server, session: str) -> list[Any]:
         ("GET", "/assistants"),
         ("POST", "/assistants"),
         ("GET", "/sessions"),
-        ("POST", f"/assistants/{uuid4()}/sessions"),
-        ("POST", f"/sessions/{uuid4()}/runs"),
-        ("POST", f"/sessions/{uuid4()}/runs/wait"),
-        ("POST", f"/sessions/{uuid4()}/runs/stream"),
-        ("GET", f"/runs/{uuid4()}"),
-        ("GET", f"/runs/{uuid4()}/join"),
-        ("GET", f"/runs/{uuid4()}/stream"),
+        ("POST", f"/assistants/{UNKNOWN}/sessions"),
+        ("POST", f"/sessions/{UNKNOWN}/runs"),
+        ("POST", f"/sessions/{UNKNOWN}/runs/wait"),
+        ("POST", f"/sessions/{UNKNOWN}/runs/stream"),
+        ("GET", f"/runs/{UNKNOWN}"),
+        ("GET", f"/runs/{UNKNOWN}/join"),
+        ("GET", f"/runs/{UNKNOWN}/stream"),
         ("GET", "/metrics"),
         ("GET", "/openapi.json"),
     ],
@@ -68,7 +69,7 @@ def test_without_a_key_nothing_is_answered(server: Server, method: str, path: st
         ("GET", "/nowhere/{id}"),
     ],
 )
-@pytest.mark.parametrize("identifier", [str(uuid4()), "nonsense", str(uuid4()).upper()])
+@pytest.mark.parametrize("identifier", [UNKNOWN, "nonsense", UNKNOWN.upper()])
 def test_an_unknown_id_is_not_found(server: Server, method: str, path: str, identifier: str) -> None:
     body = GOOD if path.endswith(("runs", "wait", "stream")) and method == "POST" else {}
     content = None if method == "GET" else body

@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from django.db import connection, transaction
@@ -12,7 +12,7 @@ from assistants.services import archive_assistant, update_assistant
 from core.ids import new_id
 from sessions.models import Checkpoint, Message, Session
 from sessions.queries import values_at
-from tests.api import Api, assert_refused
+from tests.api import UNKNOWN, Api, assert_refused
 from tests.runs.conftest import scripted
 from tests.servers import Server
 
@@ -179,7 +179,7 @@ def test_a_session_that_has_ended_is_forked_into_an_active_one(api: Api, session
 # -- what refuses it -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("spelled", ["x", str(uuid4()), 3])
+@pytest.mark.parametrize("spelled", ["x", UNKNOWN, 3])
 def test_an_unknown_checkpoint_is_refused(api: Api, session: str, spelled: Any) -> None:
     answer = api.post(f"/sessions/{session}/fork", {"checkpoint_id": spelled})
     assert_refused(answer, 422, "invalid", "checkpoint_id")

@@ -6,6 +6,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from tests.api import UNKNOWN
 from tests.assistants.acceptance.calls import ECHO, PROMPT, Caller, Document, at_once, path_of, refused
 
 pytestmark = pytest.mark.servers
@@ -150,7 +151,7 @@ def test_an_assistant_reads_whole(caller: Caller) -> None:
     assert blocks | {"status", "version", "tags", "created_at", "updated_at", "created_by"} <= made.keys()
 
 
-@pytest.mark.parametrize("bad", [str(uuid4()), "x", "1", "%00", "☃", "a" * 300])
+@pytest.mark.parametrize("bad", [UNKNOWN, "x", "1", "%00", "☃", "a" * 300])
 def test_an_unknown_assistant_is_not_found_wherever_it_is_named(caller: Caller, bad: str) -> None:
     path, client = f"/assistants/{bad}", caller.client
     answers = [
