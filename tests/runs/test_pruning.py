@@ -18,6 +18,7 @@ from runs.queries import get_run
 from runs.tasks import prune_idle
 from runs.worker.runner import Runner
 from sessions.models import Checkpoint, Message, Session
+from sessions.queries import values_at
 from tests.api import Api
 from tests.runs.conftest import make_session  # noqa: F401
 from tests.runs.worker import Tenant, in_thread, one, until
@@ -54,6 +55,7 @@ def test_the_latest_checkpoint_holds_all_that_the_session_stands_at(api: Api) ->
     assert stands(api, session) == before
     (checkpoint,) = api.items(f"/sessions/{session}/checkpoints")
     assert (checkpoint["step"], checkpoint["parent_id"]) == (4, None)
+    assert values_at(UUID(checkpoint["id"])).run() == {"todos": [], "mood": "good"}
     assert api.get(f"/sessions/{session}/checkpoints/{checkpoint['id']}").json()["state"] == before[1]
     forked = api.post(f"/sessions/{session}/fork").json()["id"]
     assert api.get(f"/sessions/{forked}/state").json()["todos"] == before[1]["todos"]
