@@ -18,8 +18,13 @@ T = TypeVar("T")
 FULL = os.environ.get("FAULTS") == "full"
 _FIGURES = Figures(full=FULL)
 # There is no setting for it, and 15 seconds of waiting are too many for each run of the tests.
-SHORT_LEASE_S = 5
+SHORT_LEASE_S = 4
 SHORT_PATIENCE_S = 2.0
+
+
+def in_short_form(where: str) -> pytest.MarkDecorator:
+    """For a case at its full size only: `where` the suite has it small."""
+    return pytest.mark.skipif(not FULL, reason=f"at its full size only; small it is in {where}")
 
 
 class Scale:
