@@ -8,7 +8,9 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+
+import psycopg
+from psycopg_pool import PoolTimeout
 
 from core.db import Bound, Row
 from core.errors import NotFound
@@ -20,6 +22,11 @@ PAGE_BYTES = 32_768
 FIRST_PAGE, LONGEST_PAGE = 10, 500  # events
 HEARTBEAT_S = 15.0
 UNCOMMITTED_PAUSE_S = 0.2
+OUTAGE_PAUSE_S = 1.0
+# So many read the log at once; the others wait for their turn and not for a connection, which they would not for long:
+# after an outage of the carrier all streams of a process read at the same moment, and requests want connections too.
+READERS = 8
+_turns = asyncio.Semaphore(READERS)
 
 Committed = Callable[[Position, int], Bound[list[Row]]]
 Followed = AsyncGenerator[Event | None, None]
@@ -29,18 +36,34 @@ async def follow(subscription: Subscription, committed: Committed, after: Positi
     """Events after `after`, until the process leaves; None at least every 15 seconds of silence, for heartbeats.
 
     `committed(position, limit)` reads the log; where it raises NotFound, what was followed has been deleted: the end.
+    While PostgreSQL does not answer, it is waited for.
     """
     subscription.position = after
-    missing = True
+    missing, limit = True, FIRST_PAGE
     held: Event | None = None
     while True:
         if missing:
             try:
-                async with aclosing(_read(subscription, committed)) as rows:
-                    async for event in rows:
-                        yield event
+                rows = await _read(committed(subscription.position, limit))
             except NotFound:
                 return
+            except TimeoutError:
+                yield None
+                continue
+            except (psycopg.OperationalError, PoolTimeout):
+                yield None
+                await asyncio.sleep(OUTAGE_PAUSE_S)
+                continue
+            size = 0
+            for row in rows:
+                event = event_from_row(row)
+                size += len(event.sse)
+                subscription.position = event.position
+                yield event
+            if len(rows) == limit:
+                limit = min(LONGEST_PAGE, max(1, PAGE_BYTES * limit // size))
+                continue
+            limit = FIRST_PAGE
         if held is not None:
             event, held = held, None
         else:
@@ -48,6 +71,7 @@ async def follow(subscription: Subscription, committed: Committed, after: Positi
                 upcoming = await subscription.next(HEARTBEAT_S)
             except TimeoutError:
                 yield None
+                missing = False
                 continue
             except HungUp:
                 return
@@ -68,23 +92,19 @@ async def follow(subscription: Subscription, committed: Committed, after: Positi
         held, missing = event, True
 
 
+async def _read(page: Bound[list[Row]]) -> list[Row]:
+    """A page of the log, when it is this reader's turn. Raises TimeoutError where that takes too long."""
+    async with asyncio.timeout(HEARTBEAT_S):
+        await _turns.acquire()
+    try:
+        return await page.arun()
+    finally:
+        _turns.release()
+
+
 def _follows(event: Event, position: Position, *, looked: bool) -> bool:
     """Whether the event is the next one. A later run's first is, once PostgreSQL has no more of the run before."""
     number, seq = position
     if event.number == number:
         return event.seq == seq + 1
     return event.seq == 1 and (looked or position == START)
-
-
-async def _read(subscription: Subscription, committed: Committed) -> AsyncGenerator[Event, None]:
-    limit = FIRST_PAGE
-    while True:
-        rows, size = await committed(subscription.position, limit).arun(), 0
-        for row in rows:
-            event = event_from_row(row)
-            size += len(event.sse)
-            subscription.position = event.position
-            yield event
-        if len(rows) < limit:
-            return
-        limit = min(LONGEST_PAGE, max(1, PAGE_BYTES * len(rows) // size))

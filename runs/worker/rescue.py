@@ -1,7 +1,8 @@
 """Taking over the runs of workers that are gone.
 
 A free advisory lock is not yet a dead worker: a restart of PostgreSQL frees all of them. So a worker is lost when
-its lock is free twice in a row, and not within a lease of the server's own start; or when its lease has run out.
+its lock is free twice in a row, and not within a lease of the server's own start; or when its lease has run out. One
+that lives may have a claim under way as it is declared lost, so those that were lost before are looked at, too.
 Where its supervisor says that the process has ended, a free lock is proof at any time, and one look is enough.
 
 Each run that it had is charged a crash and goes back into the queue; one that was alone in it because of its crashes
@@ -39,6 +40,9 @@ WHERE w.state <> 'lost' AND (%(pid)s::int IS NULL OR (w.pid = %(pid)s AND w.host
             WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
                 AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
                 AND ((l.classid::bigint << 32) | l.objid::bigint) = w.lock_key)))
+UNION ALL
+SELECT DISTINCT w.id FROM runs r JOIN workers w ON w.id = r.lease_owner
+WHERE r.status = 'running' AND w.state = 'lost'
 """
 
 _LOCK = """
@@ -62,7 +66,10 @@ SELECT id, session_id, status FROM freed
 
 @operation()
 def suspects(died: Process | None = None) -> Operation[set[UUID]]:
-    """Workers that look dead at this moment; with `died` none but that process's."""
+    """Workers that look dead at this moment, or were declared lost and hold runs all the same.
+
+    With `died` none but that process's.
+    """
     process = {"host": died and died.host, "pid": died and died.pid}
     rows = yield Query(_SUSPECTS, {"lease_s": settings.RUNNER_LEASE_S, **process})
     return {row["id"] for row in rows}
@@ -81,20 +88,19 @@ def _is_known(process: Process) -> Operation[bool]:
 def rescue(workers: list[UUID]) -> Operation[list[Row]]:
     """Declare the workers lost, and put their runs back into the queue or end them; gives those runs.
 
-    The guarded UPDATE of the workers' rows lets one of several rescuers do it.
+    The guarded UPDATEs of the runs let one of several rescuers do it.
     """
-    lost = yield Query(
-        "UPDATE workers SET state = 'lost', used = 0 WHERE id = ANY(%(workers)s) AND state <> 'lost' RETURNING id",
+    yield Query(
+        "UPDATE workers SET state = 'lost', used = 0 WHERE id = ANY(%(workers)s) AND state <> 'lost'",
         {"workers": workers},
     )
-    gone = [row["id"] for row in lost]
     held = yield Query(
-        "SELECT id FROM runs WHERE status = 'running' AND lease_owner = ANY(%(workers)s)", {"workers": gone}
+        "SELECT id FROM runs WHERE status = 'running' AND lease_owner = ANY(%(workers)s)", {"workers": workers}
     )
     runs = [row["id"] for row in held]
     yield Query(_LOCK, {"runs": runs})
-    ended = yield from end_crashed(runs, gone, alone_after=CRASHES_BEFORE_ALONE, gap=SEQ_GAP)
-    return [*ended, *(yield from _put_back(runs, gone, charge=1))]
+    ended = yield from end_crashed(runs, workers, alone_after=CRASHES_BEFORE_ALONE, gap=SEQ_GAP)
+    return [*ended, *(yield from _put_back(runs, workers, charge=1))]
 
 
 @operation(atomic=True)

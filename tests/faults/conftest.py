@@ -18,8 +18,13 @@ T = TypeVar("T")
 FULL = os.environ.get("FAULTS") == "full"
 _FIGURES = Figures(full=FULL)
 # There is no setting for it, and 15 seconds of waiting are too many for each run of the tests.
-SHORT_LEASE_S = 5
+SHORT_LEASE_S = 4
 SHORT_PATIENCE_S = 2.0
+
+
+def in_short_form(where: str) -> pytest.MarkDecorator:
+    """For a case at its full size only: `where` the suite has it small."""
+    return pytest.mark.skipif(not FULL, reason=f"at its full size only; small it is in {where}")
 
 
 class Scale:
@@ -67,6 +72,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent.name == "faults":
             item.add_marker(pytest.mark.servers)
+            if FULL:
+                item.add_marker(pytest.mark.timeout(0), append=False)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

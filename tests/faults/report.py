@@ -1,4 +1,4 @@
-"""`python -m tests.faults.report faults.json`: the last measured figures as a Markdown table."""
+"""`python -m tests.faults.report faults.json`: measured figures as a Markdown table; several files make one."""
 
 import json
 import sys
@@ -7,4 +7,5 @@ from pathlib import Path
 from tests.faults.figures import FILE, table
 
 if __name__ == "__main__":
-    print(table(json.loads(Path(sys.argv[1] if sys.argv[1:] else FILE).read_text())))  # noqa: T201
+    documents = [json.loads(Path(path).read_text()) for path in sys.argv[1:] or [FILE]]
+    print(table({**documents[0], "figures": [line for each in documents for line in each["figures"]]}))  # noqa: T201

@@ -357,5 +357,20 @@ class Cluster:
             found = self.status(runs)
             if not found["pending"] + found["running"]:
                 return found
-            assert time.monotonic() < deadline, f"after {timeout_s:g} s: {dict(found)}"
+            assert time.monotonic() < deadline, f"after {timeout_s:g} s: {dict(found)}\n{self._why(runs)}"
             time.sleep(0.1)
+
+    def _why(self, runs: Sequence[str]) -> str:
+        """What may keep some of the runs from their end."""
+        waiting = self.sql(
+            "SELECT id, status, ready, crashes, attempt, next_attempt_at, lease_owner, clock_timestamp() FROM runs "
+            "WHERE id = ANY(%s) AND finished_at IS NULL LIMIT 10",
+            list(runs),
+        )
+        workers = self.sql("SELECT id, pid, state, used, lease_expires_at FROM workers ORDER BY started_at")
+        locks = self.sql(
+            "SELECT pid, pg_blocking_pids(pid), state, left(query, 80) FROM pg_stat_activity "
+            "WHERE backend_type = 'client backend' AND state <> 'idle'"
+        )
+        logs = [f"{process.name} ({process.pid}): {self.said(process, 8)}" for process in self.workers]
+        return "\n".join(map(str, [*waiting, *workers, *locks, *logs]))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.faults.checker import check
-from tests.faults.conftest import Scale
+from tests.faults.conftest import Scale, in_short_form
 from tests.faults.figures import Figures
 from tests.faults.rig import Cluster
 from tests.stubs.ledger import Ledger
@@ -15,12 +15,13 @@ pytestmark = pytest.mark.timeout(300)
 MARGIN_S = 5.0
 
 
-def test_poison_ends_alone(cluster: Cluster, ledger: Ledger, scale: Scale, figures: Figures) -> None:
+@in_short_form("tests/runs/test_crashes.py")
+def test_poison_ends_alone(cluster: Cluster, ledger: Ledger, figures: Figures) -> None:
     assistant = cluster.assistant()
     neighbour = {"ledger": ledger.url, "steps": 6, "sleep": 0.3}
     poison = {"ledger": ledger.url, "steps": 4, "at": 2, "die": 1}
-    poisonous = [cluster.run(poison, assistant=assistant) for _ in range(scale(1, 3))]
-    neighbours = [cluster.run(neighbour, assistant=assistant) for _ in range(scale(10, 40))]
+    poisonous = [cluster.run(poison, assistant=assistant) for _ in range(3)]
+    neighbours = [cluster.run(neighbour, assistant=assistant) for _ in range(40)]
     began = time.monotonic()
     while sum(cluster.status(poisonous)[status] for status in ("pending", "running")):
         cluster.replace_dead()
@@ -68,9 +69,10 @@ def test_a_step_that_hangs(cluster: Cluster, ledger: Ledger, scale: Scale, figur
     assert codes == ["step_timeout"]
 
 
-def test_a_step_that_blocks_the_event_loop(cluster: Cluster, ledger: Ledger, scale: Scale, figures: Figures) -> None:
-    """The lease (15 s, in the short form 5) runs out while it is blocked, were it not for the heartbeat's thread."""
-    block_s = scale(cluster.lease_s + 1, 60)
+@in_short_form("tests/runs/test_watchdog.py")
+def test_a_step_that_blocks_the_event_loop(cluster: Cluster, ledger: Ledger, figures: Figures) -> None:
+    """The lease (15 s) runs out while it is blocked, were it not for the heartbeat's thread."""
+    block_s = 60
     # Blocked for longer than the watchdog's patience (30 s) it would be ended, which is a crash of its own.
     for worker in cluster.workers:
         worker.kill()

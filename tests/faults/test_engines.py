@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.faults.checker import check
-from tests.faults.conftest import Scale
+from tests.faults.conftest import Scale, in_short_form
 from tests.faults.figures import Figures
 from tests.faults.load import Clients, listen
 from tests.faults.rig import Cluster
@@ -38,7 +38,15 @@ def restart_empty(cluster: Cluster) -> None:
     cluster.start_redis_empty()
 
 
-@pytest.mark.parametrize(("what", "hurt"), [("FLUSHALL", empty), ("killed and started again empty", restart_empty)])
+@pytest.mark.parametrize(
+    ("what", "hurt"),
+    [
+        ("FLUSHALL", empty),
+        pytest.param(
+            "killed and started again empty", restart_empty, marks=in_short_form("tests/runs/test_survival.py")
+        ),
+    ],
+)
 def test_redis_forgets_everything(
     cluster: Cluster,
     ledger: Ledger,
@@ -75,7 +83,7 @@ def test_redis_forgets_everything(
 
 
 def test_redis_is_away(cluster: Cluster, ledger: Ledger, scale: Scale, figures: Figures) -> None:
-    away_s = scale(3, 120)
+    away_s = scale(2, 120)
     assistant = cluster.assistant()
     runs = [cluster.run({"ledger": ledger.url, "steps": 10, "sleep": 0.3}, assistant=assistant) for _ in range(6)]
     listeners = listen(cluster, runs)
@@ -124,7 +132,7 @@ def recovery_s(cluster: Cluster, assistant: str) -> float:
     ("what", "hurt", "kills"),
     [
         ("killed and started again", restart_at_once, 1),
-        ("restarted (fast shutdown)", stop_and_start, 0),
+        pytest.param("restarted (fast shutdown)", stop_and_start, 0, marks=in_short_form("the case before it")),
         ("all connections terminated", terminate_connections, 0),
     ],
 )

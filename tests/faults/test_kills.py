@@ -21,8 +21,8 @@ APART_S = 1.5
 
 
 def test_workers_killed_at_random_points(cluster: Cluster, ledger: Ledger, scale: Scale, figures: Figures) -> None:
-    kills, least = scale(6, 100), scale(12, 200)
-    plan = {"ledger": ledger.url, "steps": STEPS, "sleep": scale(0.3, 0.6), "tokens": 3}
+    kills, least = scale(3, 100), scale(8, 200)
+    plan = {"ledger": ledger.url, "steps": STEPS, "sleep": scale(0.2, 0.6), "tokens": 3}
     assistant = cluster.assistant()
     runs: list[str] = []
     listeners = []
@@ -79,7 +79,7 @@ def until_next_step(ledger: Ledger, hits: list[tuple[str, int, float]]) -> list[
 
 
 def test_all_workers_killed_and_started_later(cluster: Cluster, ledger: Ledger, scale: Scale, figures: Figures) -> None:
-    away_s, count = scale(1, 60), scale(30, 200)
+    away_s, count = scale(0.5, 60), scale(12, 200)
     assistant = cluster.assistant()
     plan = {"ledger": ledger.url, "steps": 3, "sleep": 0.2}
     runs = [cluster.run(plan, assistant=assistant) for _ in range(count)]

@@ -2,10 +2,16 @@
 
 import asyncio
 from datetime import UTC, datetime
+from typing import Any
 
+import psycopg
+import pytest
+from psycopg_pool import PoolTimeout
+
+import runs.follow
 from core.db import Operation, Row, operation
 from runs.events import Event, Position
-from runs.follow import FIRST_PAGE, LONGEST_PAGE, PAGE_BYTES, follow
+from runs.follow import FIRST_PAGE, LONGEST_PAGE, PAGE_BYTES, READERS, follow
 from runs.live import MAX_QUEUED_BYTES, Subscription
 
 RUN = "01995b6e-0000-7000-8000-000000000000"
@@ -73,6 +79,64 @@ async def _pages(events: int, size: int) -> list[int]:
             assert event.seq == seq
     await following.aclose()
     return pages
+
+
+class _Log:
+    """A log whose pages are what `answers` gives in turn, the last one again and again, each after a moment."""
+
+    def __init__(self, *answers: list[Row] | Exception):
+        self.answers = answers
+        self.read = self.at_once = self.most_at_once = 0
+
+    def __call__(self, position: Position, limit: int) -> Any:
+        return self
+
+    async def arun(self) -> list[Row]:
+        answer = self.answers[min(self.read, len(self.answers) - 1)]
+        self.read += 1
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        await asyncio.sleep(0.01)
+        self.at_once -= 1
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def _row(seq: int) -> Row:
+    return {"run_id": RUN, "number": 1, "seq": seq, "event": "custom", "ts": datetime.now(UTC), "data": {}}
+
+
+async def test_a_silent_stream_costs_no_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs.follow, "HEARTBEAT_S", 0.05)
+    log = _Log([])
+    following = follow(Subscription(), log, (1, 0))
+    assert [await anext(following) for _ in range(3)] == [None, None, None]
+    await following.aclose()
+    assert log.read == 1
+
+
+async def test_a_stream_waits_for_postgresql_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs.follow, "OUTAGE_PAUSE_S", 0.01)
+    log = _Log(PoolTimeout(), psycopg.OperationalError(), [_row(1)], [])
+    following = follow(Subscription(), log, (1, 0))
+    heard = [await anext(following) for _ in range(3)]
+    await following.aclose()
+    assert heard[:2] == [None, None]
+    assert heard[2] is not None
+    assert heard[2].seq == 1
+
+
+async def test_many_that_have_to_read_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    # That of the module belongs to the event loop in which somebody had to wait first.
+    monkeypatch.setattr(runs.follow, "_turns", asyncio.Semaphore(READERS))
+    log = _Log([_row(1)])
+    followers = [follow(Subscription(), log, (1, 0)) for _ in range(5 * READERS)]
+    await asyncio.gather(*(anext(following) for following in followers))
+    for following in followers:
+        await following.aclose()
+    assert log.read == len(followers)
+    assert log.most_at_once == READERS
 
 
 async def test_large_events_are_read_few_at_a_time() -> None:

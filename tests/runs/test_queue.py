@@ -16,7 +16,7 @@ from runs.models import Run
 from runs.services import cancel_run, close_session, create_run
 from runs.worker.commit import commit_steps, written_before
 from runs.worker.presence import Presence
-from runs.worker.rescue import SEQ_GAP, held_by, put_back, rescue, suspects
+from runs.worker.rescue import SEQ_GAP, held_by, put_back, rescue, rescue_lost, suspects
 from sessions.models import Session
 from tests.runs.worker import Tenant, claim_with, ending, in_thread, make_worker, one, rows
 
@@ -182,6 +182,19 @@ async def test_a_worker_that_leaves_runs_behind_stays_known_until_they_are_rescu
     for presence in (leaving, tidy):
         await in_thread(presence.stop)
     assert [row["id"] for row in await rows("SELECT id FROM workers")] == [leaving.id]
+
+
+async def test_what_a_worker_claims_while_it_is_declared_lost_is_rescued_too(
+    tenant: Tenant,
+    worker,
+    async_pool,  # type: ignore[no-untyped-def]
+) -> None:
+    await rescue([worker]).arun()
+    run = await in_thread(tenant.run)
+    await claim_with(worker)
+    (rescued,) = await rescue_lost()
+    assert (rescued["id"], rescued["status"]) == (run, "pending")
+    assert await rescue_lost() == []
 
 
 @pytest.mark.parametrize(("lease_s", "assured"), [(60, True), (0.05, False)])
