@@ -22,7 +22,7 @@ PLAN = {"steps": 1, "tokens": 10, "token_s": 0.03}
 def test_a_workspace_with_a_long_queue_does_not_keep_another_waiting(
     cluster: Cluster, figures: Figures, scale: Scale
 ) -> None:
-    queued, asked = scale((200, 8), (5_000, 60))
+    queued, asked = scale((300, 8), (5_000, 60))
     assistant = cluster.assistant()
     for first in range(0, queued, 100):
         runs = [new_run(PLAN, assistant) for _ in range(min(100, queued - first))]

@@ -88,6 +88,7 @@ def test_idle_streams_cost_next_to_nothing(cluster: Cluster, figures: Figures, s
             await asyncio.sleep(idle_s)
             share = (_cpu_s(web) - cpu) / (time.monotonic() - began)
             each_kib = (web.memory_mib - before) * 1024 / count
+            assert not any(stream.lost for stream in streams)
             assert min(stream.heartbeats for stream in streams) >= (idle_s - LATE_S) // HEARTBEAT_S
             taken = [await _new_request(web, assistant) for _ in range(20)]
             # None of them is a dead one: each hears what happens to its run.
