@@ -3,8 +3,7 @@
 1. The sessions are locked, in the order of their ids, before any run: the lock order of `runs.services`.
 2. The fence: a run is written only where this worker still holds its lease and epoch and has seen all of its log.
    Late ones drop out here; of the others all is written: messages, checkpoints, steps, events, sessions, outputs.
-   So does a run that is to be rolled back and would end otherwise than cancelled: nobody carries it out any more, so
-   it goes back to the queue, and whoever claims it next cancels it.
+   So does a run that is to be cancelled and would end otherwise: its worker is told, and ends it so.
    Before that, where a run begins at an earlier checkpoint, its session's line is moved there, under the same fence.
 3. What runs that are rolled back have written is taken out.
 4. Sessions whose run ended hand their head to the next waiting run.
@@ -68,7 +67,7 @@ _LOCK_SESSIONS = "SELECT id FROM sessions WHERE id = ANY(%(sessions)s) ORDER BY 
 # The run `r` is ours to write as `g` says.
 _FENCE = """
 r.id = g.id AND r.lease_owner = %(worker)s AND r.epoch = g.epoch AND r.status = 'running' AND r.last_seq = g.base_seq
-AND (NOT r.rollback OR g.status IS NULL OR g.status IN ('pending', 'cancelled', 'interrupted'))
+AND (r.cancel_requested_at IS NULL OR g.status IS NULL OR g.status IN ('pending', 'cancelled', 'interrupted'))
 """
 
 # What the checkpoint does not see is dropped, always the end of the line; what it sees and is dropped already is there
@@ -150,6 +149,13 @@ WITH ours AS (
 SELECT id, cancel_requested_at, superseded FROM ours
 """  # noqa: S608 - a constant
 
+# Left out, and ours all the same: they are to be cancelled.
+_REFUSED = """
+SELECT r.id, r.superseded FROM runs r JOIN jsonb_to_recordset(%(given)s) AS g(id uuid, epoch int, base_seq int)
+    ON r.id = g.id AND r.lease_owner = %(worker)s AND r.epoch = g.epoch AND r.last_seq = g.base_seq
+WHERE r.status = 'running' AND r.cancel_requested_at IS NOT NULL
+"""
+
 # After an outage nobody knows whether the commit before it arrived: the row tells.
 _WRITTEN = """
 SELECT r.id FROM runs r JOIN jsonb_to_recordset(%(given)s) AS g(id uuid, epoch int, last_seq int)
@@ -193,10 +199,14 @@ def _move_row(commit: StepCommit, branch: Branch) -> dict[str, Any]:
 
 @dataclass(slots=True, frozen=True)
 class Committed:
-    """What a commit found: the runs that were still ours, which of them are to be cancelled, and new work."""
+    """What a commit found: the runs that were still ours, which of them are to be cancelled, and new work.
+
+    `refused` were about to end otherwise than cancelled, as they are to: nothing of them is written.
+    """
 
     ours: frozenset[str]
     cancelled: dict[str, Cancelled]
+    refused: dict[str, Cancelled]
     promoted: bool
 
 
@@ -216,12 +226,24 @@ async def commit_steps(conn: psycopg.AsyncConnection[Row], worker: UUID, commits
         promotion = promote_next(ended)
         promoted = await conn.execute(promotion.sql, promotion.params) if ended else None
         unwanted = await end_unwanted(asking).on(conn) if asking else []
-    ours = await written.fetchall()
+    rows = await written.fetchall()
+    ours = frozenset(str(row["id"]) for row in rows)
     return Committed(
-        ours=frozenset(str(row["id"]) for row in ours),
-        cancelled={str(row["id"]): Cancelled(row["superseded"]) for row in ours if row["cancel_requested_at"]},
+        ours=ours,
+        cancelled={str(row["id"]): Cancelled(row["superseded"]) for row in rows if row["cancel_requested_at"]},
+        refused=await _refused(conn, worker, [c for c in commits if c.status in TERMINAL and c.run_id not in ours]),
         promoted=bool(unwanted) or (promoted is not None and bool(await promoted.fetchall())),
     )
+
+
+async def _refused(
+    conn: psycopg.AsyncConnection[Row], worker: UUID, commits: Sequence[StepCommit]
+) -> dict[str, Cancelled]:
+    if not commits:
+        return {}
+    given = jsonb([_run_row(commit) for commit in commits])
+    cursor = await conn.execute(_REFUSED, {"worker": worker, "given": given})
+    return {str(row["id"]): Cancelled(row["superseded"]) for row in await cursor.fetchall()}
 
 
 def _rows(commits: Sequence[StepCommit]) -> dict[str, Any]:

@@ -21,6 +21,14 @@ class LeaseLost(Exception):
     """The run is not this worker's to end any more: whatever it still has to write is refused."""
 
 
+class MustCancel(Exception):
+    """The run was about to end otherwise than cancelled, and is to be: nothing of the commit is written."""
+
+    def __init__(self, how: Cancelled):
+        super().__init__("The run is to be cancelled.")
+        self.how = how
+
+
 class Committer:
     """Takes steps from many runs and commits them batch by batch; while one batch is on its way the next gathers."""
 
@@ -31,9 +39,10 @@ class Committer:
         self._wake = asyncio.Event()
 
     async def submit(self, commit: StepCommit) -> Cancelled | None:
-        """Write the step; gives how the run is to be cancelled, if somebody asked for that. Raises LeaseLost.
+        """Write the step; gives how the run is to be cancelled, if somebody asked for that.
 
-        Returns only when the step is on disk; an outage of the database is waited out here.
+        Raises LeaseLost, or MustCancel where the step ends the run otherwise. Returns only when the step is on disk; an
+        outage of the database is waited out here.
         """
         done: asyncio.Future[Cancelled | None] = asyncio.get_running_loop().create_future()
         self._waiting.append((commit, done))
@@ -71,8 +80,11 @@ class Committer:
                     await self._commit([item])
                 return
         for commit, done in batch:
-            ours = commit.run_id in committed.ours or commit.run_id in before
-            _resolve(done, committed.cancelled.get(commit.run_id) if ours else LeaseLost())
+            if commit.run_id in committed.ours or commit.run_id in before:
+                _resolve(done, committed.cancelled.get(commit.run_id))
+            else:
+                how = committed.refused.get(commit.run_id)
+                _resolve(done, LeaseLost() if how is None else MustCancel(how))
         if committed.promoted:
             self._on_promoted.set()
 

@@ -19,7 +19,7 @@ from core.db import Row
 from core.ids import new_id
 from runs.models import CRASHES_BEFORE_ALONE, Durability
 from runs.worker.commit import StepCommit
-from runs.worker.committer import Committer
+from runs.worker.committer import Committer, MustCancel
 from runs.worker.conversation import Conversation
 from runs.worker.journal import Journal
 from runs.worker.outcomes import (
@@ -83,7 +83,7 @@ class Execution:
     async def carry_out(self) -> StepCommit:
         """Step until the run ends, is handed back or waits; gives the last commit, which says which.
 
-        Raises LeaseLost when another worker has taken the run over, or it was to be rolled back as it ended.
+        Raises LeaseLost when another worker has taken the run over.
         """
         self._recorder.begin()
         try:
@@ -96,13 +96,26 @@ class Execution:
                 if commit is None:
                     continue
                 self._write(commit)
-                if commit.status is not None or not self._writes_beside:
-                    await self._written()
                 if commit.status is not None:
+                    await self._ended_with(commit)
                     return commit
+                if not self._writes_beside:
+                    await self._written()
         finally:
             if self._writing is not None:
                 self._writing.cancel()
+
+    async def _ended_with(self, commit: StepCommit) -> None:
+        """Wait for the last commit; a run that was asked to stop by then ends cancelled all the same. Raises LeaseLost.
+
+        The answer to a cancel says that it will.
+        """
+        try:
+            await self._written()
+        except MustCancel as refused:
+            self._recorder.end_cancelled(commit, refused.how)
+            self._write(commit)
+            await self._written()
 
     def _write(self, commit: StepCommit) -> None:
         """Have the commit written; with durability `async` the next step is carried out meanwhile."""

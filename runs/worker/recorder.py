@@ -143,6 +143,13 @@ class Recorder:
         commit.events = self._journal.seal()
         return commit
 
+    def end_cancelled(self, commit: StepCommit, how: Cancelled) -> None:
+        """Make of the commit that was to end the run otherwise one that ends it cancelled; what the run did stays."""
+        error = clean(error_document(Superseded(), retryable=False)) if how.superseded else None
+        commit.status, commit.output, commit.error = Status.CANCELLED, None, error
+        # Its last event, which nobody has heard, is the end; the journal holds the same document.
+        commit.events[-1]["data"].update(status=Status.CANCELLED, output=None, error=error)
+
     @property
     def _is_stored_now(self) -> bool:
         """Whether a step is stored though the run goes on here."""

@@ -229,7 +229,7 @@ class Runner:
         try:
             last = await execution.carry_out()
         except LeaseLost:
-            log.warning("run %s was taken over or rolled back; what this worker still had is dropped", execution.run_id)
+            log.warning("run %s was taken over; what this worker still had is dropped", execution.run_id)
         except Exception as error:
             # The edge: PostgreSQL refuses what the step made. A run that nobody can record must not hold its session.
             log.exception("run %s cannot be recorded", execution.run_id)

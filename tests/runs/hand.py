@@ -49,6 +49,9 @@ class Held:
         commit: StepCommit = self.recorder.record(outcome, "2026-01-01T00:00:00.000000Z", 1)
         async with pool().connection() as conn:
             committed = await commit_steps(conn, self.hand.id, [commit])
+            if how := committed.refused.get(commit.run_id):
+                self.recorder.end_cancelled(commit, how)
+                committed = await commit_steps(conn, self.hand.id, [commit])
         self.journal.commit()
         if commit.status is not None:
             self.hand.warm.keep(self.conversation)

@@ -12,7 +12,7 @@ from runs.lifecycle import Status
 from runs.models import Run, RunEvent
 from runs.services import cancel_run
 from runs.worker.outcomes import Cancelled, Finished
-from runs.worker.rescue import held_by, put_back
+from runs.worker.rescue import held_by
 from runtime.contract import Message as Said
 from runtime.contract import Step
 from sessions.models import Message, Session
@@ -150,12 +150,34 @@ async def test_a_run_that_was_about_to_succeed_is_rolled_back_all_the_same(
     run = await in_thread(tenant.run, session)
     held = await hand.claim()
     await cancel_run(tenant.identity, run, rollback=True).arun()
-    assert not await held.says("too late", done=True)
-    await put_back(hand.id, [run]).arun()
-    again = await hand.claim()
-    assert again.claimed["cancel_requested_at"]
-    assert await again.commit(Cancelled())
+    await held.says("too late", done=True)
     assert ((await _run(run)).status, await history(session)) == ("cancelled", [])
+
+
+async def test_a_run_that_was_about_to_succeed_is_cancelled_all_the_same_and_what_it_said_stays(
+    tenant: Tenant, session: UUID, hand: Hand, async_pool: None
+) -> None:
+    run = await in_thread(tenant.run, session)
+    held = await hand.claim()
+    await cancel_run(tenant.identity, run).arun()
+    await held.says("just in time", done=True)
+    ended = await _run(run)
+    assert (ended.status, ended.error, ended.last_seq) == ("cancelled", None, held.journal.last_seq)
+    assert await history(session) == [("user", "hi"), ("assistant", "just in time")]
+    (end,) = await rows("SELECT data FROM run_events WHERE run_id = %(id)s AND event = 'end'", id=run)
+    assert (end["data"]["status"], end["data"]["output"]) == ("cancelled", None)
+    assert [data for _, _, event, _, data in held.journal.take() if event == "end"] == [end["data"]]
+
+
+async def test_so_is_one_that_a_newer_run_takes_the_place_of(
+    tenant: Tenant, session: UUID, hand: Hand, async_pool: None
+) -> None:
+    run = await in_thread(tenant.run, session)
+    held = await hand.claim()
+    await in_thread(lambda: tenant.run(session, multitask_strategy="interrupt"))
+    await held.says("just in time", done=True)
+    ended = await _run(run)
+    assert (ended.status, ended.error["code"]) == ("cancelled", "superseded")
 
 
 async def test_a_warm_conversation_forgets_what_was_rolled_back(

@@ -191,6 +191,7 @@ class Lives(RuleBasedStateMachine):
         commit.events[0]["event"] = "custom"
         if self.commit(held, commit):
             held.row["last_seq"] += 1
+            held.row["step_count"] += 1
 
     @precondition(has_claims)
     @rule(index=ANY, status=st.sampled_from(["success", "error", "timeout", "cancelled"]))
@@ -270,12 +271,13 @@ class Lives(RuleBasedStateMachine):
     # -- how -----------------------------------------------------------------------------------------------------------
 
     def commit(self, held: Claimed, commit: StepCommit) -> bool:
-        """Commit as this claim's worker; late writers are refused, and only they."""
-        ours = self.expected[held.row["id"]].holder is held
+        """Commit as this claim's worker; refused are late writers, and who ends otherwise than it is to."""
+        expected = self.expected[held.row["id"]]
+        ours = expected.holder is held and not (expected.stopped and commit.status in {"success", "error", "timeout"})
         written = self.loop.run(commit_steps(self.conn, held.worker, [commit])).ours
         assert bool(written) == ours
         if ours:
-            self.expected[held.row["id"]].crashes = 0
+            expected.crashes = 0
         return ours
 
     def stop(self, expected: Expected) -> None:

@@ -103,7 +103,7 @@ def ending(claimed: Row, status: Status = Status.SUCCESS) -> StepCommit:
     run = {
         "base_seq": claimed["last_seq"],
         "last_seq": claimed["last_seq"] + 1,
-        "step_count": 0,
+        "step_count": claimed["step_count"] + 1,
         "model_calls": 0,
         "input_tokens": 0,
         "output_tokens": 0,
