@@ -36,6 +36,9 @@ def test_workers_killed_at_random_points(cluster: Cluster, ledger: Ledger, scale
                 listeners += listen(cluster, runs[-1:])
         cluster.replace_dead()
         ready = cluster.ready_workers()
+        if len(ready) < 2:
+            # Not as soon as there is another: it begins to look around half a second after its start.
+            next_kill = max(next_kill, time.monotonic() + random.uniform(0.3, 1.3))
         if done < kills and time.monotonic() >= next_kill and len(ready) >= 2:
             hits += kill_one(cluster, ready)
             done += 1
