@@ -2,7 +2,7 @@
 
 The doorbell wakes one worker, whichever; a notice is for the one that carries out a certain session's run, or for all
 that are left when one has died. It says where to look; what is so stands in PostgreSQL. Lost or doubled it does no
-harm: every worker looks around twice a second.
+harm: every worker looks around by itself, several times a second.
 """
 
 import logging

@@ -5,6 +5,7 @@ Doorbells, finished runs and a slow poll wake it; it claims as many runs as it h
 
 import asyncio
 import logging
+from itertools import count
 from uuid import UUID
 
 import psycopg
@@ -42,7 +43,9 @@ log = logging.getLogger(__name__)
 POLL_S = 1.0
 # The doorbell wakes one worker, and it may be one of another pool: see `runs.worker.bootstep.DoorbellStep`.
 POOL_POLL_S = 0.25
-LOOK_AROUND_S = 0.5
+# How often it looks for dead workers, and each how many times at what it holds itself.
+LOOK_AROUND_S = 0.25
+LOOKS_AT_ITSELF = 2
 # When a run that is to stop, and was claimed a moment ago, is looked for again.
 STARTING_S = 0.05
 OUTAGE_PAUSE_S = 0.5
@@ -255,14 +258,15 @@ class Runner:
 
     async def _look_around(self) -> None:
         """Rescue what dead workers left, and compare what this one holds with what it carries out."""
-        while True:
+        for nth in count():
             await asyncio.sleep(LOOK_AROUND_S)
             try:
                 if rescued := await rescue_lost():
                     log.warning("Rescued %d runs of lost workers.", len(rescued))
                     self._wake.set()
-                await self._compare()
-                await self._make_room()
+                if nth % LOOKS_AT_ITSELF == 0:
+                    await self._compare()
+                    await self._make_room()
             except (psycopg.OperationalError, PoolTimeout) as error:
                 log.warning("Looking around waits for PostgreSQL: %s", error)
 

@@ -4,7 +4,8 @@ The run's message is the plan, a JSON object:
     {"ledger": url, "steps": 10, "sleep": 0.1, "tokens": 0, "bytes": 0}
 Step n asks the ledger for `/<run id>/<n>`, which answers after `sleep` seconds, tells `tokens` tokens, and says
 `bytes` characters. What else it may do is for faults: at the step `at` (0 if not given) it does
-    "die": the process ends; "hang": it waits for so many seconds; "block": it blocks its event loop for so long.
+    "ask": it asks a person before it begins; "die": the process ends; "hang": it waits for so many seconds; "block":
+    it blocks its event loop for so long.
 """
 
 import asyncio
@@ -28,6 +29,8 @@ class Stepper(BaseAgent):
     async def step(self, state: State, io: StepIO) -> Step:
         plan = json.loads(state.messages[state.run_start].text)
         nth = sum(message.role == "assistant" for message in state.messages[state.run_start :])
+        if plan.get("ask") and nth == plan.get("at", 0) and state.resume is None:
+            return Step(kind="custom", interrupt={"type": "custom", "value": nth})
         if url := plan.get("ledger"):
             # To load certificates takes longer than all else that a step does.
             async with httpx.AsyncClient(timeout=_PATIENCE_S, verify=False) as client:

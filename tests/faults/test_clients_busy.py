@@ -8,7 +8,7 @@ import pytest
 
 from tests.faults.checker import check
 from tests.faults.clients import new_run
-from tests.faults.conftest import Scale
+from tests.faults.conftest import Scale, in_short_form
 from tests.faults.figures import Figures
 from tests.faults.rig import Cluster
 from tests.servers import wait_for
@@ -85,7 +85,13 @@ def _rolled_back(busy: Busy) -> None:
     assert json.loads(busy.history()[0]["content"]) == SECOND
 
 
-@pytest.mark.parametrize("strategy", [_enqueued, _rejected, _interrupted, _rolled_back])
+_SMALL = in_short_form("tests/runs/test_double_texting.py")
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [pytest.param(_enqueued, marks=_SMALL), pytest.param(_rejected, marks=_SMALL), _interrupted, _rolled_back],
+)
 def test_each_strategy_does_what_its_name_says(cluster: Cluster, figures: Figures, scale: Scale, strategy: Any) -> None:
     assistant = cluster.assistant()
     count = scale(3, 20)

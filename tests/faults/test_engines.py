@@ -38,15 +38,8 @@ def restart_empty(cluster: Cluster) -> None:
     cluster.start_redis_empty()
 
 
-@pytest.mark.parametrize(
-    ("what", "hurt"),
-    [
-        ("FLUSHALL", empty),
-        pytest.param(
-            "killed and started again empty", restart_empty, marks=in_short_form("tests/runs/test_survival.py")
-        ),
-    ],
-)
+@in_short_form("tests/runs/test_survival.py")
+@pytest.mark.parametrize(("what", "hurt"), [("FLUSHALL", empty), ("killed and started again empty", restart_empty)])
 def test_redis_forgets_everything(
     cluster: Cluster,
     ledger: Ledger,

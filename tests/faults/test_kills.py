@@ -39,7 +39,7 @@ def test_workers_killed_at_random_points(cluster: Cluster, ledger: Ledger, scale
         if len(ready) < 2:
             # Not as soon as there is another: it begins to look around half a second after its start.
             next_kill = max(next_kill, time.monotonic() + random.uniform(0.3, 1.3))
-        if done < kills and time.monotonic() >= next_kill and len(ready) >= 2:
+        if done < kills and time.monotonic() >= next_kill and len(ready) >= 2 and cluster.held():
             hits += kill_one(cluster, ready)
             done += 1
             next_kill = time.monotonic() + APART_S + random.random()

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from tests.faults.checker import calls_by_run, check
-from tests.faults.conftest import Scale
+from tests.faults.conftest import Scale, in_short_form
 from tests.faults.figures import Figures
 from tests.faults.load import Clients, Listener, listen
 from tests.faults.rig import Cluster, Process
@@ -165,10 +165,9 @@ def test_a_web_that_is_killed_while_it_serves_streams(
     assert again == count
 
 
-def test_an_upgrade_of_one_process_after_another(
-    cluster: Cluster, ledger: Ledger, scale: Scale, figures: Figures
-) -> None:
-    replaced = list(cluster.processes) if scale.full else [cluster.workers[0]]
+@in_short_form("the case of a worker that leaves")
+def test_an_upgrade_of_one_process_after_another(cluster: Cluster, ledger: Ledger, figures: Figures) -> None:
+    replaced = list(cluster.processes)
     assistant = cluster.assistant()
     plan = {"ledger": ledger.url, "steps": 5, "sleep": 0.2, "tokens": 5}
     with Clients(cluster, assistant, plan) as clients:
