@@ -16,6 +16,7 @@ from psycopg_pool import PoolTimeout
 from assistants.spec import agent_for
 from core.db import AsyncPool, Row, close_pool, configure, open_pool
 from runs.announce import announce
+from runs.doorbell import doorbell
 from runs.lifecycle import Status, sources
 from runs.notices import Notice, Process
 from runs.pools import COMMON, Pool
@@ -242,6 +243,8 @@ class Runner:
             if last.status == Status.PENDING:
                 # Its next attempt; a worker that is elsewhere by then finds it by its poll.
                 self._loop.call_later(last.retry_in_s or 0, self._wake.set)
+                if self._draining:
+                    doorbell.ring()
             elif last.status == Status.INTERRUPTED:
                 # It may have ended with the same commit; no journal tells that.
                 await asyncio.to_thread(announce, UUID(last.session_id), UUID(last.run_id))

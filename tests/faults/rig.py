@@ -29,6 +29,7 @@ from tests.servers import KEY, PASSWORD, ROOT, Engines, free_port, wait_for
 
 AGENTS = "tests.stubs.agents,tests.faults.agents"
 START_S = 60.0
+STARTING_S = 10.0
 
 
 class Process:
@@ -51,6 +52,7 @@ class Process:
         with log.open("ab") as output:
             self.process: subprocess.Popen[bytes] = launch(command, output=output, env=env)
         self.pid = self.process.pid
+        self.started = time.monotonic()
         self.stopped = False
         self.is_to_end = False
 
@@ -317,7 +319,9 @@ class Cluster:
         with self.redis_client() as client:
             keys = int(client.dbsize())
         alive = [process for process in self.processes if process.alive]
-        return Level(connections, keys, {p.pid: p.files for p in alive}, {p.pid: p.memory_mib for p in alive})
+        # One that is still starting has no level yet.
+        grown = [process for process in alive if time.monotonic() - process.started > STARTING_S]
+        return Level(connections, keys, {p.pid: p.files for p in grown}, {p.pid: p.memory_mib for p in grown})
 
     # -- work ---------------------------------------------------------------------------------------------------------
 

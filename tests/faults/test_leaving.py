@@ -101,11 +101,11 @@ def test_a_worker_that_is_told_to_leave(cluster: Cluster, ledger: Ledger, scale:
     leaving = cluster.start("worker", BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS=str(grace_s))
     cluster.wait_until_ready([leaving])
     assistant = cluster.assistant()
-    # Some end within the grace period, some are between steps, some in a long one.
+    # More than the others have slots for. Some end within the grace period, some are between steps, some in a long one.
     short = {"ledger": ledger.url, "steps": 2, "sleep": 0.3}
     steps = {"ledger": ledger.url, "steps": 4 * grace_s, "sleep": 0.5}
     long = {"ledger": ledger.url, "steps": 2, "sleep": 3 * grace_s}
-    runs = [cluster.run(plan, assistant=assistant) for plan in [short, steps, long] * scale(4, 8)]
+    runs = [cluster.run(plan, assistant=assistant) for plan in [short, steps, long] * 10]
     listeners = listen(cluster, runs)
     wait_for(lambda: not cluster.status(runs)["pending"])
     held = [run for run, pid in cluster.held().items() if pid == leaving.pid]
