@@ -144,10 +144,12 @@ async def _messages_from(
     out: dict[UUID, list[Row]] = {session: [] for session, _ in wanted}
     if wanted:
         sessions, firsts = zip(*wanted, strict=True)
+        # Session by session, by the index: a join of the two is planned as a scan of all messages while they are few
+        # thousands, and that is paid for by each run whose session another worker has served.
         cursor = await conn.execute(
             "SELECT m.* FROM unnest(%(sessions)s::uuid[], %(firsts)s::int[]) AS w (session_id, seq) "
-            "JOIN messages m ON m.session_id = w.session_id AND m.seq >= w.seq AND m.dropped_at_step IS NULL "
-            "ORDER BY m.session_id, m.seq",
+            "CROSS JOIN LATERAL (SELECT * FROM messages WHERE session_id = w.session_id AND seq >= w.seq "
+            "AND dropped_at_step IS NULL ORDER BY seq) AS m ORDER BY m.session_id, m.seq",
             {"sessions": list(sessions), "firsts": list(firsts)},
         )
         async for row in cursor:
