@@ -55,16 +55,12 @@ class _Patience:
             self._timer = None
 
 
-class HttpProtocol(HttpToolsProtocol):
-    """HTTP that lets a client go which has not taken what is buffered for it for `SLOW_CLIENT_S` seconds."""
+class _LettingGo(asyncio.Protocol):
+    """Before a protocol of uvicorn: calls `_give_up` once its client has taken nothing for too long."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._patience = _Patience()
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        _bound_unsent(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._patience.end()
@@ -79,28 +75,23 @@ class HttpProtocol(HttpToolsProtocol):
         super().resume_writing()
 
     def _give_up(self) -> None:
+        raise NotImplementedError
+
+
+class HttpProtocol(_LettingGo, HttpToolsProtocol):
+    """HTTP that lets a client go which has not taken what is buffered for it for `SLOW_CLIENT_S` seconds."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        _bound_unsent(transport)
+
+    def _give_up(self) -> None:
         log.info("A client is too slow; its connection is ended.")
         _abort(self.transport)
 
 
-class WebSocketProtocol(WebSocketsSansIOProtocol):
+class WebSocketProtocol(_LettingGo, WebSocketsSansIOProtocol):
     """Websockets that are closed with 4408 where the client has taken nothing for `SLOW_CLIENT_S` seconds."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._patience = _Patience()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._patience.end()
-        super().connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._patience.begin(self._give_up)
-
-    def resume_writing(self) -> None:
-        self._patience.end()
-        super().resume_writing()
 
     def _give_up(self) -> None:
         if self.close_sent or not self.handshake_complete:

@@ -8,6 +8,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 
 import psycopg
 from psycopg_pool import PoolTimeout
@@ -39,31 +40,16 @@ async def follow(subscription: Subscription, committed: Committed, after: Positi
     While PostgreSQL does not answer, it is waited for.
     """
     subscription.position = after
-    missing, limit = True, FIRST_PAGE
+    missing = True
     held: Event | None = None
     while True:
         if missing:
             try:
-                rows = await _read(committed(subscription.position, limit))
+                async with aclosing(_catch_up(subscription, committed)) as events:
+                    async for read in events:
+                        yield read
             except NotFound:
                 return
-            except TimeoutError:
-                yield None
-                continue
-            except (psycopg.OperationalError, PoolTimeout):
-                yield None
-                await asyncio.sleep(OUTAGE_PAUSE_S)
-                continue
-            size = 0
-            for row in rows:
-                event = event_from_row(row)
-                size += len(event.sse)
-                subscription.position = event.position
-                yield event
-            if len(rows) == limit:
-                limit = min(LONGEST_PAGE, max(1, PAGE_BYTES * limit // size))
-                continue
-            limit = FIRST_PAGE
         if held is not None:
             event, held = held, None
         else:
@@ -90,6 +76,33 @@ async def follow(subscription: Subscription, committed: Committed, after: Positi
         if missing:
             await asyncio.sleep(UNCOMMITTED_PAUSE_S)
         held, missing = event, True
+
+
+async def _catch_up(subscription: Subscription, committed: Committed) -> Followed:
+    """What the log has after the subscription's position, page by page; None while it cannot be read.
+
+    Raises NotFound for a run that is not, or is no longer, the caller's.
+    """
+    limit = FIRST_PAGE
+    while True:
+        try:
+            rows = await _read(committed(subscription.position, limit))
+        except TimeoutError:
+            yield None
+            continue
+        except (psycopg.OperationalError, PoolTimeout):
+            yield None
+            await asyncio.sleep(OUTAGE_PAUSE_S)
+            continue
+        size = 0
+        for row in rows:
+            event = event_from_row(row)
+            size += len(event.sse)
+            subscription.position = event.position
+            yield event
+        if len(rows) < limit:
+            return
+        limit = min(LONGEST_PAGE, max(1, PAGE_BYTES * limit // size))
 
 
 async def _read(page: Bound[list[Row]]) -> list[Row]:

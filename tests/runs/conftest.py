@@ -1,7 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -11,7 +11,8 @@ from runs.notices import channel
 from runs.pools import COMMON
 from runs.worker import runner as worker
 from runs.worker.runner import Runner
-from tests.runs.worker import until
+from tests.runs.hand import Hand
+from tests.runs.worker import Tenant, until
 from tests.servers import Server
 from tests.stubs.ledger import Ledger
 
@@ -50,6 +51,21 @@ def scripted(server: Server, turns: Turns, **config: Any) -> str:
 @pytest.fixture
 def echo_session(server: Server) -> str:
     return make_session(server)
+
+
+@pytest.fixture
+def tenant(transactional_db: None) -> Tenant:
+    return Tenant.make()
+
+
+@pytest.fixture
+def session(tenant: Tenant) -> UUID:
+    return tenant.session()
+
+
+@pytest.fixture
+def hand(transactional_db: None) -> Hand:
+    return Hand()
 
 
 @pytest.fixture

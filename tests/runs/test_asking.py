@@ -31,21 +31,6 @@ from tests.sse import assert_contiguous, events
 QUESTION = {"type": "custom", "value": "May I?"}
 
 
-@pytest.fixture
-def tenant(transactional_db: None) -> Tenant:
-    return Tenant.make()
-
-
-@pytest.fixture
-def hand(transactional_db: None) -> Hand:
-    return Hand()
-
-
-@pytest.fixture
-def session(tenant: Tenant) -> UUID:
-    return tenant.session()
-
-
 async def _run(run: UUID) -> Run:
     return await in_thread(lambda: Run.objects.get(id=run))
 

@@ -31,21 +31,6 @@ from tests.runs.worker import Tenant, in_thread, one, rows
 from tests.servers import Server
 
 
-@pytest.fixture
-def tenant(transactional_db: None) -> Tenant:
-    return Tenant.make()
-
-
-@pytest.fixture
-def hand(transactional_db: None) -> Hand:
-    return Hand()
-
-
-@pytest.fixture
-def session(tenant: Tenant) -> UUID:
-    return tenant.session()
-
-
 class Talk:
     """A session as its clients and one worker carry it on; what is said names who said it."""
 

@@ -14,11 +14,6 @@ from tests.runs.worker import Tenant, claim_with, in_thread, make_worker, rows
 from tests.servers import Server
 
 
-@pytest.fixture
-def tenant(transactional_db: None) -> Tenant:
-    return Tenant.make()
-
-
 async def _comes_due(run: UUID) -> None:
     await rows(
         "UPDATE runs SET next_attempt_at = clock_timestamp(), queued_at = clock_timestamp() "

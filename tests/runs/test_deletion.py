@@ -213,11 +213,6 @@ def test_the_api_describes_it(api: Api) -> None:
 
 
 @pytest.fixture
-def tenant(transactional_db: None) -> Tenant:
-    return Tenant.make()
-
-
-@pytest.fixture
 def threads() -> Any:
     with ThreadPoolExecutor(5) as threads:
         yield threads

@@ -23,21 +23,6 @@ from tests.servers import Server, wait_for
 from tests.stubs.ledger import Ledger
 
 
-@pytest.fixture
-def tenant(transactional_db: None) -> Tenant:
-    return Tenant.make()
-
-
-@pytest.fixture
-def hand(transactional_db: None) -> Hand:
-    return Hand()
-
-
-@pytest.fixture
-def session(tenant: Tenant) -> UUID:
-    return tenant.session()
-
-
 def _history(session: UUID) -> list[tuple[str, Any]]:
     return list(Message.objects.filter(session_id=session).values_list("role", "content"))
 

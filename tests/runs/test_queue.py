@@ -24,11 +24,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def tenant(transactional_db: None) -> Tenant:
-    return Tenant.make()
-
-
-@pytest.fixture
 def worker(transactional_db: None):  # type: ignore[no-untyped-def]
     return make_worker()
 
