@@ -8,12 +8,14 @@ from django.db.models import QuerySet
 from accounts.identity import Identity
 from accounts.models import AuditEntry
 from core.clock import isoformat
+from core.redaction import everywhere
 
 
 def record(identity: Identity, action: str, subject_type: str, subject_id: UUID, **details: Any) -> None:
     """Keep that the caller did `action` ("updated") to the `subject_type` ("assistant") with this id.
 
-    Call it inside the transaction of the act: both are stored, or neither. `details` are JSON and hold no secrets.
+    Call it inside the transaction of the act: both are stored, or neither. `details` are JSON; the server's own secrets
+    are cut out of them.
     """
     AuditEntry.objects.create(
         workspace_id=identity.workspace_id,
@@ -21,7 +23,7 @@ def record(identity: Identity, action: str, subject_type: str, subject_id: UUID,
         action=action,
         subject_type=subject_type,
         subject_id=subject_id,
-        details=details,
+        details=everywhere.value(details),
     )
 
 
