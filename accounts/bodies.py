@@ -6,6 +6,7 @@ from django.conf import settings
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints
 
 from accounts.identity import SCOPES
+from accounts.vault import LONGEST, MOST_HOSTS
 from core.validation import Body, UserId
 
 
@@ -32,6 +33,15 @@ class CreateApiKey(Body):
     scopes: Annotated[list[Annotated[str, AfterValidator(_known_scope)]], Field(min_length=1, max_length=20)]
     user_id: UserId | None = None
     expires_at: Moment | None = None
+
+
+class PutSecret(Body):
+    """A secret's value, which no answer shows, and where it may be sent."""
+
+    value: Annotated[str, StringConstraints(min_length=1, max_length=LONGEST)]
+    hosts: Annotated[list[str], Field(min_length=1, max_length=MOST_HOSTS)] = Field(
+        description="`host` or `host:port`, as they stand in URLs."
+    )
 
 
 def _own(path: Any) -> Any:

@@ -1,8 +1,8 @@
-"""The JSON shapes of keys."""
+"""The JSON shapes of keys and secrets."""
 
 from typing import Any
 
-from accounts.models import ApiKey
+from accounts.models import ApiKey, Secret
 
 
 def api_key_document(key: ApiKey) -> dict[str, Any]:
@@ -17,4 +17,15 @@ def api_key_document(key: ApiKey) -> dict[str, Any]:
         "expires_at": key.expires_at,
         "revoked_at": key.revoked_at,
         "last_used_at": key.last_used_at,
+    }
+
+
+def secret_document(secret: Secret) -> dict[str, Any]:
+    """A secret as it may be shown: never its value."""
+    return {
+        "name": secret.name,
+        "hosts": secret.hosts,
+        "created_by": secret.created_by,
+        "created_at": secret.created_at,
+        "updated_at": secret.updated_at,
     }

@@ -1,11 +1,16 @@
-"""Reads of a workspace's keys."""
+"""Reads of a workspace's keys and secrets."""
 
+from collections.abc import Collection
 from uuid import UUID
 
 from django.db.models import QuerySet
 
-from accounts.models import ApiKey
+from accounts.identity import Identity
+from accounts.models import ApiKey, Secret
+from accounts.vault import NAME, unseal
+from core.db import Operation, Query, operation
 from core.errors import NotFound
+from runtime.secrets import Secret as OpenSecret
 
 
 def api_keys(workspace_id: UUID) -> QuerySet[ApiKey]:
@@ -18,3 +23,34 @@ def get_api_key(workspace_id: UUID, api_key_id: UUID) -> ApiKey:
     if key is None:
         raise NotFound
     return key
+
+
+def secrets(identity: Identity) -> QuerySet[Secret]:
+    """The workspace's secrets, without what is in them."""
+    return Secret.objects.filter(workspace_id=identity.workspace_id).defer("ciphertext")
+
+
+def get_secret(identity: Identity, name: str) -> Secret:
+    """Raises `NotFound`, also for another workspace's secret."""
+    secret = secrets(identity).filter(name=name).first() if NAME.fullmatch(name) else None
+    if secret is None:
+        raise NotFound
+    return secret
+
+
+@operation()
+def open_secrets(workspace_id: UUID, names: Collection[str]) -> Operation[dict[str, OpenSecret]]:
+    """Those of the named secrets that there are, ready to be used; without names it costs no statement.
+
+    For workers and checks: no caller is shown them. Raises `Unreadable`.
+    """
+    if not names:
+        return {}
+    rows = yield Query(
+        "SELECT name, ciphertext, hosts FROM secrets WHERE workspace_id = %(workspace)s AND name = ANY(%(names)s)",
+        {"workspace": workspace_id, "names": list(names)},
+    )
+    return {
+        row["name"]: OpenSecret(unseal(workspace_id, row["name"], bytes(row["ciphertext"])), tuple(row["hosts"]))
+        for row in rows
+    }

@@ -26,6 +26,16 @@ class NewApiKeyDocument(ApiKeyDocument):
     key: str | None = Field(description="Shown here and never again: null where the request is a repeated one.")
 
 
+class SecretDocument(BaseModel):
+    """A secret as it may be shown."""
+
+    name: str
+    hosts: list[str] = Field(description="It is sent to these only.")
+    created_by: str
+    created_at: datetime
+    updated_at: datetime
+
+
 class WsTicketDocument(BaseModel):
     """A credential that works once, for one websocket."""
 
