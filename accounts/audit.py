@@ -69,7 +69,8 @@ def record_of_person(user: User, action: str, *, anonymous: bool = False, **deta
     `anonymous`: it was done to the account, and nobody knows by whom. A superuser who belongs to no workspace leaves
     it in the one that they enter.
     """
-    workspaces = list(Membership.objects.filter(user=user).values_list("workspace_id", flat=True))
+    memberships = Membership.objects.filter(user=user).order_by("created_at", "id")
+    workspaces = list(memberships.values_list("workspace_id", flat=True))
     if not workspaces and user.is_superuser:
         workspaces = list(Workspace.objects.order_by("created_at", "id").values_list("id", flat=True)[:1])
     AuditEntry.objects.bulk_create(
