@@ -21,7 +21,9 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 from accounts import services
 from accounts.identity import SCOPES
 from accounts.models import ApiKey, AuditEntry, Membership, User, Workspace
-from core.admin import ReadOnlyAdmin, badge, facts, moment, spoken
+from accounts.permissions import sees_everything
+from accounts.wall import ADMINS, ServerAdmin, WalledAdmin
+from core.admin import badge, facts, moment, spoken
 from core.ids import parse_id
 
 admin.site.unregister(Group)
@@ -34,7 +36,7 @@ class MembershipInline(TabularInline):
 
 
 @admin.register(Workspace)
-class WorkspaceAdmin(ModelAdmin):
+class WorkspaceAdmin(ServerAdmin, ModelAdmin):
     list_display = ("name", "slug", "created_at")
     search_fields = ("name", "slug")
     prepopulated_fields = {"slug": ("name",)}
@@ -47,7 +49,7 @@ class WorkspaceAdmin(ModelAdmin):
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):
+class UserAdmin(ServerAdmin, DjangoUserAdmin, ModelAdmin):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -58,18 +60,28 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
 
 
 @admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
+class GroupAdmin(ServerAdmin, DjangoGroupAdmin, ModelAdmin):
     """Permissions within the admin; what the API allows is a membership's role."""
 
 
 @admin.register(Membership)
-class MembershipAdmin(ModelAdmin):
+class MembershipAdmin(WalledAdmin):
+    lookers = actors = ADMINS
     list_display = ("user", "workspace", "role", "created_at")
     list_filter = ("role", "workspace")
     list_select_related = ("user", "workspace")
     search_fields = ("user__username",)
     autocomplete_fields = ("user", "workspace")
     readonly_fields = ("created_at",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return sees_everything(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Membership | None = None) -> bool:
+        return sees_everything(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Membership | None = None) -> bool:
+        return sees_everything(request)
 
 
 class NewApiKeyForm(forms.ModelForm[ApiKey]):
@@ -85,8 +97,10 @@ class NewApiKeyForm(forms.ModelForm[ApiKey]):
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(ReadOnlyAdmin):
+class ApiKeyAdmin(WalledAdmin):
     """A key is made and revoked here, and shown once; nothing of it is changed."""
+
+    lookers = actors = ADMINS
 
     list_display = ("name", "prefix", "workspace", "scopes", "created_at", "last_used_at", "expires_at", "revoked_at")
     list_filter = ("workspace",)
@@ -125,7 +139,9 @@ class LatestValuesFilter(admin.SimpleListFilter):
     latest = 1_000
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        values = AuditEntry.objects.order_by("-id").values_list(self.parameter_name, flat=True)[: self.latest]
+        values = (
+            model_admin.get_queryset(request).order_by("-id").values_list(self.parameter_name, flat=True)[: self.latest]
+        )
         return [(value, spoken(value)) for value in sorted(set(values))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
@@ -141,9 +157,10 @@ class SubjectTypeFilter(LatestValuesFilter):
 
 
 @admin.register(AuditEntry)
-class AuditEntryAdmin(ReadOnlyAdmin):
+class AuditEntryAdmin(WalledAdmin):
     """Who did what to which object, and when."""
 
+    lookers = actors = ADMINS
     list_display = ("at", "actor", "did", "subject", "told", "workspace")
     list_filter = (ActionFilter, SubjectTypeFilter, "workspace")
     list_select_related = ("workspace",)
@@ -202,6 +219,6 @@ def _subjects(kind: str, ids: Collection[UUID], request: HttpRequest) -> dict[UU
     for model, model_admin in admin.site._registry.items():
         if model._meta.model_name == kind.replace("_", "") and model_admin.has_view_permission(request):
             address = f"admin:{model._meta.app_label}_{model._meta.model_name}_change"
-            rows = model._default_manager.in_bulk(ids)
+            rows = model_admin.get_queryset(request).in_bulk(ids)
             return {key: (reverse(address, args=[key]), str(row)) for key, row in rows.items()}
     return {}
