@@ -14,25 +14,26 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
-from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextInputWidget
 
-from accounts import services
+from accounts import members, services
 from accounts.identity import SCOPES
 from accounts.models import ApiKey, AuditEntry, Membership, User, Workspace
-from accounts.permissions import identity_in, sees_everything
+from accounts.permissions import identity_in
 from accounts.wall import ADMINS, ServerAdmin, WalledAdmin
-from core.admin import badge, facts, moment, spoken
+from core.admin import ReadOnlyInline, badge, facts, moment, spoken
 from core.ids import parse_id
 
 admin.site.unregister(Group)
 
 
-class MembershipInline(TabularInline):
+class MembershipInline(ReadOnlyInline):
+    """Who belongs where; roles are given and taken on the membership's own page."""
+
     model = Membership
-    extra = 0
-    autocomplete_fields = ("user", "workspace")
+    fields = readonly_fields = ("user", "workspace", "role", "created_at")
 
 
 @admin.register(Workspace)
@@ -64,24 +65,67 @@ class GroupAdmin(ServerAdmin, DjangoGroupAdmin, ModelAdmin):
     """Permissions within the admin; what the API allows is a membership's role."""
 
 
+class NewMemberForm(forms.ModelForm[Membership]):
+    """A person by name, and what they may do."""
+
+    username = forms.CharField(
+        max_length=150,
+        widget=UnfoldAdminTextInputWidget({"autocomplete": "off", "autocapitalize": "off"}),
+        help_text="Whoever nobody on this server knows by this name is made, and gets a link to choose a password.",
+    )
+
+    class Meta:
+        model = Membership
+        fields = ["workspace", "role"]
+
+
 @admin.register(Membership)
 class MembershipAdmin(WalledAdmin):
+    """Who belongs to which workspace, as what. All of it is done by the services, which keep the last admin."""
+
     lookers = actors = ADMINS
-    list_display = ("user", "workspace", "role", "created_at")
+    list_display = ("user", "workspace", "role", "created_by", "created_at")
     list_filter = ("role", "workspace")
     list_select_related = ("user", "workspace")
     search_fields = ("user__username",)
-    autocomplete_fields = ("user", "workspace")
-    readonly_fields = ("created_at",)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return sees_everything(request)
+        return self.has_operate_permission(request)
 
     def has_change_permission(self, request: HttpRequest, obj: Membership | None = None) -> bool:
-        return sees_everything(request)
+        return self.has_operate_permission(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Membership | None = None) -> bool:
-        return sees_everything(request)
+        return self.has_operate_permission(request, obj)
+
+    def get_form(self, request: HttpRequest, obj: Membership | None = None, change: bool = False, **kwargs: Any) -> Any:
+        if obj is None:
+            kwargs["form"] = NewMemberForm
+        return super().get_form(request, obj, change, **kwargs)
+
+    def get_fields(self, request: HttpRequest, obj: Membership | None = None) -> tuple[str, ...]:
+        return ("workspace", "user", "role", "created_by", "created_at") if obj else ("workspace", "username", "role")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Membership | None = None) -> tuple[str, ...]:
+        return ("workspace", "user", "created_by", "created_at") if obj else ()
+
+    def save_model(self, request: HttpRequest, obj: Membership, form: Any, change: bool) -> None:
+        identity = identity_in(request, obj.workspace.pk)
+        if change:
+            members.change_role(identity, obj.pk, obj.role)
+            return
+        stored, invitation = members.add_member(identity, form.cleaned_data["username"], obj.role)
+        obj.pk, obj.user = stored.pk, stored.user
+        if invitation:
+            link = request.build_absolute_uri(invitation)
+            self.message_user(request, format_html("Send them this link, shown this once: {}", link), messages.WARNING)
+
+    def delete_model(self, request: HttpRequest, obj: Membership) -> None:
+        members.remove_member(identity_in(request, obj.workspace.pk), obj.pk)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Membership]) -> None:
+        for member in queryset:
+            self.delete_model(request, member)
 
 
 class NewApiKeyForm(forms.ModelForm[ApiKey]):

@@ -4,6 +4,7 @@
 sees everything. Django's own permissions and groups are not asked: they know no workspaces.
 """
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -11,12 +12,13 @@ from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import ForeignKey, Model, QuerySet
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 
 from accounts.models import Role, Workspace
 from accounts.permissions import roles_of, sees_everything
 from core.admin import ReadOnlyAdmin
+from core.errors import AppError
 
 Roles = frozenset[Role]
 
@@ -124,6 +126,28 @@ class WalledAdmin(ReadOnlyAdmin):
             rows: QuerySet[Any] = found.get_queryset(request)
             return rows
         return model._default_manager.none()
+
+    # -- what the services refuse ------------------------------------------------------------------------------------
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        return self._told(super().changeform_view, request, *args, **kwargs)
+
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        return self._told(super().delete_view, request, *args, **kwargs)
+
+    def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        return self._told(super().changelist_view, request, *args, **kwargs)
+
+    def _told(self, view: Callable[..., Any], request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """The view; what a service refuses is said on the page that one came from."""
+        try:
+            response: HttpResponseBase = view(request, *args, **kwargs)
+        except AppError as fault:
+            if request.method != "POST":
+                raise
+            self.message_user(request, fault.detail, messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
+        return response
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponseBase | None:
         """Carry an action out on those rows that who asks may act on; the list shows more of them."""

@@ -155,9 +155,10 @@ def test_what_is_the_whole_servers_is_for_superusers(ours: Workspace, label: str
 
 def test_what_is_offered_by_autocompletion_is_within_the_wall(ours: Workspace, theirs: Workspace) -> None:
     client = staff(Role.ADMIN, ours)
-    asked = {"app_label": "accounts", "model_name": "membership"}
-    for name in ("user", "workspace"):
-        assert client.get("/admin/autocomplete/", {**asked, "field_name": name}).status_code == 403
+    asked = {"app_label": "accounts", "model_name": "apikey"}
+    assert client.get("/admin/autocomplete/", {**asked, "field_name": "workspace"}).status_code == 403
+    offered = client.get("/admin/autocomplete/", {**asked, "field_name": "rotated_from"}).json()["results"]
+    assert {key["id"] for key in offered} == {str(key.pk) for key in ours.api_keys.all()}
 
 
 def test_djangos_own_permissions_open_nothing(ours: Workspace, client: Client) -> None:
@@ -236,6 +237,39 @@ def test_a_key_is_made_for_a_workspace_of_ones_own(ours: Workspace, theirs: Work
     assert not theirs.api_keys.filter(name="mine").exists()
     assert client.post("/admin/accounts/apikey/add/", {**form, "workspace": ours.pk}).status_code == 302
     assert ours.api_keys.filter(name="mine").exists()
+
+
+def test_an_admin_manages_members_by_the_services(ours: Workspace, theirs: Workspace) -> None:
+    client, members = staff(Role.ADMIN, ours), "/admin/accounts/membership/"
+    assert "Theirs" not in client.get(f"{members}add/").text
+    form = {"workspace": ours.pk, "username": "new", "role": "editor"}
+    assert client.post(f"{members}add/", {**form, "workspace": theirs.pk}).status_code == 200
+    assert not User.objects.filter(username="new").exists()
+    page = client.post(f"{members}add/", form, follow=True)
+    assert "/invitations/" in page.text
+    assert "has not taken an invitation yet" in client.post(f"{members}add/", form, follow=True).text
+    added = ours.memberships.get(user__username="new")
+    assert client.post(f"{members}{added.pk}/change/", {"role": "operator"}).status_code == 302
+    added.refresh_from_db()
+    assert (added.role, added.user.username) == ("operator", "new")
+    client.post(f"{members}{added.pk}/delete/", {"post": "yes"})
+    assert not ours.memberships.filter(pk=added.pk).exists()
+
+
+def test_the_last_admin_stays(ours: Workspace) -> None:
+    client = staff(Role.ADMIN, ours)
+    member = ours.memberships.get(role=Role.ADMIN)
+    address = f"/admin/accounts/membership/{member.pk}/"
+    assert "the workspace&#x27;s last admin" in client.post(f"{address}change/", {"role": "member"}, follow=True).text
+    assert "the workspace&#x27;s last admin" in client.post(f"{address}delete/", {"post": "yes"}, follow=True).text
+    assert "the workspace&#x27;s last admin" in act_post(client, Membership, member)
+    member.refresh_from_db()
+    assert member.role == "admin"
+
+
+def act_post(client: Client, model: type[Model], row: Model) -> str:
+    form = {"action": "delete_selected", "_selected_action": [str(row.pk)], "post": "yes"}
+    return str(client.post(list_of(model), form, follow=True).text)
 
 
 def test_the_trail_links_to_nothing_behind_the_wall(ours: Workspace, theirs: Workspace) -> None:
