@@ -77,6 +77,7 @@ class Environment:
     debug: bool = field(default_factory=lambda: _flag("DEBUG"))
     bootstrap_key: str = field(default_factory=lambda: os.environ.get("AGENT_SERVER_BOOTSTRAP_KEY", ""))
     admin_password: str = field(default_factory=lambda: os.environ.get("AGENT_SERVER_ADMIN_PASSWORD", ""))
+    auth_hook: str = field(default_factory=lambda: os.environ.get("AGENT_SERVER_AUTH", "").strip())
     workers: int = field(default_factory=lambda: _integer("AGENT_SERVER_WORKERS", 2))
     jobs_per_worker: int = field(default_factory=lambda: _integer("N_JOBS_PER_WORKER", 10))
     max_pending_runs: int = field(default_factory=lambda: _integer("AGENT_SERVER_MAX_PENDING_RUNS", 100_000, 1))
