@@ -26,6 +26,7 @@ from accounts.external import identity_of, vouched_by_hook
 from accounts.hook import AuthRequest
 from accounts.identity import EVERYTHING, ROLE_SCOPES, Identity
 from accounts.models import Membership, Role, User, Workspace
+from accounts.oidc import token_in
 from core.asgi import Scope, own_path
 from core.errors import Unauthenticated
 from core.ids import parse_id
@@ -107,7 +108,10 @@ def _by_hook(headers: Mapping[str, str], describe: Describe | None) -> Credentia
 
 def _by_header(headers: Mapping[str, str], describe: Describe | None) -> Credential | None:
     text = shown_in(headers)
-    return Key(text) if text is not None else None
+    if text is None:
+        return None
+    # Tokens are for `Authorization` alone; in the other header they would be no key.
+    return (token_in(text) if "authorization" in headers else None) or Key(text)
 
 
 # Who is asked first: each reads its credential from the headers (names in lower case), or gives None. `describe` gives

@@ -1,6 +1,5 @@
 from django.apps import AppConfig
 
-from accounts import hook
 from config.env import ENV, BadEnvironment
 from runtime.configuration import RuntimeSettings, configure
 from runtime.registry import ENTRY_POINTS, load_agents, load_installed_agents
@@ -28,7 +27,7 @@ class ConfigConfig(AppConfig):
             load_installed_agents()
         except (ImportError, AttributeError, ValueError) as error:
             raise BadEnvironment(f"An installed package's entry point {ENTRY_POINTS}: {error}") from error
-        try:
-            hook.install(ENV.auth_hook)
-        except ValueError as error:
-            raise BadEnvironment(f"AGENT_SERVER_AUTH: {error}") from error
+        # Models are ready only now.
+        from config.auth import install_authentication  # noqa: PLC0415
+
+        install_authentication(ENV)
