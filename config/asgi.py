@@ -17,6 +17,7 @@ from accounts.authentication import authenticate  # noqa: E402
 from config import status  # noqa: E402
 from config.env import ENV  # noqa: E402
 from core.asgi import App, Receive, Scope, Send  # noqa: E402
+from core.callers import from_callers  # noqa: E402
 from core.cors import Cors  # noqa: E402
 from core.db import close_pool, open_pool  # noqa: E402
 from core.edge import Edge  # noqa: E402
@@ -53,7 +54,8 @@ async def lifespan(receive: Receive, send: Send) -> None:
 async def serve(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "http":
         if not await router.handle(scope, receive, send):
-            await django_app(scope, receive, send)  # type: ignore[arg-type]
+            # Django reads a body whole before any view asks who sends it.
+            await django_app(scope, from_callers(scope, receive, authenticate), send)  # type: ignore[arg-type]
     elif scope["type"] == "websocket":
         await websockets(scope, receive, send)
     else:
@@ -61,5 +63,5 @@ async def serve(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 mounted: App = Mount(serve, ENV.mount_prefix) if ENV.mount_prefix else serve
-edge: App = Edge(mounted, max_body_bytes=ENV.max_body_bytes)
+edge: App = Edge(mounted, max_body_bytes=ENV.max_body_bytes, uploads=f"{ENV.mount_prefix}/admin/")
 application: Any = Cors(edge, ENV.cors_origins) if ENV.cors_origins else edge

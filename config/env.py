@@ -89,6 +89,8 @@ class Environment:
     mcp_commands: list[str] = field(default_factory=lambda: _list("AGENT_SERVER_MCP_COMMANDS"))
     agent_modules: list[str] = field(default_factory=lambda: _list("AGENT_SERVER_AGENTS"))
     max_body_bytes: int = field(default_factory=lambda: _integer("HTTP_MAX_REQUEST_BODY_BYTES", 10_485_760, 1))
+    head_timeout_s: int = field(default_factory=lambda: _integer("AGENT_SERVER_HEAD_TIMEOUT_S", 30, 1, 3_600))
+    body_timeout_s: int = field(default_factory=lambda: _integer("AGENT_SERVER_BODY_TIMEOUT_S", 120, 1, 86_400))
     grace_period_s: int = field(default_factory=lambda: _integer("BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS", 180))
     session_retention_days: int = field(
         # A hundred years: PostgreSQL's calendar does not go back for any number of days.

@@ -248,6 +248,9 @@ RUNNER_LEASE_S = ENV.lease_s
 TRANSACTION_S = 10.0
 # For how long a client may leave what is sent to it; then it is let go, and comes back where it left off.
 SLOW_CLIENT_S = 20.0
+# So long the head and the body of a request may take to arrive.
+HEAD_TIMEOUT_S = float(ENV.head_timeout_s)
+BODY_TIMEOUT_S = float(ENV.body_timeout_s)
 
 # What runs begin with where neither their assistant nor they themselves say otherwise, and what they cannot exceed.
 RUN_ATTEMPTS = ENV.run_attempts

@@ -35,8 +35,9 @@ from sessions.queries import get_session
 log = logging.getLogger(__name__)
 
 SUBPROTOCOL = "agent-server.v1"
+# Larger ones do not come this far (`config.protocols`).
 MAX_FRAME_BYTES = 1_048_576
-BAD_FRAME, NO_CREDENTIAL, NOT_FOUND, FRAME_TOO_LARGE = 4400, 4401, 4404, 4413
+BAD_FRAME, NO_CREDENTIAL, NOT_FOUND = 4400, 4401, 4404
 LEAVING = 1012  # "service restart" (RFC 6455's registry): come back with the last id
 
 
@@ -80,8 +81,8 @@ class SessionConsumer(AsyncWebsocketConsumer):
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if self._following is None:
             return  # refused, and about to be closed
-        if text_data is None or len(text_data) > MAX_FRAME_BYTES:
-            await self.close(BAD_FRAME if text_data is None else FRAME_TOO_LARGE)
+        if text_data is None:
+            await self.close(BAD_FRAME)
             return
         try:
             command = parse_json(text_data.encode())
