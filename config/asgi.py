@@ -12,15 +12,17 @@ django_app = get_asgi_application()
 
 # Django must be set up before the apps' modules are imported.
 from channels.routing import URLRouter  # noqa: E402
+from django.urls import re_path  # noqa: E402
 
 from accounts.authentication import authenticate  # noqa: E402
 from config import status  # noqa: E402
 from config.env import ENV  # noqa: E402
-from core.asgi import App, Receive, Scope, Send  # noqa: E402
+from core.asgi import App, Receive, Scope, Send, refuse_handshake  # noqa: E402
 from core.callers import from_callers  # noqa: E402
 from core.cors import Cors  # noqa: E402
 from core.db import close_pool, open_pool  # noqa: E402
 from core.edge import Edge  # noqa: E402
+from core.errors import NotFound  # noqa: E402
 from core.hot import Router  # noqa: E402
 from core.mount import Mount  # noqa: E402
 from runs import hot as runs_hot  # noqa: E402
@@ -34,7 +36,12 @@ router = Router(authenticate)
 for part in (status.router, sessions_hot.router, runs_hot.router):
     router.include(part)
 
-websockets: App = URLRouter(websocket_urlpatterns)
+
+async def no_such_socket(scope: Scope, receive: Receive, send: Send) -> None:
+    await refuse_handshake(send, NotFound(), scope)
+
+
+websockets: App = URLRouter([*websocket_urlpatterns, re_path("", no_such_socket)])  # type: ignore[arg-type]
 
 
 async def lifespan(receive: Receive, send: Send) -> None:

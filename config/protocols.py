@@ -191,6 +191,13 @@ class WebSocketProtocol(LettingGo, WebSocketsSansIOProtocol):
         # No extensions: a compressed message of a kilobyte may be a megabyte, and a thousand of them arrive at once.
         self.conn = _Conversation(max_size=self.config.ws_max_size, logger=logging.getLogger("uvicorn.error"))
 
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        # What comes first is a whole head (`HttpProtocol`). The library reads shorter lines and fewer headers than we
+        # do; of what it cannot read it tells nobody, and the connection would stay.
+        if not self.handshake_initiated and not self._parted:
+            self._part(_whole_answer(BadRequest("This is not a handshake that can be read.")))
+
     def pause_writing(self) -> None:
         super().pause_writing()
         self.transport.pause_reading()

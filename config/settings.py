@@ -42,6 +42,11 @@ def _embedded(name: str) -> str:
     return path.read_text().strip() if path.is_file() else ""
 
 
+def _host_name(host: str) -> str:
+    """As in a Host header."""
+    return f"[{host}]" if ":" in host else host
+
+
 def _provider_limits(text: str) -> dict[str, Limit]:
     try:
         return read_limits(text)
@@ -55,7 +60,13 @@ REDIS_URL = ENV.redis_url or _embedded("redis") or "redis://127.0.0.1:6379/0"
 
 DEBUG = ENV.debug
 SECRET_KEY = ENV.secret_key()
-ALLOWED_HOSTS = ["*"]
+# The address that people use, where it is told; then no other name is answered, but for those of this machine.
+PUBLIC_URL = ENV.public_url
+_PUBLIC_HOST = urlsplit(PUBLIC_URL).hostname
+ALLOWED_HOSTS = (
+    [_host_name(_PUBLIC_HOST), "localhost", "127.0.0.1", "[::1]", _host_name(ENV.host)] if _PUBLIC_HOST else ["*"]
+)
+OVER_HTTPS = PUBLIC_URL.startswith("https:")
 ROOT_URLCONF = "config.urls"
 ASGI_APPLICATION = "config.asgi.application"
 APPEND_SLASH = False
@@ -125,6 +136,10 @@ FORCE_SCRIPT_NAME = MOUNT_PREFIX or None
 LOGIN_URL = f"{MOUNT_PREFIX}/login"
 LOGIN_REDIRECT_URL = f"{MOUNT_PREFIX}/console/"
 SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = OVER_HTTPS
+CSRF_COOKIE_SECURE = OVER_HTTPS
+# A proxy may tell us neither the scheme nor the name that people used.
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if PUBLIC_URL else []
 SESSION_COOKIE_HTTPONLY = True
 X_FRAME_OPTIONS = "DENY"
 CSRF_FAILURE_VIEW = "core.http.csrf_failure"

@@ -13,7 +13,7 @@ from uuid import uuid4
 from django.conf import settings
 from structlog.contextvars import bound_contextvars
 
-from core.asgi import App, Message, Receive, Scope, Send, send_error
+from core.asgi import App, Message, Receive, Scope, Send, refuse_handshake, send_error
 from core.errors import AppError, BadRequest, Internal, NotFound, TooLarge, UnsupportedMediaType
 from core.http import as_app_error
 
@@ -107,8 +107,8 @@ class Edge:
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             _refuse(scope)
-        except AppError:
-            await send({"type": "websocket.close"})  # before it was accepted: the handshake is refused
+        except AppError as error:
+            await refuse_handshake(send, error, scope)
             return
         try:
             await self._app(scope, receive, send)
