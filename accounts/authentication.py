@@ -27,7 +27,7 @@ from accounts.hook import AuthRequest
 from accounts.identity import EVERYTHING, ROLE_SCOPES, Identity
 from accounts.models import Membership, Role, User, Workspace
 from accounts.oidc import token_in
-from core.asgi import Scope, own_path
+from core.asgi import Scope, header_map, own_path
 from core.errors import Unauthenticated
 from core.ids import parse_id
 
@@ -176,6 +176,12 @@ async def authenticate(headers: Mapping[str, str], describe: Describe | None = N
     if identity is None:
         raise Unauthenticated
     return identity
+
+
+async def authenticate_scope(scope: Scope) -> Identity:
+    """`authenticate` for a request of which no more than its head is there."""
+    headers = header_map(scope["headers"])
+    return await authenticate(headers, lambda: describe_scope(scope, headers))
 
 
 async def authenticate_hot(scope: Scope, headers: Mapping[str, str]) -> Identity | None:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
+from django.conf import settings
+
 from accounts.authentication import Describe, aidentify_request, authenticate
 from accounts.identity import Identity
 from accounts.models import TicketPurpose
@@ -38,6 +40,17 @@ async def authenticate_websocket(
         return redeemed.identity
     if "cookie" not in headers:
         raise Unauthenticated
-    if urlsplit(headers.get("origin", "")).netloc != headers.get("host"):
+    if not _is_own_page(headers.get("origin", ""), headers.get("host", "")):
         raise Forbidden("A websocket with a login's cookie must come from a page of this site.")
     return await authenticate({"cookie": headers["cookie"]})
+
+
+def _is_own_page(origin: str, host: str) -> bool:
+    """Whether a page of this site opens the socket: of the public address, or of the host that it is opened at."""
+    page = urlsplit(origin.lower())
+    public = urlsplit(settings.PUBLIC_URL)
+    if page.scheme not in {"http", "https"} or not page.netloc:
+        return False
+    if public.netloc == page.netloc:
+        return public.scheme == page.scheme
+    return page.netloc == host.lower()

@@ -74,6 +74,18 @@ def _prefix(name: str) -> str:
     return prefix
 
 
+def _public_url(name: str) -> str:
+    """The scheme, host and port that people use, in lower case; empty for none."""
+    url = os.environ.get(name, "").strip().lower().rstrip("/")
+    if url and not re.fullmatch(r"https?://([a-z0-9.\-]+|\[[0-9a-f:]+\])(:\d{1,5})?", url):
+        raise BadEnvironment(
+            f"{name} must be an address such as https://agents.example.com, without a path (MOUNT_PREFIX has that); "
+            f"not {url!r}."
+        )
+    # As browsers write it in an Origin.
+    return url.removesuffix(":443" if url.startswith("https:") else ":80")
+
+
 @dataclass(frozen=True)
 class Environment:
     """Every variable the server reads. Sizes are bytes, durations seconds."""
@@ -110,6 +122,8 @@ class Environment:
     mcp_commands: list[str] = field(default_factory=lambda: _list("AGENT_SERVER_MCP_COMMANDS"))
     agent_modules: list[str] = field(default_factory=lambda: _list("AGENT_SERVER_AGENTS"))
     max_body_bytes: int = field(default_factory=lambda: _integer("HTTP_MAX_REQUEST_BODY_BYTES", 10_485_760, 1))
+    head_timeout_s: int = field(default_factory=lambda: _integer("AGENT_SERVER_HEAD_TIMEOUT_S", 30, 1, 3_600))
+    body_timeout_s: int = field(default_factory=lambda: _integer("AGENT_SERVER_BODY_TIMEOUT_S", 120, 1, 86_400))
     grace_period_s: int = field(default_factory=lambda: _integer("BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS", 180))
     session_retention_days: int = field(
         # A hundred years: PostgreSQL's calendar does not go back for any number of days.
@@ -124,6 +138,7 @@ class Environment:
     # A C call that holds the GIL stops the heartbeat's thread too, so the lease leaves room for a long one.
     lease_s: int = field(default_factory=lambda: _integer("BG_JOB_HEARTBEAT", 15, minimum=15, maximum=3_600))
     mount_prefix: str = field(default_factory=lambda: _prefix("MOUNT_PREFIX"))
+    public_url: str = field(default_factory=lambda: _public_url("AGENT_SERVER_PUBLIC_URL"))
     cors_origins: list[str] = field(default_factory=lambda: _origins("CORS_ALLOW_ORIGINS"))
     loop_hang_s: int = field(default_factory=lambda: _integer("AGENT_SERVER_LOOP_HANG_S", 30, 1))
     log_json: bool = field(default_factory=lambda: _flag("LOG_JSON"))

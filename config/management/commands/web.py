@@ -12,14 +12,14 @@ from accounts.jwks import KeysAway
 from accounts.oidc import fetch_at_start
 from config.env import ENV, BadEnvironment
 from config.logs import configure_logging
+from config.protocols import HttpProtocol, WebSocketProtocol
 from config.serve.limits import raise_open_files_limit
-from config.slow_clients import HttpProtocol, WebSocketProtocol
+from runs.consumers import MAX_FRAME_BYTES
 from runs.live import hub
 
 KEEP_ALIVE_S = 30
 DRAIN_S = 5  # for requests under way when the process is told to end
 KEYS_S = 15.0  # for the issuer of tokens, before the start is given up
-LARGEST_FRAME = 2 * 1024 * 1024  # above our own limit, so that the consumer can say why it closes
 
 
 class Server(uvicorn.Server):
@@ -52,7 +52,7 @@ class Command(BaseCommand):
             loop="uvloop",
             http=HttpProtocol,
             ws=WebSocketProtocol,
-            ws_max_size=LARGEST_FRAME,
+            ws_max_size=MAX_FRAME_BYTES,
             lifespan="on",
             log_config=None,
             access_log=False,
