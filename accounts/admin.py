@@ -21,6 +21,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 from accounts import services
 from accounts.identity import SCOPES
 from accounts.models import ApiKey, AuditEntry, Membership, User, Workspace
+from accounts.permissions import identity_in
 from core.admin import ReadOnlyAdmin, badge, facts, moment, spoken
 from core.ids import parse_id
 
@@ -104,8 +105,9 @@ class ApiKeyAdmin(ReadOnlyAdmin):
         return super().get_form(request, obj, change, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
-        stored, key = services.create_api_key(
-            obj.workspace, obj.name, obj.scopes, user_id=obj.user_id or None, expires_at=obj.expires_at
+        identity = identity_in(request, obj.workspace.id)
+        stored, key = services.grant_api_key(
+            identity, obj.name, obj.scopes, user_id=obj.user_id or None, expires_at=obj.expires_at
         )
         obj.pk, obj.prefix = stored.pk, stored.prefix
         shown_once = format_html("The key, shown this once: <code>{}</code>", key)
@@ -114,7 +116,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     @admin.action(description="Revoke", permissions=["operate"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         for key in queryset:
-            services.revoke_api_key(key.workspace_id, key.id)
+            services.revoke_api_key(identity_in(request, key.workspace_id), key.id)
         self.message_user(request, "Revoked. Requests with these keys are refused from now on.")
 
 

@@ -9,15 +9,15 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
+from accounts import members, queries
 from accounts.authentication import WORKSPACE_CHOICE
+from accounts.members import MAX_PASSWORD
 from accounts.models import TicketPurpose, User
 from accounts.services import Redeemed, redeem_ticket
 from accounts.throttle import note_failure, pause_left
-from core.errors import Unauthenticated
+from core.errors import Invalid, Unauthenticated
 
 WRONG = "This name and password do not match."
-# As long as any sensible one; hashing megabytes would be a gift to whoever sends them.
-MAX_PASSWORD = 1_000
 _CSP = "default-src 'none'; style-src 'self'; script-src 'self'; form-action 'self'; frame-ancestors 'none'"
 
 
@@ -65,6 +65,35 @@ def sign_in_by_link(request: HttpRequest, token: str) -> HttpResponseBase:
     if redeemed.workspace_id:
         request.session[WORKSPACE_CHOICE] = str(redeemed.workspace_id)
     return redirect(_target(request, request.POST.get("next") or redeemed.path))
+
+
+@sensitive_post_parameters("password", "again")
+@never_cache
+@require_http_methods(["GET", "POST"])
+def take_invitation(request: HttpRequest, token: str) -> HttpResponseBase:
+    """`/invitations/<token>`: a person who was invited chooses a password, and is signed in."""
+    try:
+        member = queries.invited_by(token)
+        values = {"member": member, "inviter": _name_of(member.created_by)}
+        if request.method == "GET":
+            return _page(request, "invitation", values)
+        password = request.POST.get("password", "")
+        if password != request.POST.get("again", ""):
+            return _page(request, "invitation", {**values, "message": "The two passwords are not the same."}, 422)
+        member = members.take_invitation(token, password)
+    except Invalid as fault:
+        return _page(request, "invitation", {**values, "message": fault.detail}, 422)
+    except Unauthenticated:
+        return _page(request, "invitation", {}, 410)
+    login(request, member.user)
+    request.session[WORKSPACE_CHOICE] = str(member.workspace_id)
+    return redirect(settings.LOGIN_REDIRECT_URL)
+
+
+def _name_of(actor: str | None) -> str:
+    """Who invited, in words: the person's name, or the key's."""
+    kind, _, name = (actor or "").partition(":")
+    return name if kind == "user" else f"The key {name}" if kind == "key" else ""
 
 
 def _person(redeemed: Redeemed) -> User:

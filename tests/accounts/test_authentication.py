@@ -14,6 +14,7 @@ from rest_framework.test import APIClient
 from accounts import credentials
 from accounts.authentication import WORKSPACE_CHOICE, authenticate, login_identity
 from accounts.credentials import MEMORY, key_in
+from accounts.identity import Identity
 from accounts.models import ApiKey, Membership, Role, User, Workspace
 from accounts.services import create_api_key, create_workspace, revoke_api_key
 from core.errors import BadRequest, Unauthenticated
@@ -69,7 +70,7 @@ def test_nobody_gets_the_error_body() -> None:
 def test_a_revoked_key_stays_out_at_once(workspace: Workspace, api_for: ApiFor) -> None:
     api = api_for("keys:read")
     assert api.get("/api-keys").status_code == 200
-    revoke_api_key(workspace.id, ApiKey.objects.get().id)
+    revoke_api_key(Identity(workspace.id, frozenset({"*"}), "key:other"), ApiKey.objects.get().id)
     assert api.get("/api-keys").status_code == 401
 
 
