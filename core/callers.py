@@ -9,7 +9,7 @@ UNASKED_BYTES = 65_536
 
 
 def from_callers(scope: Scope, receive: Receive, authenticate: Callable[[Scope], Awaitable[object]]) -> Receive:
-    """`receive`, which has `authenticate` look at the request's head before it goes on beyond `UNASKED_BYTES` of a body.
+    """`receive`, which has `authenticate` look at the request's head before more than `UNASKED_BYTES` are read.
 
     So it raises what `authenticate` raises for a caller who is not known. Whether they may do what they ask is the
     view's to say, and smaller bodies are the view's alone.
