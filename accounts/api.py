@@ -16,7 +16,7 @@ from accounts.serializers import ApiKeyDocument, NewApiKeyDocument, WsTicketDocu
 from core.ids import new_id, path_id
 from core.openapi import list_parameters, listed
 from core.pagination import Listing, paginate, read_no_query
-from core.validation import validate
+from core.validation import Body, validate
 
 API_KEYS = Listing(orderings={"created_at": ("created_at", "id")}, default="-created_at")
 
@@ -65,6 +65,7 @@ class ApiKeyDetail(APIView):
     def delete(self, request: Request, api_key_id: str) -> Response:
         """Revoke the key; it stays in the list."""
         read_no_query(request.query_params)
+        validate(Body, request.data)
         services.revoke_api_key(identity_of(request).workspace_id, path_id(api_key_id))
         return Response(status=204)
 

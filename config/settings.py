@@ -100,6 +100,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "core.middleware.chunked_bodies",
     "core.middleware.ErrorBodies",
+    "core.middleware.CleanForms",
     "console.csp.ContentSecurityPolicy",
 ]
 TEMPLATES = [
