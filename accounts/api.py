@@ -16,7 +16,7 @@ from accounts.serializers import ApiKeyDocument, NewApiKeyDocument, SecretDocume
 from core.ids import new_id, path_id
 from core.openapi import list_parameters, listed
 from core.pagination import Listing, paginate, read_no_query
-from core.validation import validate
+from core.validation import Body, validate
 
 API_KEYS = Listing(orderings={"created_at": ("created_at", "id")}, default="-created_at")
 
@@ -67,6 +67,7 @@ class ApiKeyDetail(APIView):
     def delete(self, request: Request, api_key_id: str) -> Response:
         """Revoke the key; it stays in the list."""
         read_no_query(request.query_params)
+        validate(Body, request.data)
         services.revoke_api_key(identity_of(request), path_id(api_key_id))
         return Response(status=204)
 
@@ -128,6 +129,7 @@ class SecretDetail(APIView):
     def delete(self, request: Request, name: str) -> Response:
         """Forget the secret. Runs of assistants that name it end with the error `missing_secret`."""
         read_no_query(request.query_params)
+        validate(Body, request.data)
         services.delete_secret(identity_of(request), name)
         return Response(status=204)
 

@@ -119,6 +119,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "core.middleware.chunked_bodies",
     "core.middleware.ErrorBodies",
+    "core.middleware.CleanForms",
     "console.csp.ContentSecurityPolicy",
 ]
 TEMPLATES = [

@@ -21,7 +21,7 @@ from uuid import UUID
 from core.asgi import Receive, Scope, Send, header_map, own_path, request_id, send_document
 from core.errors import BadRequest, FieldError, Invalid, UnsupportedMediaType
 from core.ids import path_id
-from core.strict_json import parse_json
+from core.strict_json import media_type, parse_json
 
 Authenticate = Callable[[Scope, dict[str, str]], Awaitable["Caller | None"]]
 
@@ -65,8 +65,8 @@ class HotRequest:
         """
         if not self.body:
             return None
-        media_type = self.headers.get("content-type", "")
-        if media_type != "application/json" and media_type.split(";")[0].strip().lower() != "application/json":
+        content_type = self.headers.get("content-type", "")
+        if content_type != "application/json" and media_type(content_type) != "application/json":
             raise UnsupportedMediaType
         return parse_json(self.body)
 

@@ -177,9 +177,7 @@ class World:
         """Send the case's request. `django`: past the async routes."""
         return self.send(method or case.method, filled(case.path, ids), filled(case.body, ids), headers, django=django)
 
-    def send(
-        self, method: str, path: str, body: Any, headers: Mapping[str, str], *, django: bool = False
-    ) -> Answer:
+    def send(self, method: str, path: str, body: Any, headers: Mapping[str, str], *, django: bool = False) -> Answer:
         """Any request. A stream is left as soon as it has begun."""
         return self.loop.run(_send(DJANGO if django else application, method, path, body, headers))
 
