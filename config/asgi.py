@@ -13,7 +13,7 @@ django_app = get_asgi_application()
 # Django must be set up before the apps' modules are imported.
 from channels.routing import URLRouter  # noqa: E402
 
-from accounts.authentication import authenticate  # noqa: E402
+from accounts.authentication import authenticate_hot  # noqa: E402
 from config import status  # noqa: E402
 from config.env import ENV  # noqa: E402
 from core.asgi import App, Receive, Scope, Send  # noqa: E402
@@ -29,7 +29,7 @@ from sessions import hot as sessions_hot  # noqa: E402
 
 POOL_SIZE = 16
 
-router = Router(authenticate)
+router = Router(authenticate_hot)
 for part in (status.router, sessions_hot.router, runs_hot.router):
     router.include(part)
 

@@ -153,7 +153,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["core.http.JSONRenderer", "core.http.BrowsableAPIRenderer"],
     "DEFAULT_PARSER_CLASSES": ["core.http.StrictJSONParser"],
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "accounts.authentication.ApiKeyAuthentication",
+        "accounts.authentication.CredentialAuthentication",
         "accounts.authentication.LoginAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["accounts.permissions.HasScope"],
