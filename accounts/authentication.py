@@ -60,7 +60,8 @@ def login_identity(user: User, session: SessionBase) -> Identity | None:
         return None
     if workspace_id is None:
         return None
-    return Identity(workspace_id, scopes, f"user:{user.get_username()}", user_id=user_id, login_id=user.pk)
+    actor, login_key = f"user:{user.get_username()}", session.session_key
+    return Identity(workspace_id, scopes, actor, user_id=user_id, login_id=user.pk, login_key=login_key)
 
 
 class Credential(Protocol):

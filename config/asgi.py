@@ -15,6 +15,7 @@ from channels.routing import URLRouter  # noqa: E402
 from django.urls import re_path  # noqa: E402
 
 from accounts.authentication import authenticate_hot, authenticate_scope  # noqa: E402
+from accounts.watch import WATCH  # noqa: E402
 from config import status  # noqa: E402
 from config.env import ENV  # noqa: E402
 from core.asgi import App, Receive, Scope, Send, refuse_handshake  # noqa: E402
@@ -48,12 +49,12 @@ async def lifespan(receive: Receive, send: Send) -> None:
     """Open what the async routes share, and close it when the server stops."""
     assert (await receive())["type"] == "lifespan.startup"
     await open_pool(size=POOL_SIZE)
-    reader = asyncio.create_task(hub().run())
+    background = asyncio.gather(hub().run(), WATCH.run())
     await send({"type": "lifespan.startup.complete"})
     await receive()
-    reader.cancel()
+    background.cancel()
     with suppress(asyncio.CancelledError):
-        await reader
+        await background
     await close_pool()
     await send({"type": "lifespan.shutdown.complete"})
 

@@ -13,6 +13,7 @@ from psycopg_pool import PoolTimeout
 
 from accounts.authentication import describe_scope
 from accounts.identity import Identity
+from accounts.watch import WATCH
 from accounts.websocket import authenticate_websocket
 from core.asgi import header_map, own_path
 from core.errors import AppError, BadRequest, Invalid, NotFound, Unavailable
@@ -175,7 +176,10 @@ class SessionConsumer(AsyncWebsocketConsumer):
 
     async def _pass_on(self, after: Position) -> None:
         session_id, topic = self.session_id, f"session:{self.session_id}"
-        with hub().subscribe(str(session_id)) as subscription:
+        with (
+            hub().subscribe(str(session_id)) as subscription,
+            WATCH.over(self.identity, subscription.hang_up) as watched,
+        ):
             events = follow(
                 subscription, lambda position, limit: events_of_session(session_id, *position, limit), after
             )
@@ -184,7 +188,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
                     # The server's own websocket pings keep a silent connection open.
                     if event is not None:
                         await self._tell({"topic": topic, **event.frame})
-        await self.close(LEAVING)
+        await self.close(NO_CREDENTIAL if watched.ended else LEAVING)
 
     async def _tell(self, document: dict[str, Any]) -> None:
         # A client that has left is no failure; `disconnect` follows.
