@@ -16,14 +16,19 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
-from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminPasswordWidget,
+    UnfoldAdminTextInputWidget,
+)
 
 from accounts import members, services
 from accounts.identity import SCOPES
-from accounts.models import ApiKey, AuditEntry, Membership, User, Workspace
+from accounts.models import ApiKey, AuditEntry, Membership, Secret, User, Workspace
 from accounts.permissions import identity_in
 from accounts.wall import ADMINS, ServerAdmin, WalledAdmin
 from core.admin import ReadOnlyInline, badge, facts, moment, spoken
+from core.errors import Invalid
 from core.ids import parse_id
 
 admin.site.unregister(Group)
@@ -175,6 +180,80 @@ class ApiKeyAdmin(WalledAdmin):
         for key in queryset:
             services.revoke_api_key(identity_in(request, key.workspace_id), key.id)
         self.message_user(request, "Revoked. Requests with these keys are refused from now on.")
+
+
+class SecretForm(forms.ModelForm[Secret]):
+    """A secret's value is typed in and never shown; its hosts change with it only."""
+
+    value = forms.CharField(widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}), strip=False)
+    hosts = forms.CharField(
+        widget=UnfoldAdminTextInputWidget(),
+        help_text="Where it may be sent, as host or host:port, separated by commas. "
+        "Whoever changes this gives the value again.",
+    )
+
+    class Meta:
+        model = Secret
+        fields = ["workspace", "name"]
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        if self.instance.hosts:
+            self.initial["hosts"] = ", ".join(self.instance.hosts)
+
+    def clean_hosts(self) -> list[str]:
+        return [host.strip() for host in self.cleaned_data["hosts"].split(",") if host.strip()]
+
+    def clean(self) -> dict[str, Any]:
+        given: dict[str, Any] = super().clean() or self.cleaned_data
+        name = given.get("name") or self.instance.name
+        if {"value", "hosts"} <= given.keys():
+            try:
+                services.check_secret(name, given["value"], given["hosts"])
+            except Invalid as fault:
+                raise forms.ValidationError(fault.detail) from None
+        return given
+
+
+@admin.register(Secret)
+class SecretAdmin(WalledAdmin):
+    """Values that assistants use by name. What is kept cannot be read here, only replaced or deleted."""
+
+    lookers = actors = ADMINS
+    form = SecretForm
+    list_display = ("name", "workspace", "hosts", "created_by", "created_at", "updated_at")
+    list_filter = ("workspace",)
+    list_select_related = ("workspace",)
+    search_fields = ("name",)
+    fields = ("workspace", "name", "value", "hosts")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return self.has_operate_permission(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Secret | None = None) -> bool:
+        return self.has_operate_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Secret | None = None) -> bool:
+        return self.has_operate_permission(request, obj)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Secret | None = None) -> tuple[str, ...]:
+        return ("workspace", "name") if obj else ()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Secret]:
+        rows: QuerySet[Secret] = super().get_queryset(request)
+        return rows.defer("ciphertext")
+
+    def save_model(self, request: HttpRequest, obj: Secret, form: Any, change: bool) -> None:
+        given, identity = form.cleaned_data, identity_in(request, obj.workspace_id)
+        stored, _ = services.put_secret(identity, obj.name, given["value"], given["hosts"])
+        obj.pk = stored.pk
+
+    def delete_model(self, request: HttpRequest, obj: Secret) -> None:
+        services.delete_secret(identity_in(request, obj.workspace_id), obj.name)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Secret]) -> None:
+        for secret in queryset:
+            self.delete_model(request, secret)
 
 
 class LatestValuesFilter(admin.SimpleListFilter):

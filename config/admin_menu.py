@@ -20,6 +20,7 @@ GROUPS = {
         "accounts.User": "person",
         "accounts.Membership": "group",
         "accounts.ApiKey": "key",
+        "accounts.Secret": "lock",
         "accounts.AuditEntry": "policy",
         "auth.Group": "shield_person",
     },

@@ -41,6 +41,13 @@ def _list(name: str, default: str = "") -> list[str]:
     return [item.strip() for item in os.environ.get(name, default).split(",") if item.strip()]
 
 
+def _keys(name: str) -> list[str]:
+    keys = _list(name)
+    if any(len(key) < 32 for key in keys):
+        raise BadEnvironment(f"{name} must hold keys of 32 characters or more, separated by commas.")
+    return keys
+
+
 def _origins(name: str) -> list[str]:
     """Origins as browsers write them, or `*`."""
     origins = _list(name)
@@ -76,6 +83,7 @@ class Environment:
     redis_key_prefix: str = field(default_factory=lambda: os.environ.get("REDIS_KEY_PREFIX") or "agent-server")
     debug: bool = field(default_factory=lambda: _flag("DEBUG"))
     bootstrap_key: str = field(default_factory=lambda: os.environ.get("AGENT_SERVER_BOOTSTRAP_KEY", ""))
+    encryption_keys: list[str] = field(default_factory=lambda: _keys("AGENT_SERVER_ENCRYPTION_KEYS"))
     admin_password: str = field(default_factory=lambda: os.environ.get("AGENT_SERVER_ADMIN_PASSWORD", ""))
     workers: int = field(default_factory=lambda: _integer("AGENT_SERVER_WORKERS", 2))
     jobs_per_worker: int = field(default_factory=lambda: _integer("N_JOBS_PER_WORKER", 10))

@@ -55,6 +55,8 @@ REDIS_URL = ENV.redis_url or _embedded("redis") or "redis://127.0.0.1:6379/0"
 
 DEBUG = ENV.debug
 SECRET_KEY = ENV.secret_key()
+# The first one encrypts the workspaces' secrets, all of them decrypt.
+ENCRYPTION_KEYS = ENV.encryption_keys or [SECRET_KEY]
 ALLOWED_HOSTS = ["*"]
 ROOT_URLCONF = "config.urls"
 ASGI_APPLICATION = "config.asgi.application"
