@@ -1,5 +1,6 @@
 """Reads of a workspace's keys, people and secrets."""
 
+import logging
 from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
@@ -9,11 +10,13 @@ from django.db.models import CharField, Exists, OuterRef, QuerySet, Subquery, Va
 from accounts.credentials import digest_of
 from accounts.identity import Identity
 from accounts.models import ApiKey, Membership, Secret, Ticket, TicketPurpose, User, Workspace
-from accounts.vault import NAME, unseal
+from accounts.vault import NAME, Unreadable, unseal
 from core.clock import ClockTimestamp
-from core.db import Operation, Query, operation
+from core.db import Operation, Query, Row, operation
 from core.errors import NotFound, Unauthenticated
 from runtime.secrets import Secret as OpenSecret
+
+log = logging.getLogger(__name__)
 
 
 def api_keys(identity: Identity) -> QuerySet[ApiKey]:
@@ -107,7 +110,7 @@ def get_secret(identity: Identity, name: str) -> Secret:
 def open_secrets(workspace_id: UUID, names: Collection[str]) -> Operation[dict[str, OpenSecret]]:
     """Those of the named secrets that there are, ready to be used; without names it costs no statement.
 
-    For workers and checks: no caller is shown them. Raises `Unreadable`.
+    For workers and checks: no caller is shown them. One that none of the server's keys opens is empty.
     """
     if not names:
         return {}
@@ -115,7 +118,12 @@ def open_secrets(workspace_id: UUID, names: Collection[str]) -> Operation[dict[s
         "SELECT name, ciphertext, hosts FROM secrets WHERE workspace_id = %(workspace)s AND name = ANY(%(names)s)",
         {"workspace": workspace_id, "names": list(names)},
     )
-    return {
-        row["name"]: OpenSecret(unseal(workspace_id, row["name"], bytes(row["ciphertext"])), tuple(row["hosts"]))
-        for row in rows
-    }
+    return {row["name"]: OpenSecret(_opened(workspace_id, row), tuple(row["hosts"])) for row in rows}
+
+
+def _opened(workspace_id: UUID, row: Row) -> str:
+    try:
+        return unseal(workspace_id, row["name"], bytes(row["ciphertext"]))
+    except Unreadable as error:
+        log.error("workspace %s: %s", workspace_id, error)
+        return ""
