@@ -19,8 +19,10 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from accounts import services
+from accounts.admin_limits import LimitFields, limit_fieldset
 from accounts.identity import SCOPES
 from accounts.models import ApiKey, AuditEntry, Membership, User, Workspace
+from accounts.permissions import identity_in
 from core.admin import ReadOnlyAdmin, badge, facts, moment, spoken
 from core.ids import parse_id
 
@@ -33,6 +35,14 @@ class MembershipInline(TabularInline):
     autocomplete_fields = ("user", "workspace")
 
 
+class WorkspaceForm(LimitFields, forms.ModelForm[Workspace]):
+    """A workspace with a number for each of its limits."""
+
+    class Meta:
+        model = Workspace
+        fields = ["name", "slug"]
+
+
 @admin.register(Workspace)
 class WorkspaceAdmin(ModelAdmin):
     list_display = ("name", "slug", "created_at")
@@ -40,6 +50,21 @@ class WorkspaceAdmin(ModelAdmin):
     prepopulated_fields = {"slug": ("name",)}
     readonly_fields = ("created_at",)
     inlines = (MembershipInline,)
+
+    def get_form(self, request: HttpRequest, obj: Workspace | None = None, change: bool = False, **kwargs: Any) -> Any:
+        # What a workspace may take is not for its own people to say.
+        if obj is not None and request.user.is_superuser:
+            kwargs["form"] = WorkspaceForm
+        return super().get_form(request, obj, change, **kwargs)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Workspace | None = None) -> Any:
+        plain = (None, {"fields": ("name", "slug", "created_at")})
+        return [plain, limit_fieldset()] if obj is not None and request.user.is_superuser else [plain]
+
+    def save_model(self, request: HttpRequest, obj: Workspace, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if isinstance(form, WorkspaceForm):
+            services.limit_workspace(identity_in(request, obj.id), form.limits())
 
     def has_delete_permission(self, request: HttpRequest, obj: Workspace | None = None) -> bool:
         # Everything in it would go at once, runs under way included.
@@ -72,7 +97,7 @@ class MembershipAdmin(ModelAdmin):
     readonly_fields = ("created_at",)
 
 
-class NewApiKeyForm(forms.ModelForm[ApiKey]):
+class NewApiKeyForm(LimitFields, forms.ModelForm[ApiKey]):
     """A new key; the server makes its text."""
 
     scopes = forms.MultipleChoiceField(
@@ -105,7 +130,12 @@ class ApiKeyAdmin(ReadOnlyAdmin):
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
         stored, key = services.create_api_key(
-            obj.workspace, obj.name, obj.scopes, user_id=obj.user_id or None, expires_at=obj.expires_at
+            obj.workspace,
+            obj.name,
+            obj.scopes,
+            user_id=obj.user_id or None,
+            expires_at=obj.expires_at,
+            limits=form.limits(),
         )
         obj.pk, obj.prefix = stored.pk, stored.prefix
         shown_once = format_html("The key, shown this once: <code>{}</code>", key)

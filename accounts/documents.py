@@ -13,6 +13,7 @@ def api_key_document(key: ApiKey) -> dict[str, Any]:
         "prefix": key.prefix,
         "scopes": key.scopes,
         "user_id": key.user_id,
+        "limits": key.limits,
         "created_at": key.created_at,
         "expires_at": key.expires_at,
         "revoked_at": key.revoked_at,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from accounts.limits import Holder, holder_document, holder_from
 from accounts.models import Role
 from core.errors import Forbidden
 
@@ -26,7 +27,8 @@ class Identity:
     """The caller of one request: a key or a login, always inside one workspace.
 
     `actor` ("key:<name>", "user:<username>") is what `created_by` shows. `user_id` is the end user that a key
-    is bound to, or a member's own name: such a caller sees that user's sessions only.
+    is bound to, or a member's own name: such a caller sees that user's sessions only. `limits` are those of the key and
+    of the workspace, where they have any.
     """
 
     workspace_id: UUID
@@ -35,6 +37,7 @@ class Identity:
     user_id: str | None = None
     api_key_id: UUID | None = None
     login_id: UUID | None = None
+    limits: tuple[Holder, ...] = ()
 
     def allows(self, scope: str) -> bool:
         """Whether `scope` ("runs:read") is held; a family's write includes its read."""
@@ -56,6 +59,7 @@ class Identity:
             "scopes": sorted(self.scopes),
             "actor": self.actor,
             "user_id": self.user_id,
+            "limits": [holder_document(holder) for holder in self.limits],
             **{name: str(value) if value else None for name, value in ids.items()},
         }
 
@@ -68,5 +72,6 @@ class Identity:
             scopes=frozenset(document["scopes"]),
             actor=document["actor"],
             user_id=document["user_id"],
+            limits=tuple(holder_from(holder) for holder in document.get("limits", ())),
             **ids,
         )

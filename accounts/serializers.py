@@ -14,6 +14,7 @@ class ApiKeyDocument(BaseModel):
     prefix: str = Field(description="The key's first 12 characters.")
     scopes: list[str]
     user_id: str | None = Field(description="The end user that the key is bound to.")
+    limits: dict[str, int] = Field(description="What the key may take at most, by the names of limits.")
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None

@@ -9,8 +9,10 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from accounts.audit import record
 from accounts.credentials import KEY_FORM, MEMORY, digest_of
 from accounts.identity import EVERYTHING, SCOPES, Identity
+from accounts.limits import Limits
 from accounts.models import ApiKey, Ticket, TicketPurpose, User, Workspace
 from core.clock import ClockTimestamp
 from core.db import Operation, Query, jsonb, operation
@@ -19,6 +21,7 @@ from core.ids import new_id
 
 SHOWN_CHARACTERS = 12
 # A sign-in link waits for a person, a websocket ticket for the page's next line of code.
+NO_LIMITS = Limits()
 TICKET_LIFETIME_S = {TicketPurpose.SIGN_IN: 3600, TicketPurpose.WEBSOCKET: 30}
 
 
@@ -31,6 +34,21 @@ def create_workspace(name: str, slug: str) -> Workspace:
         raise AlreadyExists(f"There is a workspace {slug!r} already.") from None
 
 
+def limit_workspace(identity: Identity, limits: Limits) -> None:
+    """Set what the caller's workspace may take, with an entry in its audit trail.
+
+    Other processes go by it as soon as they ask for their callers' keys again, which is seconds later.
+    """
+    with transaction.atomic():
+        workspace = Workspace.objects.select_for_update().get(id=identity.workspace_id)
+        before, after = workspace.limits, limits.document()
+        if before == after:
+            return
+        Workspace.objects.filter(id=workspace.id).update(limits=after)
+        record(identity, "limited", "workspace", workspace.id, before=before, limits=after)
+    MEMORY.clear()
+
+
 def create_api_key(
     workspace: Workspace | UUID,
     name: str,
@@ -40,6 +58,7 @@ def create_api_key(
     key_id: UUID | None = None,
     user_id: str | None = None,
     expires_at: datetime | None = None,
+    limits: Limits = NO_LIMITS,
 ) -> tuple[ApiKey, str]:
     """A new key and its text, which is not stored and cannot be had again.
 
@@ -66,6 +85,7 @@ def create_api_key(
                 scopes=sorted(set(scopes)),
                 user_id=user_id,
                 expires_at=expires_at,
+                limits=limits.document(),
             )
     except IntegrityError:
         raise AlreadyExists("This key is in use already.") from None
@@ -80,6 +100,7 @@ def grant_api_key(
     key_id: UUID | None = None,
     user_id: str | None = None,
     expires_at: datetime | None = None,
+    limits: Limits = NO_LIMITS,
 ) -> tuple[ApiKey, str]:
     """`create_api_key` on behalf of a caller, who can hand on no more than they hold. Raises `Forbidden` too."""
     for scope in sorted(SCOPES & set(scopes)):
@@ -87,7 +108,13 @@ def grant_api_key(
             raise Forbidden(f"You do not hold the scope {scope} yourself.")
     if identity.user_id is not None and user_id != identity.user_id:
         raise Forbidden("Your key is bound to a user; keys that it makes must be bound to the same one.")
-    return create_api_key(identity.workspace_id, name, scopes, key_id=key_id, user_id=user_id, expires_at=expires_at)
+    for holder in identity.limits:
+        if holder.kind == "key" and (name_of := limits.beyond(holder.limits)):
+            bound = holder.limits.document()[name_of]
+            raise Forbidden(f"Your key's limit of {name_of} is {bound}; keys that it makes must have one within it.")
+    return create_api_key(
+        identity.workspace_id, name, scopes, key_id=key_id, user_id=user_id, expires_at=expires_at, limits=limits
+    )
 
 
 def revoke_api_key(workspace_id: UUID, api_key_id: UUID) -> None:

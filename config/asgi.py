@@ -14,6 +14,9 @@ django_app = get_asgi_application()
 from channels.routing import URLRouter  # noqa: E402
 
 from accounts.authentication import authenticate  # noqa: E402
+from accounts.counters import COUNTERS  # noqa: E402
+from accounts.rates import acount_request  # noqa: E402
+from accounts.streams import STREAMS  # noqa: E402
 from config import status  # noqa: E402
 from config.env import ENV  # noqa: E402
 from core.asgi import App, Receive, Scope, Send  # noqa: E402
@@ -29,7 +32,7 @@ from sessions import hot as sessions_hot  # noqa: E402
 
 POOL_SIZE = 16
 
-router = Router(authenticate)
+router = Router(authenticate, admit=acount_request)
 for part in (status.router, sessions_hot.router, runs_hot.router):
     router.include(part)
 
@@ -46,6 +49,8 @@ async def lifespan(receive: Receive, send: Send) -> None:
     reader.cancel()
     with suppress(asyncio.CancelledError):
         await reader
+    await STREAMS.close()
+    await COUNTERS.aclose()
     await close_pool()
     await send({"type": "lifespan.shutdown.complete"})
 

@@ -1,6 +1,6 @@
 """The async routes: the few that carry the load, without Django's request object and a thread per request.
 
-    router = Router(authenticate=authenticate)
+    router = Router(authenticate=authenticate, admit=acount_request)
 
     @router.route("POST", "/sessions/{session_id}/runs", scope="runs:write")
     async def create(request: HotRequest) -> HotResponse:
@@ -24,6 +24,7 @@ from core.ids import path_id
 from core.strict_json import parse_json
 
 Authenticate = Callable[[dict[str, str]], Awaitable["Caller"]]
+Admit = Callable[[Any], Awaitable[None]]
 _KEY_HEADERS = (b"authorization", b"x-api-key")
 
 
@@ -94,10 +95,14 @@ class HotResponse:
 
 @dataclass(slots=True)
 class HotStream:
-    """Server-sent events: each frame is bytes ready to be sent; when the client leaves, `frames` is closed."""
+    """Server-sent events: each frame is bytes ready to be sent; when the client leaves, `frames` is closed.
+
+    `ended` is called once the stream is over, also where no frame was ever asked for.
+    """
 
     frames: AsyncIterator[bytes]
     headers: dict[str, str] = field(default_factory=dict)
+    ended: Callable[[], None] | None = None
 
 
 Handler = Callable[[HotRequest], Awaitable[HotResponse | HotStream]]
@@ -112,10 +117,16 @@ class _Route:
 
 
 class Router:
-    """Routes by method and path. `authenticate` turns headers into an identity or raises."""
+    """Routes by method and path. `authenticate` turns headers into an identity or raises.
 
-    def __init__(self, authenticate: Authenticate | None = None, *, login_cookie: str = "sessionid"):
+    `admit` is asked once for each request of a caller who may make it, and raises where that is one too many.
+    """
+
+    def __init__(
+        self, authenticate: Authenticate | None = None, *, admit: Admit | None = None, login_cookie: str = "sessionid"
+    ):
         self._authenticate = authenticate
+        self._admit = admit
         self._cookie = login_cookie.encode() + b"="
         self._routes: dict[str, list[_Route]] = {}
 
@@ -157,8 +168,12 @@ class Router:
         answer = await route.handler(request)
         if isinstance(answer, HotResponse):
             await send_document(send, answer.document, answer.status, answer.headers)
-        else:
+            return True
+        try:
             await _stream(answer, receive, send)
+        finally:
+            if answer.ended is not None:
+                answer.ended()
         return True
 
     def _carries_credentials(self, scope: Scope) -> bool:
@@ -184,6 +199,8 @@ class Router:
             assert self._authenticate is not None, "A router with closed routes needs an authenticator."
             identity = await self._authenticate(headers)
             identity.require(route.scope)
+            if self._admit is not None:
+                await self._admit(identity)
         if scope["method"] != "GET" and not route.idempotent:
             refuse_key(headers)
         return HotRequest(

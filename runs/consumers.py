@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from contextlib import aclosing, suppress
+from contextlib import ExitStack, aclosing, suppress
 from typing import Any
 from urllib.parse import parse_qsl
 from uuid import UUID
@@ -12,9 +12,11 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from psycopg_pool import PoolTimeout
 
 from accounts.identity import Identity
+from accounts.rates import acount_request
+from accounts.streams import take_stream
 from accounts.websocket import authenticate_websocket
 from core.asgi import header_map, own_path
-from core.errors import AppError, BadRequest, Invalid, NotFound, Unavailable
+from core.errors import AppError, BadRequest, Invalid, NotFound, RateLimited, Unavailable
 from core.ids import new_id, path_id
 from core.strict_json import dump_json, parse_json
 from core.validation import validate
@@ -36,7 +38,8 @@ log = logging.getLogger(__name__)
 
 SUBPROTOCOL = "agent-server.v1"
 MAX_FRAME_BYTES = 1_048_576
-BAD_FRAME, NO_CREDENTIAL, NOT_FOUND, FRAME_TOO_LARGE = 4400, 4401, 4404, 4413
+BAD_FRAME, NO_CREDENTIAL, NOT_FOUND, FRAME_TOO_LARGE, LIMIT = 4400, 4401, 4404, 4413, 4429
+MAX_REASON = 120  # RFC 6455 has room for 123 bytes
 LEAVING = 1012  # "service restart" (RFC 6455's registry): come back with the last id
 
 
@@ -46,6 +49,11 @@ class SessionConsumer(AsyncWebsocketConsumer):
     identity: Identity
     session_id: UUID
     _following: asyncio.Task[None] | None = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        # `disconnect` is not called where something fails.
+        with ExitStack() as self._held:
+            await super().__call__(scope, receive, send)
 
     # -- the connection --------------------------------------------------------------------------------------------
 
@@ -57,9 +65,13 @@ class SessionConsumer(AsyncWebsocketConsumer):
             headers = header_map(self.scope["headers"])
             self.identity = await authenticate_websocket(headers, offered, query.get("ticket"), own_path(self.scope))
             self.identity.require("runs:read")
+            await acount_request(self.identity)
             self.session_id = path_id(self.scope["url_route"]["kwargs"]["session_id"])
             await get_session(self.identity, self.session_id).arun()
             after = parse_event_id(query["after"], "after") if "after" in query else START
+            self._held.callback(await take_stream(self.identity))
+        except RateLimited as refused:
+            await self.close(LIMIT, refused.detail[:MAX_REASON])
         except Invalid:
             await self.close(BAD_FRAME)
         except NotFound:
@@ -92,6 +104,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
             return
         ref = command.pop("ref", None)
         try:
+            await acount_request(self.identity)
             data = await self._carry_out(command.pop("action"), command)
         except AppError as error:
             await self._tell({"ref": ref, "ok": False, "error": error.document(self._request_id)})
