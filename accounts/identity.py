@@ -1,10 +1,11 @@
 """Who asks, and what they may do."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from accounts.limits import Holder, holder_document, holder_from
+from accounts.limits import Holder, Limits, holder_document, holder_from
 from accounts.models import Role
 from core.errors import Forbidden
 
@@ -39,6 +40,11 @@ class Identity:
     login_id: UUID | None = None
     limits: tuple[Holder, ...] = ()
 
+    @property
+    def actor_id(self) -> UUID | None:
+        """The key or the person behind the name `actor`, which others may share."""
+        return self.api_key_id or self.login_id
+
     def allows(self, scope: str) -> bool:
         """Whether `scope` ("runs:read") is held; a family's write includes its read."""
         if scope in self.scopes or EVERYTHING in self.scopes:
@@ -50,6 +56,19 @@ class Identity:
         """Raise `Forbidden` unless `scope` is held."""
         if not self.allows(scope):
             raise Forbidden(f"This needs the scope {scope}.")
+
+    def hands_on(self, scopes: Iterable[str]) -> None:
+        """Raise `Forbidden` unless all of these scopes are held, so that a key or a role may be given them."""
+        for scope in sorted(SCOPES & set(scopes)):
+            if not (EVERYTHING in self.scopes if scope == EVERYTHING else self.allows(scope)):
+                raise Forbidden(f"You do not hold the scope {scope} yourself.")
+
+    def hands_on_limits(self, limits: Limits) -> None:
+        """Raise `Forbidden` unless these are within those of the caller's key, so that a key may be given them."""
+        for holder in self.limits:
+            if holder.kind == "key" and (name := limits.beyond(holder.limits)):
+                bound = holder.limits.document()[name]
+                raise Forbidden(f"Your key's limit of {name} is {bound}; keys that it makes must have one within it.")
 
     def document(self) -> dict[str, Any]:
         """As JSON, for a ticket that stands for this caller for some seconds."""

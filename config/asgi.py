@@ -13,7 +13,7 @@ django_app = get_asgi_application()
 # Django must be set up before the apps' modules are imported.
 from channels.routing import URLRouter  # noqa: E402
 
-from accounts.authentication import authenticate  # noqa: E402
+from accounts.authentication import authenticate_hot  # noqa: E402
 from accounts.counters import COUNTERS  # noqa: E402
 from accounts.rates import acount_request  # noqa: E402
 from accounts.streams import STREAMS  # noqa: E402
@@ -32,7 +32,7 @@ from sessions import hot as sessions_hot  # noqa: E402
 
 POOL_SIZE = 16
 
-router = Router(authenticate, admit=acount_request)
+router = Router(authenticate_hot, admit=acount_request)
 for part in (status.router, sessions_hot.router, runs_hot.router):
     router.include(part)
 

@@ -23,9 +23,8 @@ from core.errors import BadRequest, FieldError, Invalid, UnsupportedMediaType
 from core.ids import path_id
 from core.strict_json import parse_json
 
-Authenticate = Callable[[dict[str, str]], Awaitable["Caller"]]
+Authenticate = Callable[[Scope, dict[str, str]], Awaitable["Caller | None"]]
 Admit = Callable[[Any], Awaitable[None]]
-_KEY_HEADERS = (b"authorization", b"x-api-key")
 
 
 class Caller(Protocol):
@@ -117,17 +116,16 @@ class _Route:
 
 
 class Router:
-    """Routes by method and path. `authenticate` turns headers into an identity or raises.
+    """Routes by method and path.
 
-    `admit` is asked once for each request of a caller who may make it, and raises where that is one too many.
+    `authenticate` gives the caller behind a scope and its headers, None for a request that is not for these routes,
+    or raises. `admit` is asked once for each request of a caller who may make it, and raises where that is one too
+    many.
     """
 
-    def __init__(
-        self, authenticate: Authenticate | None = None, *, admit: Admit | None = None, login_cookie: str = "sessionid"
-    ):
+    def __init__(self, authenticate: Authenticate | None = None, *, admit: Admit | None = None):
         self._authenticate = authenticate
         self._admit = admit
-        self._cookie = login_cookie.encode() + b"="
         self._routes: dict[str, list[_Route]] = {}
 
     def route(
@@ -159,10 +157,19 @@ class Router:
                 break
         else:
             return False
-        if route.scope is not None and not self._carries_credentials(scope):
-            return False
+        headers = header_map(scope["headers"])
+        identity = None
+        # Before the body: who may not ask is not read.
+        if route.scope is not None:
+            assert self._authenticate is not None, "A router with closed routes needs an authenticator."
+            identity = await self._authenticate(scope, headers)
+            if identity is None:
+                return False
+            identity.require(route.scope)
+            if self._admit is not None:
+                await self._admit(identity)
         try:
-            request = await self._read(scope, receive, route, match.groupdict())
+            request = await self._read(scope, receive, route, match.groupdict(), headers, identity)
         except ClientGoneError:
             return True
         answer = await route.handler(request)
@@ -176,31 +183,15 @@ class Router:
                 answer.ended()
         return True
 
-    def _carries_credentials(self, scope: Scope) -> bool:
-        """A key; or a login's cookie on a read that is not a browser's page view.
-
-        Writes with a cookie need a CSRF token, and pages are HTML: both are Django's.
-        """
-        cookie, wants_data = False, False
-        for name, value in scope["headers"]:
-            if name in _KEY_HEADERS:
-                return True
-            if name == b"cookie":
-                cookie = cookie or self._cookie in value
-            elif name == b"accept":
-                wants_data = b"text/event-stream" in value or b"application/json" in value
-        return cookie and wants_data and scope["method"] == "GET"
-
-    async def _read(self, scope: Scope, receive: Receive, route: _Route, params: dict[str, str]) -> HotRequest:
-        headers = header_map(scope["headers"])
-        identity = None
-        # Before the body: who may not ask is not read.
-        if route.scope is not None:
-            assert self._authenticate is not None, "A router with closed routes needs an authenticator."
-            identity = await self._authenticate(headers)
-            identity.require(route.scope)
-            if self._admit is not None:
-                await self._admit(identity)
+    async def _read(
+        self,
+        scope: Scope,
+        receive: Receive,
+        route: _Route,
+        params: dict[str, str],
+        headers: dict[str, str],
+        identity: Caller | None,
+    ) -> HotRequest:
         if scope["method"] != "GET" and not route.idempotent:
             refuse_key(headers)
         return HotRequest(

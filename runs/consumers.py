@@ -11,6 +11,7 @@ import psycopg
 from channels.generic.websocket import AsyncWebsocketConsumer
 from psycopg_pool import PoolTimeout
 
+from accounts.authentication import describe_scope
 from accounts.identity import Identity
 from accounts.rates import acount_request
 from accounts.streams import take_stream
@@ -40,6 +41,7 @@ SUBPROTOCOL = "agent-server.v1"
 MAX_FRAME_BYTES = 1_048_576
 BAD_FRAME, NO_CREDENTIAL, NOT_FOUND, FRAME_TOO_LARGE, LIMIT = 4400, 4401, 4404, 4413, 4429
 MAX_REASON = 120  # RFC 6455 has room for 123 bytes
+TRY_LATER = 1013  # of the same registry as the next
 LEAVING = 1012  # "service restart" (RFC 6455's registry): come back with the last id
 
 
@@ -63,7 +65,13 @@ class SessionConsumer(AsyncWebsocketConsumer):
         try:
             query = dict(parse_qsl(self.scope["query_string"].decode("latin-1")))
             headers = header_map(self.scope["headers"])
-            self.identity = await authenticate_websocket(headers, offered, query.get("ticket"), own_path(self.scope))
+            self.identity = await authenticate_websocket(
+                headers,
+                offered,
+                query.get("ticket"),
+                own_path(self.scope),
+                lambda: describe_scope(self.scope, headers),
+            )
             self.identity.require("runs:read")
             await acount_request(self.identity)
             self.session_id = path_id(self.scope["url_route"]["kwargs"]["session_id"])
@@ -76,6 +84,8 @@ class SessionConsumer(AsyncWebsocketConsumer):
             await self.close(BAD_FRAME)
         except NotFound:
             await self.close(NOT_FOUND)
+        except Unavailable:
+            await self.close(TRY_LATER)
         except AppError:
             await self.close(NO_CREDENTIAL)
         else:

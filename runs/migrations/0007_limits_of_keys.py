@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0005_limits'),
+        ('accounts', '0007_limits'),
         ('agent_sessions', '0003_lines'),
         ('assistants', '0003_immutable_versions'),
         ('runs', '0006_from_checkpoint'),
