@@ -113,6 +113,7 @@ class Environment:
     workers: int = field(default_factory=lambda: _integer("AGENT_SERVER_WORKERS", 2))
     jobs_per_worker: int = field(default_factory=lambda: _integer("N_JOBS_PER_WORKER", 10))
     max_pending_runs: int = field(default_factory=lambda: _integer("AGENT_SERVER_MAX_PENDING_RUNS", 100_000, 1))
+    workspace_limits: str = field(default_factory=lambda: os.environ.get("AGENT_SERVER_WORKSPACE_LIMITS", ""))
     url_allowlist: list[str] = field(default_factory=lambda: _list("AGENT_SERVER_URL_ALLOWLIST"))
     secret_env_prefixes: list[str] = field(
         default_factory=lambda: _list("AGENT_SERVER_SECRET_ENV_PREFIXES", "OPENAI_,ANTHROPIC_,MCP_,AGENT_SECRET_")
