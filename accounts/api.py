@@ -7,16 +7,17 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts import openapi, queries, services  # noqa: F401 - drf-spectacular finds the schemes by their import
-from accounts.bodies import CreateApiKey, CreateWsTicket, PutSecret
+from accounts.bodies import CreateApiKey, CreateWsTicket, PutSecret, RotateApiKey
 from accounts.documents import api_key_document, secret_document
 from accounts.idempotency import REPLAYED, Replayed, claim, once_of
+from accounts.limits import Limits
 from accounts.models import TicketPurpose
 from accounts.permissions import identity_of
 from accounts.serializers import ApiKeyDocument, NewApiKeyDocument, SecretDocument, WsTicketDocument
 from core.ids import new_id, path_id
 from core.openapi import list_parameters, listed
 from core.pagination import Listing, paginate, read_no_query
-from core.validation import validate
+from core.validation import Body, validate
 
 API_KEYS = Listing(orderings={"created_at": ("created_at", "id")}, default="-created_at")
 
@@ -32,7 +33,7 @@ class ApiKeys(APIView):
     @extend_schema(parameters=list_parameters(API_KEYS), responses=listed(ApiKeyDocument))
     def get(self, request: Request) -> Response:
         query = API_KEYS.read(request.query_params)
-        return Response(paginate(queries.api_keys(identity_of(request).workspace_id), query, api_key_document))
+        return Response(paginate(queries.api_keys(identity_of(request)), query, api_key_document))
 
     @extend_schema(request=CreateApiKey, responses={201: NewApiKeyDocument})
     def post(self, request: Request) -> Response:
@@ -43,11 +44,17 @@ class ApiKeys(APIView):
             with transaction.atomic():
                 claim(once_of(request, identity), key_id).run()
                 stored, key = services.grant_api_key(
-                    identity, body.name, body.scopes, key_id=key_id, user_id=body.user_id, expires_at=body.expires_at
+                    identity,
+                    body.name,
+                    body.scopes,
+                    key_id=key_id,
+                    user_id=body.user_id,
+                    expires_at=body.expires_at,
+                    limits=Limits(**body.limits.model_dump(exclude_unset=True)),
                 )
         except Replayed as earlier:
             # The key's text is not stored: it was in the first answer only.
-            stored = queries.get_api_key(identity.workspace_id, earlier.resource_id)
+            stored = queries.get_api_key(identity, earlier.resource_id)
             return Response({**api_key_document(stored), "key": None}, 201, headers=REPLAYED)
         return Response({**api_key_document(stored), "key": key}, status=201)
 
@@ -60,15 +67,40 @@ class ApiKeyDetail(APIView):
     @extend_schema(responses=ApiKeyDocument)
     def get(self, request: Request, api_key_id: str) -> Response:
         read_no_query(request.query_params)
-        key = queries.get_api_key(identity_of(request).workspace_id, path_id(api_key_id))
+        key = queries.get_api_key(identity_of(request), path_id(api_key_id))
         return Response(api_key_document(key))
 
     @extend_schema(responses={204: None})
     def delete(self, request: Request, api_key_id: str) -> Response:
         """Revoke the key; it stays in the list."""
         read_no_query(request.query_params)
-        services.revoke_api_key(identity_of(request).workspace_id, path_id(api_key_id))
+        validate(Body, request.data)
+        services.revoke_api_key(identity_of(request), path_id(api_key_id))
         return Response(status=204)
+
+
+class ApiKeyRotation(APIView):
+    """A key's successor."""
+
+    scope_family = "keys"
+    idempotent = ("post",)
+
+    @extend_schema(request=RotateApiKey, responses={201: NewApiKeyDocument})
+    def post(self, request: Request, api_key_id: str) -> Response:
+        """Make a key that takes this one's place, which works for `overlap_s` seconds more."""
+        read_no_query(request.query_params)
+        body, former = validate(RotateApiKey, request.data), path_id(api_key_id)
+        identity, key_id = identity_of(request), new_id()
+        try:
+            with transaction.atomic():
+                claim(once_of(request, identity), key_id).run()
+                stored, key = services.rotate_api_key(
+                    identity, former, overlap_s=body.overlap_s, expires_at=body.expires_at, key_id=key_id
+                )
+        except Replayed as earlier:
+            stored = queries.get_api_key(identity, earlier.resource_id)
+            return Response({**api_key_document(stored), "key": None}, 201, headers=REPLAYED)
+        return Response({**api_key_document(stored), "key": key}, status=201)
 
 
 class Secrets(APIView):
@@ -104,6 +136,7 @@ class SecretDetail(APIView):
     def delete(self, request: Request, name: str) -> Response:
         """Forget the secret. Runs of assistants that name it end with the error `missing_secret`."""
         read_no_query(request.query_params)
+        validate(Body, request.data)
         services.delete_secret(identity_of(request), name)
         return Response(status=204)
 

@@ -22,6 +22,9 @@ class Workspace(models.Model):
     id = id_field()
     name = models.CharField(max_length=200)
     slug = models.SlugField(max_length=64, unique=True)
+    limits = models.JSONField(
+        default=dict, blank=True, db_default={}, help_text="`accounts.limits`; empty: the default ones."
+    )
     created_at = created_field()
 
     class Meta:
@@ -48,6 +51,10 @@ class Membership(models.Model):
     workspace = models.ForeignKey(Workspace, models.CASCADE, related_name="memberships")
     user = models.ForeignKey(User, models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=16, choices=Role.choices, default=Role.MEMBER)
+    invited = models.BooleanField(
+        default=False, editable=False, help_text="This membership made the person, who got a link to choose a password."
+    )
+    created_by = models.CharField(max_length=255, null=True, editable=False)
     created_at = created_field()
 
     class Meta:
@@ -59,6 +66,16 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} is {self.role} of {self.workspace}"
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether this membership made the person, who has not chosen a password since.
+
+        Not so for who runs the server or was shut out of it: that an invitation leads to them is not meant.
+        """
+        person = self.user
+        is_ours = self.invited and person.is_active and not (person.is_staff or person.is_superuser)
+        return is_ours and not person.has_usable_password()
 
 
 class ApiKey(models.Model):
@@ -76,9 +93,14 @@ class ApiKey(models.Model):
         blank=True,
         help_text="Bind the key to one end user: it sees only their sessions.",
     )
+    rotated_from = models.ForeignKey(
+        "self", models.SET_NULL, null=True, editable=False, help_text="The key whose place this one takes."
+    )
+    created_by = models.CharField(max_length=255, null=True, editable=False)
     created_at = created_field()
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    limits = models.JSONField(default=dict, blank=True, db_default={}, help_text="What it may take: `accounts.limits`.")
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
@@ -87,6 +109,21 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
+
+
+class RequestCount(models.Model):
+    """How many requests a key or a workspace made in a minute, while Redis, which counts them else, is away."""
+
+    pk = models.CompositePrimaryKey("holder_id", "minute")
+    holder_id = models.UUIDField()
+    minute = models.DateTimeField()
+    requests = models.PositiveIntegerField()
+
+    class Meta:
+        db_table = "request_counts"
+
+    def __str__(self) -> str:
+        return f"{self.requests} requests of {self.holder_id} at {self.minute:%H:%M}"
 
 
 class Secret(models.Model):
@@ -113,10 +150,11 @@ class Secret(models.Model):
 class TicketPurpose(models.TextChoices):
     SIGN_IN = "sign_in"
     WEBSOCKET = "websocket"
+    INVITATION = "invitation"
 
 
 class Ticket(models.Model):
-    """A credential that works once and soon expires: the sign-in link of `serve`, a browser's websocket."""
+    """A credential that works once and expires: the sign-in link of `serve`, an invitation, a browser's websocket."""
 
     id = id_field()
     purpose = models.CharField(max_length=16, choices=TicketPurpose.choices)
@@ -170,6 +208,7 @@ class AuditEntry(models.Model):
     id = id_field()
     workspace = models.ForeignKey(Workspace, models.CASCADE, db_index=False)
     actor = models.CharField(max_length=255)
+    actor_id = models.UUIDField(null=True, help_text="The key or the person; two keys may have one name.")
     action = models.CharField(max_length=64)
     subject_type = models.CharField(max_length=32)
     subject_id = models.UUIDField(help_text="No foreign key: what was done to an object outlives it.")
@@ -188,6 +227,13 @@ class AuditEntry(models.Model):
                 name="audit_of_subject",
             ),
             models.Index("workspace", models.F("created_at").desc(), models.F("id").desc(), name="audit_newest"),
+            models.Index(
+                "workspace",
+                "actor",
+                models.F("created_at").desc(),
+                models.F("id").desc(),
+                name="audit_of_actor",
+            ),
         ]
 
     def __str__(self) -> str:

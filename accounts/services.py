@@ -1,36 +1,72 @@
 """Every write to workspaces, keys, secrets and tickets."""
 
+import re
 import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from accounts import audit, vault
+from accounts import audit, queries, vault
 from accounts.credentials import KEY_FORM, MEMORY, digest_of
-from accounts.identity import EVERYTHING, SCOPES, Identity
+from accounts.external import WORKSPACES
+from accounts.identity import SCOPES, Identity
+from accounts.limits import Limits
 from accounts.models import ApiKey, Secret, Ticket, TicketPurpose, User, Workspace
 from core.clock import ClockTimestamp
 from core.db import Operation, Query, jsonb, operation
-from core.errors import AlreadyExists, Forbidden, Invalid, NotFound, Unauthenticated
+from core.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound, Unauthenticated
 from core.ids import new_id
 from core.url_guard import allowed_host
 
 SHOWN_CHARACTERS = 12
-# A sign-in link waits for a person, a websocket ticket for the page's next line of code.
-TICKET_LIFETIME_S = {TicketPurpose.SIGN_IN: 3600, TicketPurpose.WEBSOCKET: 30}
+NO_LIMITS = Limits()
+SLUG_FORM = re.compile(r"[A-Za-z0-9_-]{1,64}")
+# A sign-in link waits for a person, an invitation for their mail, a websocket ticket for the page's next line of code.
+TICKET_LIFETIME_S = {
+    TicketPurpose.SIGN_IN: 3600,
+    TicketPurpose.INVITATION: 7 * 86_400,
+    TicketPurpose.WEBSOCKET: 30,
+}
 
 
 def create_workspace(name: str, slug: str) -> Workspace:
-    """A new tenant. Raises `AlreadyExists` for a slug that is taken."""
+    """A new tenant. Raises `AlreadyExists` for a slug that is taken, and `Invalid`."""
+    if not 1 <= len(name) <= 200 or "\0" in name:
+        raise Invalid.at("name", message="A name has 1 to 200 characters.")
+    if not SLUG_FORM.fullmatch(slug):
+        raise Invalid.at("slug", message="A slug is 1 to 64 letters, digits, - and _.")
     try:
         with transaction.atomic():
             return Workspace.objects.create(name=name, slug=slug)
     except IntegrityError:
         raise AlreadyExists(f"There is a workspace {slug!r} already.") from None
+
+
+def limit_workspace(identity: Identity, limits: Limits) -> None:
+    """Set what the caller's workspace may take, with an entry in its audit trail.
+
+    Other processes go by it as soon as they ask for their callers' keys again, which is seconds later.
+    """
+    with transaction.atomic():
+        workspace = Workspace.objects.select_for_update().get(id=identity.workspace_id)
+        before, after = workspace.limits, limits.document()
+        if before == after:
+            return
+        Workspace.objects.filter(id=workspace.id).update(limits=after)
+        audit.record(identity, "limited", "workspace", workspace.id, before=before, limits=after)
+        _forget_callers()
+        transaction.on_commit(_forget_callers)
+
+
+def _forget_callers() -> None:
+    MEMORY.clear()
+    WORKSPACES.clear()
 
 
 def create_api_key(
@@ -42,6 +78,9 @@ def create_api_key(
     key_id: UUID | None = None,
     user_id: str | None = None,
     expires_at: datetime | None = None,
+    limits: Limits = NO_LIMITS,
+    rotated_from: ApiKey | None = None,
+    created_by: str | None = None,
 ) -> tuple[ApiKey, str]:
     """A new key and its text, which is not stored and cannot be had again.
 
@@ -68,38 +107,112 @@ def create_api_key(
                 scopes=sorted(set(scopes)),
                 user_id=user_id,
                 expires_at=expires_at,
+                limits=limits.document(),
+                rotated_from=rotated_from,
+                created_by=created_by,
             )
     except IntegrityError:
         raise AlreadyExists("This key is in use already.") from None
     return stored, key
 
 
+@transaction.atomic
 def grant_api_key(
     identity: Identity,
     name: str,
     scopes: Collection[str],
     *,
+    key: str | None = None,
     key_id: UUID | None = None,
     user_id: str | None = None,
     expires_at: datetime | None = None,
+    limits: Limits = NO_LIMITS,
 ) -> tuple[ApiKey, str]:
     """`create_api_key` on behalf of a caller, who can hand on no more than they hold. Raises `Forbidden` too."""
-    for scope in sorted(SCOPES & set(scopes)):
-        if not (identity.allows(scope) if scope != EVERYTHING else EVERYTHING in identity.scopes):
-            raise Forbidden(f"You do not hold the scope {scope} yourself.")
+    identity.hands_on(scopes)
     if identity.user_id is not None and user_id != identity.user_id:
         raise Forbidden("Your key is bound to a user; keys that it makes must be bound to the same one.")
-    return create_api_key(identity.workspace_id, name, scopes, key_id=key_id, user_id=user_id, expires_at=expires_at)
+    identity.hands_on_limits(limits)
+    stored, key = create_api_key(
+        identity.workspace_id,
+        name,
+        scopes,
+        key=key,
+        key_id=key_id,
+        user_id=user_id,
+        expires_at=expires_at,
+        limits=limits,
+        created_by=identity.actor,
+    )
+    _record_key(identity, "created", stored)
+    return stored, key
 
 
-def revoke_api_key(workspace_id: UUID, api_key_id: UUID) -> None:
-    """Refuse the key from now on; again without effect. Raises `NotFound`."""
-    keys = ApiKey.objects.filter(workspace_id=workspace_id, id=api_key_id)
-    key = keys.first()
-    if key is None:
+@transaction.atomic
+def rotate_api_key(
+    identity: Identity,
+    api_key_id: UUID,
+    *,
+    overlap_s: float,
+    expires_at: datetime | None = None,
+    key_id: UUID | None = None,
+) -> tuple[ApiKey, str]:
+    """A new key in the place of one, which ends in `overlap_s` seconds, or when it would have ended before that.
+
+    The new one is called the same and may do the same. It ends at `expires_at`; without that it has as long a life
+    as the old one was given, from now on. Raises `NotFound`, `Conflict` (revoked or expired), `Forbidden` (the key
+    holds more than the caller) and `Invalid` (an end that has passed).
+    """
+    # Of two that rotate it to end at once, one finds it ended. For no key: what is made refers to the row.
+    locked = queries.api_keys(identity).select_for_update(no_key=True).annotate(now=ClockTimestamp())
+    former = locked.filter(id=api_key_id).first()
+    if former is None:
         raise NotFound
-    keys.filter(revoked_at=None).update(revoked_at=ClockTimestamp())
+    if former.revoked_at is not None or (former.expires_at is not None and former.expires_at <= former.now):
+        raise Conflict("The key is revoked or has expired; create a new one.")
+    limits = Limits(**former.limits)
+    identity.hands_on(former.scopes)
+    identity.hands_on_limits(limits)
+    if expires_at is None and former.expires_at is not None:
+        expires_at = former.now + (former.expires_at - former.created_at)
+    stored, key = create_api_key(
+        identity.workspace_id,
+        former.name,
+        former.scopes,
+        key_id=key_id,
+        user_id=former.user_id,
+        expires_at=expires_at,
+        limits=limits,
+        rotated_from=former,
+        created_by=identity.actor,
+    )
+    ends_at = former.now + timedelta(seconds=overlap_s)
+    former.expires_at = min(ends_at, former.expires_at or ends_at)
+    former.save(update_fields=["expires_at"])
+    _forget(former)
+    _record_key(identity, "rotated", former, into=str(stored.id), overlap_s=overlap_s)
+    _record_key(identity, "created", stored, rotated_from=str(former.id))
+    return stored, key
+
+
+@transaction.atomic
+def revoke_api_key(identity: Identity, api_key_id: UUID) -> None:
+    """Refuse the key from now on; again without effect. Raises `NotFound`."""
+    key = queries.get_api_key(identity, api_key_id)
+    if ApiKey.objects.filter(id=key.id, revoked_at=None).update(revoked_at=ClockTimestamp()):
+        _record_key(identity, "revoked", key)
+    _forget(key)
+
+
+def _forget(key: ApiKey) -> None:
+    # At the commit once more: until then another thread still finds the key good, and remembers it.
     MEMORY.forget(key.digest)
+    transaction.on_commit(partial(MEMORY.forget, key.digest))
+
+
+def _record_key(identity: Identity, action: str, key: ApiKey, **details: Any) -> None:
+    told = {"name": key.name, "prefix": key.prefix, "scopes": key.scopes, "user_id": key.user_id, "limits": key.limits}
+    audit.record(identity, action, "api_key", key.id, **told, **details)
 
 
 def put_secret(identity: Identity, name: str, value: str, hosts: Sequence[str]) -> tuple[Secret, bool]:
