@@ -19,6 +19,11 @@ INSERT INTO audit_entries (id, workspace_id, actor, actor_id, action, subject_ty
 VALUES (%(id)s, %(workspace)s, %(actor)s, %(actor_id)s, %(action)s, %(subject_type)s, %(subject)s, %(details)s)
 """
 
+_ADD = """
+ON CONFLICT (id) DO UPDATE SET details = jsonb_set(audit_entries.details, '{count}',
+    to_jsonb((audit_entries.details->>'count')::int + (excluded.details->>'count')::int))
+"""
+
 
 def entry(identity: Identity, action: str, subject_type: str, subject_id: UUID, **details: Any) -> Query:
     """The statement by which an operation keeps what `record` does; it belongs into the transaction of the act."""
@@ -35,6 +40,14 @@ def entry(identity: Identity, action: str, subject_type: str, subject_id: UUID, 
             "details": jsonb(details),
         },
     )
+
+
+def tally(
+    entry_id: UUID, identity: Identity, action: str, subject_type: str, subject_id: UUID, count: int, **details: Any
+) -> Query:
+    """As `entry`, for an act of several transactions: they share the entry, whose detail `count` is their sum."""
+    one = entry(identity, action, subject_type, subject_id, count=count, **details)
+    return Query(_INSERT + _ADD, {**one.params, "id": entry_id})
 
 
 def record(identity: Identity, action: str, subject_type: str, subject_id: UUID, **details: Any) -> None:
@@ -56,7 +69,8 @@ def record_of_person(user: User, action: str, *, anonymous: bool = False, **deta
     `anonymous`: it was done to the account, and nobody knows by whom. A superuser who belongs to no workspace leaves
     it in the one that they enter.
     """
-    workspaces = list(Membership.objects.filter(user=user).values_list("workspace_id", flat=True))
+    memberships = Membership.objects.filter(user=user).order_by("created_at", "id")
+    workspaces = list(memberships.values_list("workspace_id", flat=True))
     if not workspaces and user.is_superuser:
         workspaces = list(Workspace.objects.order_by("created_at", "id").values_list("id", flat=True)[:1])
     AuditEntry.objects.bulk_create(

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, Stri
 
 from accounts.identity import SCOPES
 from accounts.models import Role as Roles
+from accounts.vault import LONGEST, MOST_HOSTS
 from core.validation import Body, UserId
 
 
@@ -59,6 +60,15 @@ class ChangeMember(Body):
     """Another role."""
 
     role: Role
+
+
+class PutSecret(Body):
+    """A secret's value, which no answer shows, and where it may be sent."""
+
+    value: Annotated[str, StringConstraints(min_length=1, max_length=LONGEST)]
+    hosts: Annotated[list[str], Field(min_length=1, max_length=MOST_HOSTS)] = Field(
+        description="`host` or `host:port`, as they stand in URLs."
+    )
 
 
 def _own(path: Any) -> Any:

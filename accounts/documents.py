@@ -1,8 +1,8 @@
-"""The JSON shapes of keys and members."""
+"""The JSON shapes of keys, members, workspaces and secrets."""
 
 from typing import Any
 
-from accounts.models import ApiKey, Membership, Workspace
+from accounts.models import ApiKey, Membership, Secret, Workspace
 
 
 def api_key_document(key: ApiKey) -> dict[str, Any]:
@@ -37,3 +37,14 @@ def member_document(member: Membership) -> dict[str, Any]:
 
 def workspace_document(workspace: Workspace) -> dict[str, Any]:
     return {"id": workspace.id, "name": workspace.name, "slug": workspace.slug}
+
+
+def secret_document(secret: Secret) -> dict[str, Any]:
+    """A secret as it may be shown: never its value."""
+    return {
+        "name": secret.name,
+        "hosts": secret.hosts,
+        "created_by": secret.created_by,
+        "created_at": secret.created_at,
+        "updated_at": secret.updated_at,
+    }

@@ -1,7 +1,7 @@
 """Who asks, and what they may do."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -36,6 +36,8 @@ class Identity:
     user_id: str | None = None
     api_key_id: UUID | None = None
     login_id: UUID | None = None
+    # Of the session that a login's cookie names, to see when that has ended.
+    login_key: str | None = field(default=None, repr=False)
 
     @property
     def actor_id(self) -> UUID | None:
@@ -68,6 +70,7 @@ class Identity:
             "scopes": sorted(self.scopes),
             "actor": self.actor,
             "user_id": self.user_id,
+            "login_key": self.login_key,
             **{name: str(value) if value else None for name, value in ids.items()},
         }
 
@@ -80,5 +83,6 @@ class Identity:
             scopes=frozenset(document["scopes"]),
             actor=document["actor"],
             user_id=document["user_id"],
+            login_key=document.get("login_key"),
             **ids,
         )

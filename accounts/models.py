@@ -107,6 +107,27 @@ class ApiKey(models.Model):
         return f"{self.name} ({self.prefix}…)"
 
 
+class Secret(models.Model):
+    """A value that assistants of the workspace use by its name. Nobody reads it back; see `accounts.vault`."""
+
+    id = id_field()
+    workspace = models.ForeignKey(Workspace, models.CASCADE, db_index=False)
+    name = models.CharField(max_length=64)
+    ciphertext = models.BinaryField()
+    hosts = ArrayField(models.CharField(max_length=300), help_text="Where it may be sent: host or host:port.")
+    created_by = models.CharField(max_length=255)
+    created_at = created_field()
+    updated_at = created_field()
+
+    class Meta:
+        db_table = "secrets"
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["workspace", "name"], name="secret_once_per_workspace")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class TicketPurpose(models.TextChoices):
     SIGN_IN = "sign_in"
     WEBSOCKET = "websocket"

@@ -97,6 +97,16 @@ class AuditEntryDocument(BaseModel):
     created_at: datetime
 
 
+class SecretDocument(BaseModel):
+    """A secret as it may be shown."""
+
+    name: str
+    hosts: list[str] = Field(description="It is sent to these only.")
+    created_by: str
+    created_at: datetime
+    updated_at: datetime
+
+
 class WsTicketDocument(BaseModel):
     """A credential that works once, for one websocket."""
 

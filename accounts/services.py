@@ -1,7 +1,8 @@
-"""Every write to workspaces, keys and tickets."""
+"""Every write to workspaces, keys, secrets and tickets."""
 
+import re
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -11,16 +12,18 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from accounts import audit, queries
+from accounts import audit, queries, vault
 from accounts.credentials import KEY_FORM, MEMORY, digest_of
 from accounts.identity import SCOPES, Identity
-from accounts.models import ApiKey, Ticket, TicketPurpose, User, Workspace
+from accounts.models import ApiKey, Secret, Ticket, TicketPurpose, User, Workspace
 from core.clock import ClockTimestamp
 from core.db import Operation, Query, jsonb, operation
 from core.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound, Unauthenticated
 from core.ids import new_id
+from core.url_guard import allowed_host
 
 SHOWN_CHARACTERS = 12
+SLUG_FORM = re.compile(r"[A-Za-z0-9_-]{1,64}")
 # A sign-in link waits for a person, an invitation for their mail, a websocket ticket for the page's next line of code.
 TICKET_LIFETIME_S = {
     TicketPurpose.SIGN_IN: 3600,
@@ -30,7 +33,11 @@ TICKET_LIFETIME_S = {
 
 
 def create_workspace(name: str, slug: str) -> Workspace:
-    """A new tenant. Raises `AlreadyExists` for a slug that is taken."""
+    """A new tenant. Raises `AlreadyExists` for a slug that is taken, and `Invalid`."""
+    if not 1 <= len(name) <= 200 or "\0" in name:
+        raise Invalid.at("name", message="A name has 1 to 200 characters.")
+    if not SLUG_FORM.fullmatch(slug):
+        raise Invalid.at("slug", message="A slug is 1 to 64 letters, digits, - and _.")
     try:
         with transaction.atomic():
             return Workspace.objects.create(name=name, slug=slug)
@@ -174,6 +181,82 @@ def _forget(key: ApiKey) -> None:
 def _record_key(identity: Identity, action: str, key: ApiKey, **details: Any) -> None:
     told = {"name": key.name, "prefix": key.prefix, "scopes": key.scopes, "user_id": key.user_id}
     audit.record(identity, action, "api_key", key.id, **told, **details)
+
+
+def put_secret(identity: Identity, name: str, value: str, hosts: Sequence[str]) -> tuple[Secret, bool]:
+    """Keep `value` under this name of the caller's workspace, in place of what was there; gives whether it is new.
+
+    `hosts` (`host` or `host:port`): it is sent to these only. They are never changed without the value, or whoever
+    does not know it could have it sent to a host of their own. Raises `Invalid`.
+    """
+    check_secret(name, value, hosts)
+    kept = {
+        "ciphertext": vault.seal(identity.workspace_id, name, value),
+        "hosts": _hosts(hosts),
+        "created_by": identity.actor,
+    }
+    with transaction.atomic():
+        row, is_new = Secret.objects.select_for_update().get_or_create(
+            workspace_id=identity.workspace_id, name=name, defaults=kept
+        )
+        if not is_new:
+            Secret.objects.filter(id=row.id).update(
+                ciphertext=kept["ciphertext"], hosts=kept["hosts"], updated_at=ClockTimestamp()
+            )
+        row.refresh_from_db(fields=["hosts", "created_at", "updated_at"])
+        audit.record(identity, "created" if is_new else "updated", "secret", row.id, name=name, hosts=row.hosts)
+    return row, is_new
+
+
+def check_secret(name: str, value: str, hosts: Sequence[str]) -> None:
+    """Raise `Invalid` for what `put_secret` would not keep."""
+    if not vault.NAME.fullmatch(name):
+        raise Invalid.at("name", message="A secret's name is 1 to 64 of A-Z, a-z, 0-9, _ . - and begins with a letter.")
+    if not value.strip() or len(value) > vault.LONGEST:
+        raise Invalid.at("value", message=f"A secret has 1 to {vault.LONGEST} characters, and not only blanks.")
+    _hosts(hosts)
+
+
+@transaction.atomic
+def delete_secret(identity: Identity, name: str) -> None:
+    """Forget the secret; what refers to it fails from the next run on. Raises `NotFound`."""
+    rows = Secret.objects.select_for_update().filter(workspace_id=identity.workspace_id, name=name)
+    row = rows.first() if vault.NAME.fullmatch(name) else None
+    if row is None:
+        raise NotFound
+    audit.record(identity, "deleted", "secret", row.id, name=name)
+    row.delete()
+
+
+def rotate_secrets() -> tuple[int, list[str]]:
+    """Encrypt every secret anew by the first of the server's keys; gives how many, and those that no key opens
+    ("workspace's id/name")."""
+    done, unreadable = 0, []
+    for secret_id in list(Secret.objects.values_list("id", flat=True)):
+        with transaction.atomic():
+            row = Secret.objects.select_for_update().filter(id=secret_id).first()
+            if row is None:
+                continue
+            try:
+                value = vault.unseal(row.workspace_id, row.name, bytes(row.ciphertext))
+            except vault.Unreadable:
+                unreadable.append(f"{row.workspace_id}/{row.name}")
+                continue
+            Secret.objects.filter(id=row.id).update(ciphertext=vault.seal(row.workspace_id, row.name, value))
+            done += 1
+    return done, unreadable
+
+
+def _hosts(hosts: Sequence[str]) -> list[str]:
+    if not 1 <= len(hosts) <= vault.MOST_HOSTS:
+        raise Invalid.at("hosts", message=f"A secret has 1 to {vault.MOST_HOSTS} hosts that it may be sent to.")
+    found = []
+    for index, host in enumerate(hosts):
+        entry = allowed_host(host)
+        if entry is None:
+            raise Invalid.at("hosts", index, message="A host is written as in a URL: api.example.com or [::1]:8080.")
+        found.append(entry)
+    return list(dict.fromkeys(found))
 
 
 @dataclass(frozen=True, slots=True)

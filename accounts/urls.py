@@ -1,7 +1,7 @@
 from django.urls import include, path
 
 from accounts import views
-from accounts.api import ApiKeyDetail, ApiKeyRotation, ApiKeys, WsTickets
+from accounts.api import ApiKeyDetail, ApiKeyRotation, ApiKeys, SecretDetail, Secrets, WsTickets
 from accounts.members_api import Audit, Me, MemberDetail, MemberInvitation, Members, Workspaces
 
 # The browsable API looks for its links to log in and out in this namespace.
@@ -23,5 +23,7 @@ urlpatterns = [
     path("me", Me.as_view()),
     path("workspaces", Workspaces.as_view()),
     path("audit", Audit.as_view()),
+    path("secrets", Secrets.as_view()),
+    path("secrets/<str:name>", SecretDetail.as_view()),
     path("ws-tickets", WsTickets.as_view()),
 ]

@@ -2,6 +2,7 @@
 
 from django.conf import settings
 from django.contrib.auth import authenticate, login, logout
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -9,7 +10,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
-from accounts import members, queries
+from accounts import audit, members, queries
 from accounts.authentication import WORKSPACE_CHOICE
 from accounts.members import MAX_PASSWORD
 from accounts.models import TicketPurpose, User
@@ -39,15 +40,19 @@ def sign_in(request: HttpRequest) -> HttpResponseBase:
     user = authenticate(request, username=name[:150], password=password) if len(password) <= MAX_PASSWORD else None
     if user is None:
         note_failure(name, address)
+        _record_refusal(name[:150], address)
         return _refuse(request, target, name, WRONG)
-    login(request, user)
+    _enter(request, user, "password")
     return redirect(target)
 
 
 @require_POST
 def sign_out(request: HttpRequest) -> HttpResponseBase:
     """`/logout`."""
-    logout(request)
+    with transaction.atomic():
+        if isinstance(request.user, User):
+            audit.record_of_person(request.user, "signed_out")
+        logout(request)
     return redirect(settings.LOGIN_URL)
 
 
@@ -59,7 +64,7 @@ def sign_in_by_link(request: HttpRequest, token: str) -> HttpResponseBase:
         return _page(request, "sign_in_link", {"next": _target(request, request.GET.get("next"))})
     try:
         redeemed = redeem_ticket(token, TicketPurpose.SIGN_IN).run()
-        login(request, _person(redeemed))
+        _enter(request, _person(redeemed), "link")
     except Unauthenticated:
         return _page(request, "sign_in_link", {"used": True}, 410)
     if redeemed.workspace_id:
@@ -85,7 +90,7 @@ def take_invitation(request: HttpRequest, token: str) -> HttpResponseBase:
         return _page(request, "invitation", {**values, "message": fault.detail}, 422)
     except Unauthenticated:
         return _page(request, "invitation", {}, 410)
-    login(request, member.user)
+    _enter(request, member.user, "invitation")
     request.session[WORKSPACE_CHOICE] = str(member.workspace_id)
     return redirect(settings.LOGIN_REDIRECT_URL)
 
@@ -94,6 +99,19 @@ def _name_of(actor: str | None) -> str:
     """Who invited, in words: the person's name, or the key's."""
     kind, _, name = (actor or "").partition(":")
     return name if kind == "user" else f"The key {name}" if kind == "key" else ""
+
+
+def _enter(request: HttpRequest, user: User, by: str) -> None:
+    with transaction.atomic():
+        login(request, user)
+        audit.record_of_person(user, "signed_in", by=by, address=request.META.get("REMOTE_ADDR", ""))
+
+
+def _record_refusal(name: str, address: str) -> None:
+    """Keep in the workspaces of the person, if there is one, that somebody tried their name."""
+    with transaction.atomic():
+        if person := User.objects.filter(username=name).first():
+            audit.record_of_person(person, "sign_in_refused", anonymous=True, name=name, address=address)
 
 
 def _person(redeemed: Redeemed) -> User:

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0004_idempotency_of_several'),
+        ('accounts', '0005_secrets'),
     ]
 
     operations = [
