@@ -56,7 +56,7 @@ class Case:
 
 # Who is bound to a user, be it the one whose objects these are, does nothing that concerns everybody.
 BOUND = (403, 403)
-MEMBER = "/members/{member_id}"
+MEMBER, SECRET = "/members/{member_id}", "/secrets/{name}"
 ONE, SESSION, RUN = "/assistants/{assistant_id}", "/sessions/{session_id}", "/runs/{run_id}"
 ECHO = {"name": "{new}", "llm": {"provider": "fake", "model": "echo"}}
 STATELESS = {**HELLO, "assistant_id": "{assistant_id}"}
@@ -78,6 +78,11 @@ API = [
     Case("GET", "/me", None),
     Case("GET", "/workspaces", None),
     Case("GET", "/audit", "keys:read"),
+    Case("GET", "/secrets", "keys:read"),
+    Case("GET", SECRET, "keys:read"),
+    # Its name is the caller's own: in another workspace it makes another secret.
+    Case("PUT", SECRET, "keys:write", {"value": "x", "hosts": ["a.example"]}, 200, 201, *BOUND),
+    Case("DELETE", SECRET, "keys:write", None, 204, None, *BOUND),
     Case("POST", "/ws-tickets", None, {"path": "/ws/sessions/x"}, 201),
     # -- assistants
     Case("GET", "/assistants", "assistants:read"),

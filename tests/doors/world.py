@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from accounts.identity import FAMILIES
 from accounts.models import ApiKey, Membership, Role, User, Workspace
-from accounts.services import create_api_key, revoke_api_key
+from accounts.services import create_api_key, put_secret, revoke_api_key
 from assistants.services import tag_version
 from config.asgi import application, django_app
 from core.edge import Edge
@@ -104,6 +104,8 @@ class World:
         opening = OpenSession.model_validate({"user_id": "ann", "title": OF_USER, "initial_state": said})
         session = open_session(caller, UUID(assistant), opening).run()
         run = create_run(caller, session["id"], CreateRun(input={"message": OF_USER}), new_id()).run()
+        secret = f"secret_{uuid4().hex[:20]}"
+        put_secret(caller, secret, OF_WORKSPACE, ["a.example"])
         called = [{"id": "c1", "name": "calculator", "args": {"expression": OF_USER}}]
         Message.objects.filter(session_id=session["id"]).update(run_id=run["id"], tool_calls=called)
         return {
@@ -114,6 +116,7 @@ class World:
             "call_id": "c1",
             "api_key_id": str(create_api_key(ours, OF_WORKSPACE, ["keys:read"], user_id="ann")[0].pk),
             "member_id": str(Membership.objects.create(workspace=ours, user=person, invited=True).pk),
+            "name": secret,
             "number": "1",
             "tag": "stable",
             "new": str(uuid4()),
@@ -126,7 +129,7 @@ class World:
 
     def unknown(self) -> dict[str, str]:
         """The ids of nothing; what has no id, as it is."""
-        return {name: UNKNOWN if name in self.OBJECTS else value for name, value in self.ids.items()}
+        return {**self.ids, **dict.fromkeys(self.OBJECTS, UNKNOWN), "name": "nothing"}
 
     def _keys(self) -> dict[str, str]:
         ours = self.ours.workspace
