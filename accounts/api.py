@@ -10,13 +10,14 @@ from accounts import openapi, queries, services  # noqa: F401 - drf-spectacular 
 from accounts.bodies import CreateApiKey, CreateWsTicket, PutSecret, RotateApiKey
 from accounts.documents import api_key_document, secret_document
 from accounts.idempotency import REPLAYED, Replayed, claim, once_of
+from accounts.limits import Limits
 from accounts.models import TicketPurpose
 from accounts.permissions import identity_of
 from accounts.serializers import ApiKeyDocument, NewApiKeyDocument, SecretDocument, WsTicketDocument
 from core.ids import new_id, path_id
 from core.openapi import list_parameters, listed
 from core.pagination import Listing, paginate, read_no_query
-from core.validation import validate
+from core.validation import Body, validate
 
 API_KEYS = Listing(orderings={"created_at": ("created_at", "id")}, default="-created_at")
 
@@ -43,7 +44,13 @@ class ApiKeys(APIView):
             with transaction.atomic():
                 claim(once_of(request, identity), key_id).run()
                 stored, key = services.grant_api_key(
-                    identity, body.name, body.scopes, key_id=key_id, user_id=body.user_id, expires_at=body.expires_at
+                    identity,
+                    body.name,
+                    body.scopes,
+                    key_id=key_id,
+                    user_id=body.user_id,
+                    expires_at=body.expires_at,
+                    limits=Limits(**body.limits.model_dump(exclude_unset=True)),
                 )
         except Replayed as earlier:
             # The key's text is not stored: it was in the first answer only.
@@ -67,6 +74,7 @@ class ApiKeyDetail(APIView):
     def delete(self, request: Request, api_key_id: str) -> Response:
         """Revoke the key; it stays in the list."""
         read_no_query(request.query_params)
+        validate(Body, request.data)
         services.revoke_api_key(identity_of(request), path_id(api_key_id))
         return Response(status=204)
 
@@ -128,6 +136,7 @@ class SecretDetail(APIView):
     def delete(self, request: Request, name: str) -> Response:
         """Forget the secret. Runs of assistants that name it end with the error `missing_secret`."""
         read_no_query(request.query_params)
+        validate(Body, request.data)
         services.delete_secret(identity_of(request), name)
         return Response(status=204)
 

@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from hashlib import sha256
 from uuid import UUID
 
+from django.conf import settings
+
 from accounts.identity import Identity
+from accounts.limits import holders
 from core.db import Operation, Query, operation
 from core.errors import BadRequest, Unauthenticated
 from core.http import DATABASE_DOWN
@@ -24,10 +27,10 @@ USE_NOTED_EVERY_S = 60.0
 KEY_FORM = re.compile(r"[A-Za-z0-9_-]{20,128}")
 
 
-def key_in(headers: Mapping[str, str]) -> str | None:
-    """The key that a request carries, None if none. Header names in lower case.
+def shown_in(headers: Mapping[str, str]) -> str | None:
+    """The text by which a request shows who asks, None if it has none. Header names in lower case.
 
-    Raises `BadRequest` for two different ones and `Unauthenticated` for one that cannot be a key.
+    Raises `BadRequest` for two different ones and `Unauthenticated` for another kind of `Authorization`.
     """
     authorization, key = headers.get("authorization"), headers.get("x-api-key")
     if authorization is not None:
@@ -38,8 +41,6 @@ def key_in(headers: Mapping[str, str]) -> str | None:
         if key is not None and key != bearer:
             raise BadRequest("Authorization and X-Api-Key carry different keys.")
         key = bearer
-    if key is not None and not KEY_FORM.fullmatch(key):
-        raise Unauthenticated("The API key is not valid.")
     return key
 
 
@@ -48,13 +49,21 @@ def digest_of(secret: str) -> str:
     return sha256(secret.encode()).hexdigest()
 
 
+def _digest_of_key(key: str) -> str:
+    # What cannot be a key is not looked for, nor is there a digest of each text.
+    if not KEY_FORM.fullmatch(key):
+        raise Unauthenticated("The API key is not valid.")
+    return digest_of(key)
+
+
 @operation()
 def find_identity(digest: str) -> Operation[Identity | None]:
     """The identity of the key with this digest, None if it is unknown, revoked or expired."""
     rows = yield Query(
-        """SELECT id, workspace_id, name, scopes, user_id FROM api_keys
-           WHERE digest = %(digest)s AND revoked_at IS NULL
-             AND (expires_at IS NULL OR expires_at > clock_timestamp())""",
+        """SELECT k.id, k.workspace_id, k.name, k.scopes, k.user_id, k.limits, w.limits AS workspace_limits
+           FROM api_keys k JOIN workspaces w ON w.id = k.workspace_id
+           WHERE k.digest = %(digest)s AND k.revoked_at IS NULL
+             AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())""",
         {"digest": digest},
     )
     if not rows:
@@ -66,6 +75,9 @@ def find_identity(digest: str) -> Operation[Identity | None]:
         actor=f"key:{key['name']}",
         user_id=key["user_id"],
         api_key_id=key["id"],
+        limits=holders(
+            key["workspace_id"], key["workspace_limits"], settings.WORKSPACE_LIMITS, key["id"], key["limits"]
+        ),
     )
 
 
@@ -119,7 +131,7 @@ _background: set[asyncio.Task[None]] = set()
 
 def identify(key: str) -> Identity:
     """The key's identity, on Django's connection. Raises `Unauthenticated`."""
-    digest = digest_of(key)
+    digest = _digest_of_key(key)
     identity = MEMORY.get(digest)
     if identity is None:
         identity = _known(find_identity(digest).run())
@@ -131,7 +143,7 @@ def identify(key: str) -> Identity:
 
 async def aidentify(key: str) -> Identity:
     """The key's identity, on the async pool; nobody waits for its use to be noted. Raises `Unauthenticated`."""
-    digest = digest_of(key)
+    digest = _digest_of_key(key)
     identity = MEMORY.get(digest)
     if identity is None:
         identity = _known(await find_identity(digest).arun())

@@ -1,6 +1,7 @@
 from django.apps import AppConfig
 
 from config.env import ENV, BadEnvironment
+from config.own_secrets import learn_settings
 from runtime.configuration import RuntimeSettings, configure
 from runtime.registry import ENTRY_POINTS, load_agents, load_installed_agents
 
@@ -19,6 +20,7 @@ class ConfigConfig(AppConfig):
                 mcp_commands=tuple(ENV.mcp_commands),
             )
         )
+        learn_settings()
         try:
             load_agents(ENV.agent_modules)
         except ImportError as error:
@@ -27,3 +29,7 @@ class ConfigConfig(AppConfig):
             load_installed_agents()
         except (ImportError, AttributeError, ValueError) as error:
             raise BadEnvironment(f"An installed package's entry point {ENTRY_POINTS}: {error}") from error
+        # Models are ready only now.
+        from config.auth import install_authentication  # noqa: PLC0415
+
+        install_authentication(ENV)

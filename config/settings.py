@@ -7,6 +7,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import django_stubs_ext
 
+from accounts.limits import Limits
+from accounts.limits import read_limits as read_caller_limits
 from config.env import BASE_DIR, ENV, BadEnvironment
 from runtime.providers.limits import Limit, read_limits
 
@@ -42,11 +44,23 @@ def _embedded(name: str) -> str:
     return path.read_text().strip() if path.is_file() else ""
 
 
+def _host_name(host: str) -> str:
+    """As in a Host header."""
+    return f"[{host}]" if ":" in host else host
+
+
 def _provider_limits(text: str) -> dict[str, Limit]:
     try:
         return read_limits(text)
     except ValueError as fault:
         raise BadEnvironment(f"AGENT_SERVER_PROVIDER_LIMITS: {fault}") from None
+
+
+def _workspace_limits(text: str) -> Limits:
+    try:
+        return read_caller_limits(text)
+    except ValueError as fault:
+        raise BadEnvironment(f"AGENT_SERVER_WORKSPACE_LIMITS: {fault}.") from None
 
 
 DATABASE_URL = ENV.database_url or _embedded("postgres") or "postgresql://postgres@127.0.0.1:5432/postgres"
@@ -57,7 +71,13 @@ DEBUG = ENV.debug
 SECRET_KEY = ENV.secret_key()
 # The first one encrypts the workspaces' secrets, all of them decrypt.
 ENCRYPTION_KEYS = ENV.encryption_keys or [SECRET_KEY]
-ALLOWED_HOSTS = ["*"]
+# The address that people use, where it is told; then no other name is answered, but for those of this machine.
+PUBLIC_URL = ENV.public_url
+_PUBLIC_HOST = urlsplit(PUBLIC_URL).hostname
+ALLOWED_HOSTS = (
+    [_host_name(_PUBLIC_HOST), "localhost", "127.0.0.1", "[::1]", _host_name(ENV.host)] if _PUBLIC_HOST else ["*"]
+)
+OVER_HTTPS = PUBLIC_URL.startswith("https:")
 ROOT_URLCONF = "config.urls"
 ASGI_APPLICATION = "config.asgi.application"
 APPEND_SLASH = False
@@ -108,6 +128,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "core.middleware.chunked_bodies",
     "core.middleware.ErrorBodies",
+    "core.middleware.CleanForms",
     "console.csp.ContentSecurityPolicy",
 ]
 TEMPLATES = [
@@ -133,6 +154,10 @@ FORCE_SCRIPT_NAME = MOUNT_PREFIX or None
 LOGIN_URL = f"{MOUNT_PREFIX}/login"
 LOGIN_REDIRECT_URL = f"{MOUNT_PREFIX}/console/"
 SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = OVER_HTTPS
+CSRF_COOKIE_SECURE = OVER_HTTPS
+# A proxy may tell us neither the scheme nor the name that people used.
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if PUBLIC_URL else []
 SESSION_COOKIE_HTTPONLY = True
 X_FRAME_OPTIONS = "DENY"
 CSRF_FAILURE_VIEW = "core.http.csrf_failure"
@@ -153,10 +178,11 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["core.http.JSONRenderer", "core.http.BrowsableAPIRenderer"],
     "DEFAULT_PARSER_CLASSES": ["core.http.StrictJSONParser"],
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "accounts.authentication.ApiKeyAuthentication",
+        "accounts.authentication.CredentialAuthentication",
         "accounts.authentication.LoginAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["accounts.permissions.HasScope"],
+    "DEFAULT_THROTTLE_CLASSES": ["accounts.permissions.WithinLimits"],
     "DEFAULT_PAGINATION_CLASS": None,
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "core.http.LenientNegotiation",
     "DEFAULT_SCHEMA_CLASS": "core.openapi.Schema",
@@ -246,6 +272,8 @@ REDIS_KEY_PREFIX = ENV.redis_key_prefix
 # The runner: see `runs/worker/`.
 MAX_PENDING_RUNS = ENV.max_pending_runs
 PROVIDER_LIMITS = _provider_limits(ENV.provider_limits)
+# What workspaces may take that set no limits of their own.
+WORKSPACE_LIMITS = _workspace_limits(ENV.workspace_limits)
 RUNNER_SLOTS = ENV.jobs_per_worker
 RUNNER_GRACE_S = ENV.grace_period_s
 RUNNER_LOOP_HANG_S = ENV.loop_hang_s
@@ -256,6 +284,9 @@ RUNNER_LEASE_S = ENV.lease_s
 TRANSACTION_S = 10.0
 # For how long a client may leave what is sent to it; then it is let go, and comes back where it left off.
 SLOW_CLIENT_S = 20.0
+# So long the head and the body of a request may take to arrive.
+HEAD_TIMEOUT_S = float(ENV.head_timeout_s)
+BODY_TIMEOUT_S = float(ENV.body_timeout_s)
 
 # What runs begin with where neither their assistant nor they themselves say otherwise, and what they cannot exceed.
 RUN_ATTEMPTS = ENV.run_attempts

@@ -1,6 +1,6 @@
 """The async routes: the few that carry the load, without Django's request object and a thread per request.
 
-    router = Router(authenticate=authenticate)
+    router = Router(authenticate=authenticate, admit=acount_request)
 
     @router.route("POST", "/sessions/{session_id}/runs", scope="runs:write")
     async def create(request: HotRequest) -> HotResponse:
@@ -21,10 +21,10 @@ from uuid import UUID
 from core.asgi import Receive, Scope, Send, header_map, own_path, request_id, send_document
 from core.errors import BadRequest, FieldError, Invalid, UnsupportedMediaType
 from core.ids import path_id
-from core.strict_json import parse_json
+from core.strict_json import media_type, parse_json
 
-Authenticate = Callable[[dict[str, str]], Awaitable["Caller"]]
-_KEY_HEADERS = (b"authorization", b"x-api-key")
+Authenticate = Callable[[Scope, dict[str, str]], Awaitable["Caller | None"]]
+Admit = Callable[[Any], Awaitable[None]]
 
 
 class Caller(Protocol):
@@ -66,8 +66,8 @@ class HotRequest:
         """
         if not self.body:
             return None
-        media_type = self.headers.get("content-type", "")
-        if media_type != "application/json" and media_type.split(";")[0].strip().lower() != "application/json":
+        content_type = self.headers.get("content-type", "")
+        if content_type != "application/json" and media_type(content_type) != "application/json":
             raise UnsupportedMediaType
         return parse_json(self.body)
 
@@ -94,10 +94,14 @@ class HotResponse:
 
 @dataclass(slots=True)
 class HotStream:
-    """Server-sent events: each frame is bytes ready to be sent; when the client leaves, `frames` is closed."""
+    """Server-sent events: each frame is bytes ready to be sent; when the client leaves, `frames` is closed.
+
+    `ended` is called once the stream is over, also where no frame was ever asked for.
+    """
 
     frames: AsyncIterator[bytes]
     headers: dict[str, str] = field(default_factory=dict)
+    ended: Callable[[], None] | None = None
 
 
 Handler = Callable[[HotRequest], Awaitable[HotResponse | HotStream]]
@@ -112,11 +116,16 @@ class _Route:
 
 
 class Router:
-    """Routes by method and path. `authenticate` turns headers into an identity or raises."""
+    """Routes by method and path.
 
-    def __init__(self, authenticate: Authenticate | None = None, *, login_cookie: str = "sessionid"):
+    `authenticate` gives the caller behind a scope and its headers, None for a request that is not for these routes,
+    or raises. `admit` is asked once for each request of a caller who may make it, and raises where that is one too
+    many.
+    """
+
+    def __init__(self, authenticate: Authenticate | None = None, *, admit: Admit | None = None):
         self._authenticate = authenticate
-        self._cookie = login_cookie.encode() + b"="
+        self._admit = admit
         self._routes: dict[str, list[_Route]] = {}
 
     def route(
@@ -148,42 +157,41 @@ class Router:
                 break
         else:
             return False
-        if route.scope is not None and not self._carries_credentials(scope):
-            return False
-        try:
-            request = await self._read(scope, receive, route, match.groupdict())
-        except ClientGoneError:
-            return True
-        answer = await route.handler(request)
-        if isinstance(answer, HotResponse):
-            await send_document(send, answer.document, answer.status, answer.headers)
-        else:
-            await _stream(answer, receive, send)
-        return True
-
-    def _carries_credentials(self, scope: Scope) -> bool:
-        """A key; or a login's cookie on a read that is not a browser's page view.
-
-        Writes with a cookie need a CSRF token, and pages are HTML: both are Django's.
-        """
-        cookie, wants_data = False, False
-        for name, value in scope["headers"]:
-            if name in _KEY_HEADERS:
-                return True
-            if name == b"cookie":
-                cookie = cookie or self._cookie in value
-            elif name == b"accept":
-                wants_data = b"text/event-stream" in value or b"application/json" in value
-        return cookie and wants_data and scope["method"] == "GET"
-
-    async def _read(self, scope: Scope, receive: Receive, route: _Route, params: dict[str, str]) -> HotRequest:
         headers = header_map(scope["headers"])
         identity = None
         # Before the body: who may not ask is not read.
         if route.scope is not None:
             assert self._authenticate is not None, "A router with closed routes needs an authenticator."
-            identity = await self._authenticate(headers)
+            identity = await self._authenticate(scope, headers)
+            if identity is None:
+                return False
             identity.require(route.scope)
+            if self._admit is not None:
+                await self._admit(identity)
+        try:
+            request = await self._read(scope, receive, route, match.groupdict(), headers, identity)
+        except ClientGoneError:
+            return True
+        answer = await route.handler(request)
+        if isinstance(answer, HotResponse):
+            await send_document(send, answer.document, answer.status, answer.headers)
+            return True
+        try:
+            await _stream(answer, receive, send)
+        finally:
+            if answer.ended is not None:
+                answer.ended()
+        return True
+
+    async def _read(
+        self,
+        scope: Scope,
+        receive: Receive,
+        route: _Route,
+        params: dict[str, str],
+        headers: dict[str, str],
+        identity: Caller | None,
+    ) -> HotRequest:
         if scope["method"] != "GET" and not route.idempotent:
             refuse_key(headers)
         return HotRequest(

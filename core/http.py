@@ -25,7 +25,7 @@ from core import errors
 from core.asgi import error_headers, request_id
 from core.error_page import POLICY, error_page
 from core.errors import AppError, FieldError, Invalid
-from core.strict_json import dump_json, parse_json
+from core.strict_json import dump_json, media_type, parse_json
 
 __all__ = [
     "DATABASE_DOWN",
@@ -207,7 +207,14 @@ class BrowsableAPIRenderer(DRFBrowsableAPIRenderer):
 
 
 class LenientNegotiation(DefaultContentNegotiation):
-    """Answer JSON where nothing that is accepted can be had, instead of 406: a stream's errors are JSON too."""
+    """Answer JSON where nothing that is accepted can be had, instead of 406: a stream's errors are JSON too.
+
+    Bodies are what they say that they are: a range of types (`*/*`) is for what is accepted.
+    """
+
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
+        said = media_type(request.content_type or "")
+        return next((parser for parser in parsers if parser.media_type == said), None)
 
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None

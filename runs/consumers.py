@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from contextlib import aclosing, suppress
+from contextlib import ExitStack, aclosing, suppress
 from typing import Any
 from urllib.parse import parse_qsl
 from uuid import UUID
@@ -11,10 +11,14 @@ import psycopg
 from channels.generic.websocket import AsyncWebsocketConsumer
 from psycopg_pool import PoolTimeout
 
+from accounts.authentication import describe_scope
 from accounts.identity import Identity
+from accounts.rates import acount_request
+from accounts.streams import take_stream
+from accounts.watch import WATCH
 from accounts.websocket import authenticate_websocket
 from core.asgi import header_map, own_path
-from core.errors import AppError, BadRequest, Invalid, NotFound, Unavailable
+from core.errors import AppError, BadRequest, Invalid, NotFound, RateLimited, Unavailable
 from core.ids import new_id, path_id
 from core.strict_json import dump_json, parse_json
 from core.validation import validate
@@ -35,8 +39,11 @@ from sessions.queries import get_session
 log = logging.getLogger(__name__)
 
 SUBPROTOCOL = "agent-server.v1"
+# Larger ones do not come this far (`config.protocols`).
 MAX_FRAME_BYTES = 1_048_576
-BAD_FRAME, NO_CREDENTIAL, NOT_FOUND, FRAME_TOO_LARGE = 4400, 4401, 4404, 4413
+BAD_FRAME, NO_CREDENTIAL, NOT_FOUND, LIMIT = 4400, 4401, 4404, 4429
+MAX_REASON = 120  # RFC 6455 has room for 123 bytes
+TRY_LATER = 1013  # of the same registry as the next
 LEAVING = 1012  # "service restart" (RFC 6455's registry): come back with the last id
 
 
@@ -47,23 +54,40 @@ class SessionConsumer(AsyncWebsocketConsumer):
     session_id: UUID
     _following: asyncio.Task[None] | None = None
 
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        # `disconnect` is not called where something fails.
+        with ExitStack() as self._held:
+            await super().__call__(scope, receive, send)
+
     # -- the connection --------------------------------------------------------------------------------------------
 
     async def connect(self) -> None:
         offered = self.scope.get("subprotocols", [])
         await self.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
         try:
-            query = dict(parse_qsl(self.scope["query_string"].decode("latin-1")))
+            query = _query(self.scope["query_string"])
             headers = header_map(self.scope["headers"])
-            self.identity = await authenticate_websocket(headers, offered, query.get("ticket"), own_path(self.scope))
+            self.identity = await authenticate_websocket(
+                headers,
+                offered,
+                query.get("ticket"),
+                own_path(self.scope),
+                lambda: describe_scope(self.scope, headers),
+            )
             self.identity.require("runs:read")
+            await acount_request(self.identity)
             self.session_id = path_id(self.scope["url_route"]["kwargs"]["session_id"])
             await get_session(self.identity, self.session_id).arun()
             after = parse_event_id(query["after"], "after") if "after" in query else START
+            self._held.callback(await take_stream(self.identity))
+        except RateLimited as refused:
+            await self.close(LIMIT, refused.detail[:MAX_REASON])
         except Invalid:
             await self.close(BAD_FRAME)
         except NotFound:
             await self.close(NOT_FOUND)
+        except Unavailable:
+            await self.close(TRY_LATER)
         except AppError:
             await self.close(NO_CREDENTIAL)
         else:
@@ -80,8 +104,8 @@ class SessionConsumer(AsyncWebsocketConsumer):
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if self._following is None:
             return  # refused, and about to be closed
-        if text_data is None or len(text_data) > MAX_FRAME_BYTES:
-            await self.close(BAD_FRAME if text_data is None else FRAME_TOO_LARGE)
+        if text_data is None:
+            await self.close(BAD_FRAME)
             return
         try:
             command = parse_json(text_data.encode())
@@ -92,6 +116,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
             return
         ref = command.pop("ref", None)
         try:
+            await acount_request(self.identity)
             data = await self._carry_out(command.pop("action"), command)
         except AppError as error:
             await self._tell({"ref": ref, "ok": False, "error": error.document(self._request_id)})
@@ -164,7 +189,10 @@ class SessionConsumer(AsyncWebsocketConsumer):
 
     async def _pass_on(self, after: Position) -> None:
         session_id, topic = self.session_id, f"session:{self.session_id}"
-        with hub().subscribe(str(session_id)) as subscription:
+        with (
+            hub().subscribe(str(session_id)) as subscription,
+            WATCH.over(self.identity, subscription.hang_up) as watched,
+        ):
             events = follow(
                 subscription, lambda position, limit: events_of_session(session_id, *position, limit), after
             )
@@ -173,7 +201,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
                     # The server's own websocket pings keep a silent connection open.
                     if event is not None:
                         await self._tell({"topic": topic, **event.frame})
-        await self.close(LEAVING)
+        await self.close(NO_CREDENTIAL if watched.ended else LEAVING)
 
     async def _tell(self, document: dict[str, Any]) -> None:
         # A client that has left is no failure; `disconnect` follows.
@@ -183,6 +211,15 @@ class SessionConsumer(AsyncWebsocketConsumer):
     @property
     def _request_id(self) -> str:
         return str(self.scope.get("state", {}).get("request_id", ""))
+
+
+def _query(raw: bytes) -> dict[str, str]:
+    pairs = parse_qsl(raw.decode("latin-1"), keep_blank_values=True)
+    query = dict(pairs)
+    # A key has no place here: addresses are kept in histories and logs. To ignore it would hide that.
+    if len(query) < len(pairs) or query.keys() - {"after", "ticket"}:
+        raise Invalid("A websocket's address takes `after` and `ticket`, each once.")
+    return query
 
 
 def _nothing_more(command: dict[str, Any]) -> None:
