@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
-from accounts.authentication import authenticate
+from django.conf import settings
+
+from accounts.authentication import Describe, aidentify_request, authenticate
 from accounts.identity import Identity
 from accounts.models import TicketPurpose
 from accounts.services import redeem_ticket
@@ -13,19 +15,24 @@ BEARER = "bearer."
 
 
 async def authenticate_websocket(
-    headers: Mapping[str, str], subprotocols: Sequence[str], ticket: str | None, path: str
+    headers: Mapping[str, str],
+    subprotocols: Sequence[str],
+    ticket: str | None,
+    path: str,
+    describe: Describe | None = None,
 ) -> Identity:
-    """The identity behind a websocket's handshake.
+    """The identity behind a websocket's handshake, which `describe` gives to the hook.
 
-    In this order: a key in `Authorization` or `X-Api-Key`; the subprotocol `bearer.<key>`; a single-use ticket for
-    this path; the cookie of a login, from a page of this site only. Raises `Unauthenticated`, `BadRequest` and
-    `Forbidden`.
+    In this order: what a request's headers show; the same in the subprotocol `bearer.<key>`; a single-use ticket for
+    this path; the cookie of a login, from a page of this site only. Raises `Unauthenticated`, `BadRequest`,
+    `Forbidden` and `Unavailable`.
     """
-    if "authorization" in headers or "x-api-key" in headers:
-        return await authenticate(dict(headers))
+    identity = await aidentify_request(headers, describe)
+    if identity is not None:
+        return identity
     for offered in subprotocols:
         if offered.startswith(BEARER):
-            return await authenticate({"x-api-key": offered.removeprefix(BEARER)})
+            return await authenticate({"authorization": f"Bearer {offered.removeprefix(BEARER)}"})
     if ticket is not None:
         redeemed = await redeem_ticket(ticket, TicketPurpose.WEBSOCKET, path).arun()
         if redeemed.identity is None:
@@ -33,6 +40,17 @@ async def authenticate_websocket(
         return redeemed.identity
     if "cookie" not in headers:
         raise Unauthenticated
-    if urlsplit(headers.get("origin", "")).netloc != headers.get("host"):
+    if not _is_own_page(headers.get("origin", ""), headers.get("host", "")):
         raise Forbidden("A websocket with a login's cookie must come from a page of this site.")
     return await authenticate({"cookie": headers["cookie"]})
+
+
+def _is_own_page(origin: str, host: str) -> bool:
+    """Whether a page of this site opens the socket: of the public address, or of the host that it is opened at."""
+    page = urlsplit(origin.lower())
+    public = urlsplit(settings.PUBLIC_URL)
+    if page.scheme not in {"http", "https"} or not page.netloc:
+        return False
+    if public.netloc == page.netloc:
+        return public.scheme == page.scheme
+    return page.netloc == host.lower()

@@ -74,16 +74,6 @@ class DiffDocument(BaseModel):
     to_config: AssistantConfig
 
 
-class AuditEntryDocument(BaseModel):
-    """One act: `created`, `updated`, `rolled_back`, `activated`, `archived`, `restored`, `tagged`, `untagged`."""
-
-    id: UUID
-    action: str
-    actor: str = Field(description="`key:<name>` or `user:<username>`.")
-    details: dict[str, Any] = Field(description="Such as `version`, `changed` (paths), `tag`.")
-    created_at: str
-
-
 class AssistantTypeDocument(BaseModel):
     """An agent type that an assistant may choose."""
 

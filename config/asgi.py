@@ -12,14 +12,17 @@ django_app = get_asgi_application()
 
 # Django must be set up before the apps' modules are imported.
 from channels.routing import URLRouter  # noqa: E402
+from django.urls import re_path  # noqa: E402
 
-from accounts.authentication import authenticate  # noqa: E402
+from accounts.authentication import authenticate_hot, authenticate_scope  # noqa: E402
 from config import status  # noqa: E402
 from config.env import ENV  # noqa: E402
-from core.asgi import App, Receive, Scope, Send  # noqa: E402
+from core.asgi import App, Receive, Scope, Send, refuse_handshake  # noqa: E402
+from core.callers import from_callers  # noqa: E402
 from core.cors import Cors  # noqa: E402
 from core.db import close_pool, open_pool  # noqa: E402
 from core.edge import Edge  # noqa: E402
+from core.errors import NotFound  # noqa: E402
 from core.hot import Router  # noqa: E402
 from core.mount import Mount  # noqa: E402
 from runs import hot as runs_hot  # noqa: E402
@@ -29,11 +32,16 @@ from sessions import hot as sessions_hot  # noqa: E402
 
 POOL_SIZE = 16
 
-router = Router(authenticate)
+router = Router(authenticate_hot)
 for part in (status.router, sessions_hot.router, runs_hot.router):
     router.include(part)
 
-websockets: App = URLRouter(websocket_urlpatterns)
+
+async def no_such_socket(scope: Scope, receive: Receive, send: Send) -> None:
+    await refuse_handshake(send, NotFound(), scope)
+
+
+websockets: App = URLRouter([*websocket_urlpatterns, re_path("", no_such_socket)])  # type: ignore[arg-type]
 
 
 async def lifespan(receive: Receive, send: Send) -> None:
@@ -53,7 +61,8 @@ async def lifespan(receive: Receive, send: Send) -> None:
 async def serve(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "http":
         if not await router.handle(scope, receive, send):
-            await django_app(scope, receive, send)  # type: ignore[arg-type]
+            # Django reads a body whole before any view asks who sends it.
+            await django_app(scope, from_callers(scope, receive, authenticate_scope), send)  # type: ignore[arg-type]
     elif scope["type"] == "websocket":
         await websockets(scope, receive, send)
     else:
@@ -61,5 +70,5 @@ async def serve(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 mounted: App = Mount(serve, ENV.mount_prefix) if ENV.mount_prefix else serve
-edge: App = Edge(mounted, max_body_bytes=ENV.max_body_bytes)
+edge: App = Edge(mounted, max_body_bytes=ENV.max_body_bytes, uploads=f"{ENV.mount_prefix}/admin/")
 application: Any = Cors(edge, ENV.cors_origins) if ENV.cors_origins else edge

@@ -11,7 +11,7 @@ from structlog.types import EventDict, Processor, WrappedLogger
 from config.env import ENV, BadEnvironment
 
 # Their every-day lines would drown ours, and those of the HTTP clients show URLs and headers; their warnings stay.
-_QUIET = ("celery", "django_celery_beat.schedulers", "httpcore", "httpcore2", "httpx", "httpx2", "uvicorn.error")
+_QUIET = ("celery", "django_celery_beat.schedulers", "httpcore", "httpcore2", "httpx", "httpx2")
 _SHARED: list[Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
@@ -41,8 +41,10 @@ def configure_logging(role: str) -> None:
     root.setLevel(level)
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
-    # A client's mistake is not the server's warning.
+    # A client's mistake is not the server's warning, and no reason for a traceback.
     logging.getLogger("django.request").setLevel(logging.ERROR)
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    logging.getLogger("django.security").setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

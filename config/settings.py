@@ -42,6 +42,11 @@ def _embedded(name: str) -> str:
     return path.read_text().strip() if path.is_file() else ""
 
 
+def _host_name(host: str) -> str:
+    """As in a Host header."""
+    return f"[{host}]" if ":" in host else host
+
+
 def _provider_limits(text: str) -> dict[str, Limit]:
     try:
         return read_limits(text)
@@ -55,13 +60,27 @@ REDIS_URL = ENV.redis_url or _embedded("redis") or "redis://127.0.0.1:6379/0"
 
 DEBUG = ENV.debug
 SECRET_KEY = ENV.secret_key()
-ALLOWED_HOSTS = ["*"]
+# The first one encrypts the workspaces' secrets, all of them decrypt.
+ENCRYPTION_KEYS = ENV.encryption_keys or [SECRET_KEY]
+# The address that people use, where it is told; then no other name is answered, but for those of this machine.
+PUBLIC_URL = ENV.public_url
+_PUBLIC_HOST = urlsplit(PUBLIC_URL).hostname
+ALLOWED_HOSTS = (
+    [_host_name(_PUBLIC_HOST), "localhost", "127.0.0.1", "[::1]", _host_name(ENV.host)] if _PUBLIC_HOST else ["*"]
+)
+OVER_HTTPS = PUBLIC_URL.startswith("https:")
 ROOT_URLCONF = "config.urls"
 ASGI_APPLICATION = "config.asgi.application"
 APPEND_SLASH = False
 DATABASES = {"default": _database(DATABASE_URL)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "accounts.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
 DATA_UPLOAD_MAX_MEMORY_SIZE = ENV.max_body_bytes
 
 INSTALLED_APPS = [
@@ -126,6 +145,10 @@ FORCE_SCRIPT_NAME = MOUNT_PREFIX or None
 LOGIN_URL = f"{MOUNT_PREFIX}/login"
 LOGIN_REDIRECT_URL = f"{MOUNT_PREFIX}/console/"
 SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = OVER_HTTPS
+CSRF_COOKIE_SECURE = OVER_HTTPS
+# A proxy may tell us neither the scheme nor the name that people used.
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if PUBLIC_URL else []
 SESSION_COOKIE_HTTPONLY = True
 X_FRAME_OPTIONS = "DENY"
 CSRF_FAILURE_VIEW = "core.http.csrf_failure"
@@ -146,7 +169,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["core.http.JSONRenderer", "core.http.BrowsableAPIRenderer"],
     "DEFAULT_PARSER_CLASSES": ["core.http.StrictJSONParser"],
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "accounts.authentication.ApiKeyAuthentication",
+        "accounts.authentication.CredentialAuthentication",
         "accounts.authentication.LoginAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["accounts.permissions.HasScope"],
@@ -249,6 +272,9 @@ RUNNER_LEASE_S = ENV.lease_s
 TRANSACTION_S = 10.0
 # For how long a client may leave what is sent to it; then it is let go, and comes back where it left off.
 SLOW_CLIENT_S = 20.0
+# So long the head and the body of a request may take to arrive.
+HEAD_TIMEOUT_S = float(ENV.head_timeout_s)
+BODY_TIMEOUT_S = float(ENV.body_timeout_s)
 
 # What runs begin with where neither their assistant nor they themselves say otherwise, and what they cannot exceed.
 RUN_ATTEMPTS = ENV.run_attempts

@@ -67,3 +67,14 @@ async def send_error(send: Send, error: AppError, scope: Scope, headers: Mapping
     """The one error body."""
     document = error.document(request_id(scope))
     await send_document(send, document, error.status, {**error_headers(error), **(headers or {})})
+
+
+async def refuse_handshake(send: Send, error: AppError, scope: Scope) -> None:
+    """Answer a websocket that was not accepted with the one error body, as HTTP."""
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close"})
+        return
+    body = dump_json(error.document(request_id(scope)))
+    headers = [(b"content-type", b"application/json"), (b"x-content-type-options", b"nosniff")]
+    await send({"type": "websocket.http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body})

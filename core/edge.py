@@ -1,7 +1,7 @@
 """The outermost layer: what holds for every request, whoever answers it.
 
-A request gets its id here, its body is measured here as it arrives, and what nobody caught becomes the error
-body.
+A request gets its id here, its body is measured here as it arrives, what nobody caught becomes the error body, and
+every answer gets the headers that tell a browser what it may not do with it.
 """
 
 import asyncio
@@ -13,27 +13,60 @@ from uuid import uuid4
 from django.conf import settings
 from structlog.contextvars import bound_contextvars
 
-from core.asgi import App, Message, Receive, Scope, Send, send_error
+from core.asgi import App, Message, Receive, Scope, Send, refuse_handshake, send_error
 from core.errors import AppError, BadRequest, Internal, NotFound, TooLarge, UnsupportedMediaType
 from core.http import as_app_error
 
 log = logging.getLogger("agent_server.http")
 
+Headers = tuple[tuple[bytes, bytes], ...]
+
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
-_SECURITY = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"same-origin")]
+# In bytes: a path with its query, and all headers together.
+LONGEST_TARGET = 8_192
+LARGEST_HEAD = 65_536
+# What an answer says that does not say otherwise itself. Its data is private, it loads nothing and runs nothing, and no
+# page may hold it in a frame; pages have policies of their own (`console.csp`).
+SECURITY_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"x-frame-options", b"DENY"),
+    (b"content-security-policy", b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
+    (b"cache-control", b"no-store"),
+)
+# RFC 6797: for a year only https is used for this name.
+HSTS = (b"strict-transport-security", b"max-age=31536000")
 # A client that is still sending may lose an early answer, so some more of its body is read, for this long.
 DRAIN_S = 2.0
+
+
+class TargetTooLong(BadRequest):
+    """The path and query have more than 8192 bytes."""
+
+    status = 414
+
+
+class HeadTooLarge(BadRequest):
+    """The headers have more than 65536 bytes."""
+
+    status = 431
 
 
 class Edge:
     """Wraps the whole ASGI application.
 
-    `max_body_bytes` bounds a body, whatever its headers claim (default: Django's own setting).
+    `max_body_bytes` bounds a body, whatever its headers claim (default: Django's own setting). `uploads` is the path
+    under which forms may carry files; elsewhere a multipart body is 415. `https`: browsers are told to come by https
+    only.
     """
 
-    def __init__(self, app: App, *, max_body_bytes: int | None = None):
+    def __init__(self, app: App, *, max_body_bytes: int | None = None, uploads: str = "/admin/", https: bool = False):
         self._app = app
         self._max_body = max_body_bytes or settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        self._uploads = uploads
+        self._headers = (*SECURITY_HEADERS, HSTS) if https else SECURITY_HEADERS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in {"http", "websocket"}:
@@ -49,9 +82,10 @@ class Edge:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = _Body(receive, self._max_body)
-        answer = _Answer(send, scope["state"]["request_id"])
+        answer = _Answer(send, scope["state"]["request_id"], self._headers)
         try:
-            _refuse(scope, self._max_body)
+            _refuse(scope)
+            _refuse_body(scope, self._max_body, self._uploads)
             await self._app(scope, body.receive, answer.send)
             return
         except Exception as exception:
@@ -72,6 +106,11 @@ class Edge:
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
+            _refuse(scope)
+        except AppError as error:
+            await refuse_handshake(send, error, scope)
+            return
+        try:
             await self._app(scope, receive, send)
         except Exception:
             log.exception("Unhandled error in a websocket")
@@ -87,15 +126,22 @@ def _request_id(scope: Scope) -> str:
     return uuid4().hex
 
 
-def _refuse(scope: Scope, max_body: int) -> None:
+def _refuse(scope: Scope) -> None:
     # PostgreSQL stores no NUL, and no name or filter has one.
     if "\x00" in scope["path"]:
         raise NotFound
     query = scope["query_string"]
+    if len(scope["path"]) + len(query) > LONGEST_TARGET:
+        raise TargetTooLong
+    if sum(len(name) + len(value) + 4 for name, value in scope["headers"]) > LARGEST_HEAD:
+        raise HeadTooLarge
     if b"%00" in query or b"\x00" in query or not query.isascii():
         raise BadRequest("The query has a NUL character or one that is not percent-encoded.")
     if b"%" in query and not _is_utf8(unquote_to_bytes(query)):
         raise BadRequest("The query is not UTF-8.")
+
+
+def _refuse_body(scope: Scope, max_body: int, uploads: str) -> None:
     for name, value in scope["headers"]:
         if name == b"content-length":
             if not value.isdigit():
@@ -104,6 +150,13 @@ def _refuse(scope: Scope, max_body: int) -> None:
                 raise _too_large(max_body)
         elif name == b"content-encoding" and value.strip().lower() not in {b"", b"identity"}:
             raise UnsupportedMediaType
+        elif name == b"content-type" and _is_multipart(value) and not scope["path"].startswith(uploads):
+            # Its parts would be read before the view is asked, and nothing but the admin takes any.
+            raise UnsupportedMediaType("A multipart body is not taken here.")
+
+
+def _is_multipart(media_type: bytes) -> bool:
+    return media_type.lstrip()[:10].lower() == b"multipart/"
 
 
 def _is_utf8(text: bytes) -> bool:
@@ -155,17 +208,24 @@ class _Body:
 
 
 class _Answer:
-    """The sending side: adds the headers that every answer has."""
+    """The sending side: adds the headers that every answer has, where it does not have its own."""
 
-    __slots__ = ("_headers", "_send", "started")
+    __slots__ = ("_headers", "_identifier", "_send", "started")
 
-    def __init__(self, send: Send, identifier: str):
+    def __init__(self, send: Send, identifier: str, headers: Headers):
         self._send = send
-        self._headers = [(b"x-request-id", identifier.encode("ascii")), *_SECURITY]
+        self._identifier = identifier
+        self._headers = headers
         self.started = False
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
-            message["headers"] = [*message.get("headers", ()), *self._headers]
+            own = list(message.get("headers", ()))
+            names = {name.lower() for name, _ in own}
+            message["headers"] = [
+                *own,
+                (b"x-request-id", self._identifier.encode("ascii")),
+                *(header for header in self._headers if header[0] not in names),
+            ]
         await self._send(message)

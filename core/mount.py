@@ -2,7 +2,7 @@
 
 from django.conf import settings
 
-from core.asgi import App, Receive, Scope, Send
+from core.asgi import App, Receive, Scope, Send, refuse_handshake
 from core.errors import NotFound
 
 
@@ -29,6 +29,6 @@ class Mount:
         if before or not prefix or rest[:1] not in {"", "/"}:
             if scope["type"] == "http":
                 raise NotFound
-            await send({"type": "websocket.close"})  # before it was accepted: the handshake is refused
+            await refuse_handshake(send, NotFound(), scope)
             return
         await self._app({**scope, "path": f"{prefix}{rest or '/'}", "root_path": prefix}, receive, send)

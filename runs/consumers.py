@@ -11,6 +11,7 @@ import psycopg
 from channels.generic.websocket import AsyncWebsocketConsumer
 from psycopg_pool import PoolTimeout
 
+from accounts.authentication import describe_scope
 from accounts.identity import Identity
 from accounts.websocket import authenticate_websocket
 from core.asgi import header_map, own_path
@@ -35,8 +36,10 @@ from sessions.queries import get_session
 log = logging.getLogger(__name__)
 
 SUBPROTOCOL = "agent-server.v1"
+# Larger ones do not come this far (`config.protocols`).
 MAX_FRAME_BYTES = 1_048_576
-BAD_FRAME, NO_CREDENTIAL, NOT_FOUND, FRAME_TOO_LARGE = 4400, 4401, 4404, 4413
+BAD_FRAME, NO_CREDENTIAL, NOT_FOUND = 4400, 4401, 4404
+TRY_LATER = 1013  # of the same registry as the next
 LEAVING = 1012  # "service restart" (RFC 6455's registry): come back with the last id
 
 
@@ -53,9 +56,15 @@ class SessionConsumer(AsyncWebsocketConsumer):
         offered = self.scope.get("subprotocols", [])
         await self.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
         try:
-            query = dict(parse_qsl(self.scope["query_string"].decode("latin-1")))
+            query = _query(self.scope["query_string"])
             headers = header_map(self.scope["headers"])
-            self.identity = await authenticate_websocket(headers, offered, query.get("ticket"), own_path(self.scope))
+            self.identity = await authenticate_websocket(
+                headers,
+                offered,
+                query.get("ticket"),
+                own_path(self.scope),
+                lambda: describe_scope(self.scope, headers),
+            )
             self.identity.require("runs:read")
             self.session_id = path_id(self.scope["url_route"]["kwargs"]["session_id"])
             await get_session(self.identity, self.session_id).arun()
@@ -64,6 +73,8 @@ class SessionConsumer(AsyncWebsocketConsumer):
             await self.close(BAD_FRAME)
         except NotFound:
             await self.close(NOT_FOUND)
+        except Unavailable:
+            await self.close(TRY_LATER)
         except AppError:
             await self.close(NO_CREDENTIAL)
         else:
@@ -80,8 +91,8 @@ class SessionConsumer(AsyncWebsocketConsumer):
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if self._following is None:
             return  # refused, and about to be closed
-        if text_data is None or len(text_data) > MAX_FRAME_BYTES:
-            await self.close(BAD_FRAME if text_data is None else FRAME_TOO_LARGE)
+        if text_data is None:
+            await self.close(BAD_FRAME)
             return
         try:
             command = parse_json(text_data.encode())
@@ -183,6 +194,15 @@ class SessionConsumer(AsyncWebsocketConsumer):
     @property
     def _request_id(self) -> str:
         return str(self.scope.get("state", {}).get("request_id", ""))
+
+
+def _query(raw: bytes) -> dict[str, str]:
+    pairs = parse_qsl(raw.decode("latin-1"), keep_blank_values=True)
+    query = dict(pairs)
+    # A key has no place here: addresses are kept in histories and logs. To ignore it would hide that.
+    if len(query) < len(pairs) or query.keys() - {"after", "ticket"}:
+        raise Invalid("A websocket's address takes `after` and `ticket`, each once.")
+    return query
 
 
 def _nothing_more(command: dict[str, Any]) -> None:

@@ -217,7 +217,7 @@ async function begin(text) {
   store.write("draft", text);
   const turn = preview(text);
   turn.waitForWorker();
-  const form = new FormData(composer);
+  const form = new URLSearchParams(new FormData(composer));
   form.set("message", text);
   form.set("run", page.dataset.runId);
   try {

@@ -2,6 +2,7 @@
 
 import pytest
 from django.conf import settings
+from django.contrib.auth.hashers import MD5PasswordHasher
 from django.test import Client
 from pytest_django import Settings
 
@@ -44,6 +45,32 @@ def test_an_unknown_name_and_a_wrong_password_look_the_same(client: Client, pers
     for page in (wrong, unknown):
         assert "This name and password do not match." in page.text
     assert not signed_in(client)
+
+
+class Counting(MD5PasswordHasher):
+    """Notes how often it was made to work."""
+
+    algorithm = "counting"
+    hashed = 0
+
+    def encode(self, password: str, salt: str) -> str:
+        Counting.hashed += 1
+        return super().encode(password, salt)
+
+
+def test_an_unknown_name_costs_as_much_work_as_a_wrong_password(
+    client: Client, person: User, settings: Settings
+) -> None:
+    settings.PASSWORD_HASHERS = [f"{__name__}.Counting"]
+    person.set_password(PASSWORD)
+    person.save()
+    shut_out = User.objects.create_user("eve", password=PASSWORD, is_active=False)
+    work = []
+    for name in (person.username, "nobody", shut_out.username):
+        before = Counting.hashed
+        client.post("/login", {"username": name, "password": "no"})
+        work.append(Counting.hashed - before)
+    assert work == [1, 1, 1]
 
 
 def test_a_name_is_written_back_as_text(client: Client, db: None) -> None:

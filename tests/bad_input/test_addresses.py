@@ -27,7 +27,7 @@ IN_PATHS += ["%2E%2E", "%2e%2e%2f%2e%2e%2fetc%2fpasswd", "%ff", "%ed%a0%80"]
 
 def address(path: str, world: World) -> str:
     """An address of the document with our ids."""
-    return filled(path, {**world.ours, "number": "1", "tag": "tagged"})
+    return filled(path, {**world.ours, "number": "1", "tag": "tagged", "name": "KEPT"})
 
 
 def with_ids(path: str) -> list[str]:
@@ -123,7 +123,7 @@ HOSTILE_FILTERS = [
     '{"a": 1e400}',
     '{"a": NaN}',
     "[" * 1_000,
-    "a" * 50_000,
+    "a" * 5_000,
     "\u202e\U0001f600",
 ]
 
