@@ -26,6 +26,7 @@ CHECKS = (
     "ignored_auth",
 )
 REQUEST_S = 20
+START_S = 300
 
 
 def program() -> str | None:
@@ -87,21 +88,26 @@ def some_ids(server: Server) -> dict[str, str]:
 
 
 def main() -> int:
-    with (
-        tempfile.TemporaryDirectory(prefix="agent-server-fuzz-") as folder,
-        Server(Path(folder), AGENT_SERVER_AGENTS="tests.stubs.agents", AGENT_SERVER_WORKERS="1") as server,
-    ):
-        env = {
-            **os.environ,
-            "SCHEMATHESIS_HOOKS": "tests.fuzz.hooks",
-            "PYTHONPATH": str(ROOT),
-            "FUZZ_IDS": json.dumps(some_ids(server)),
-        }
-        done = subprocess.run(command(server.url, server.key), env=env, cwd=folder, check=False)
-        traces = [line for line in server.lines if "Traceback" in line or "Unhandled" in line]
-        if done.returncode or traces:
-            sys.stderr.write(f"{server.output[-20_000:]}\n")
-        return 1 if traces else done.returncode
+    with tempfile.TemporaryDirectory(prefix="agent-server-fuzz-") as folder:
+        server = Server(Path(folder), AGENT_SERVER_AGENTS="tests.stubs.agents", AGENT_SERVER_WORKERS="1")
+        try:
+            return fuzz(server.start(timeout_s=START_S), folder)
+        finally:
+            server.stop()
+
+
+def fuzz(server: Server, folder: str) -> int:
+    env = {
+        **os.environ,
+        "SCHEMATHESIS_HOOKS": "tests.fuzz.hooks",
+        "PYTHONPATH": str(ROOT),
+        "FUZZ_IDS": json.dumps(some_ids(server)),
+    }
+    done = subprocess.run(command(server.url, server.key), env=env, cwd=folder, check=False)
+    traces = [line for line in server.lines if "Traceback" in line or "Unhandled" in line]
+    if done.returncode or traces:
+        sys.stderr.write(f"{server.output[-20_000:]}\n")
+    return 1 if traces else done.returncode
 
 
 if __name__ == "__main__":
