@@ -13,7 +13,8 @@ from accounts.jwks import KeysAway
 from config.checks import fault_of_key, fault_of_password, fault_of_secret_key, is_loopback
 from config.doctor.findings import Check, Found, fail, ok, warn
 from config.env import ENV
-from core.url_guard import BlockedUrl, UrlGuard, is_public, literal_address
+from core.addresses import is_public, literal_address
+from core.url_guard import BlockedUrl, UrlGuard
 
 # The name that is kept for examples (RFC 2606), and that resolves wherever names do.
 PUBLIC_NAME = "example.com"
