@@ -17,6 +17,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from accounts import queries, services
 from accounts.bodies import DEFAULT_OVERLAP_S, MAX_OVERLAP_S, CreateApiKey, RotateApiKey
 from accounts.identity import EVERYTHING, FAMILIES, Identity
+from accounts.limits import NAMES
 from accounts.models import ApiKey
 from console.access import admin_page
 from console.settings.forms import act_once, confirm, draw, newest, older, page_of
@@ -39,6 +40,7 @@ class Row:
 
     key: ApiKey
     may: str
+    limits: str
     ended: str
     warnings: list[str]
     successors: list[ApiKey]
@@ -65,7 +67,10 @@ def index(request: HttpRequest, identity: Identity) -> HttpResponse:
 def _row(key: ApiKey) -> Row:
     now: datetime = vars(key)["now"]
     ended = "Revoked" if key.revoked_at else "Expired" if key.expires_at and key.expires_at <= now else ""
-    return Row(key, in_words(key.scopes), ended, [] if ended else _warnings(key, now), list(key.apikey_set.all()))
+    limits = ", ".join(f"{name.replace('_', ' ')}: {key.limits[name]:,}" for name in NAMES if name in key.limits)
+    return Row(
+        key, in_words(key.scopes), limits, ended, [] if ended else _warnings(key, now), list(key.apikey_set.all())
+    )
 
 
 def _warnings(key: ApiKey, now: datetime) -> list[str]:
