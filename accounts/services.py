@@ -28,24 +28,45 @@ SHOWN_CHARACTERS = 12
 NO_LIMITS = Limits()
 SLUG_FORM = re.compile(r"[A-Za-z0-9_-]{1,64}")
 # A sign-in link waits for a person, an invitation for their mail, a websocket ticket for the page's next line of code.
-TICKET_LIFETIME_S = {
-    TicketPurpose.SIGN_IN: 3600,
-    TicketPurpose.INVITATION: 7 * 86_400,
-    TicketPurpose.WEBSOCKET: 30,
-}
+TICKET_LIFETIME_S = {TicketPurpose.SIGN_IN: 3600, TicketPurpose.INVITATION: 7 * 86_400, TicketPurpose.WEBSOCKET: 30}
 
 
-def create_workspace(name: str, slug: str) -> Workspace:
-    """A new tenant. Raises `AlreadyExists` for a slug that is taken, and `Invalid`."""
+def create_workspace(name: str, slug: str, *, actor: str | None = None, login_id: UUID | None = None) -> Workspace:
+    """A new tenant, in whose trail the `actor` has made it. Raises `AlreadyExists` (the slug) and `Invalid`."""
+    _check_workspace(name, slug)
+    try:
+        with transaction.atomic():
+            workspace = Workspace.objects.create(name=name, slug=slug)
+            if actor is not None:
+                maker = Identity(workspace.id, frozenset(), actor, login_id=login_id)
+                audit.record(maker, "created", "workspace", workspace.id, name=name, slug=slug)
+            return workspace
+    except IntegrityError:
+        raise AlreadyExists(f"There is a workspace {slug!r} already.") from None
+
+
+def rename_workspace(identity: Identity, name: str, slug: str) -> None:
+    """Call the caller's workspace something else. Raises `AlreadyExists` and `Invalid`."""
+    _check_workspace(name, slug)
+    try:
+        with transaction.atomic():
+            former = Workspace.objects.select_for_update(no_key=True).get(id=identity.workspace_id)
+            if (former.name, former.slug) == (name, slug):
+                return
+            told = {"name": name, "slug": slug, "former_name": former.name, "former_slug": former.slug}
+            Workspace.objects.filter(id=former.id).update(name=name, slug=slug)
+            audit.record(identity, "renamed", "workspace", former.id, **told)
+    except IntegrityError:
+        raise AlreadyExists(f"There is a workspace {slug!r} already.") from None
+    # Tokens name a workspace by its slug.
+    _forget_callers()
+
+
+def _check_workspace(name: str, slug: str) -> None:
     if not 1 <= len(name) <= 200 or "\0" in name:
         raise Invalid.at("name", message="A name has 1 to 200 characters.")
     if not SLUG_FORM.fullmatch(slug):
         raise Invalid.at("slug", message="A slug is 1 to 64 letters, digits, - and _.")
-    try:
-        with transaction.atomic():
-            return Workspace.objects.create(name=name, slug=slug)
-    except IntegrityError:
-        raise AlreadyExists(f"There is a workspace {slug!r} already.") from None
 
 
 def limit_workspace(identity: Identity, limits: Limits) -> None:
@@ -219,8 +240,10 @@ def put_secret(identity: Identity, name: str, value: str, hosts: Sequence[str]) 
     """Keep `value` under this name of the caller's workspace, in place of what was there; gives whether it is new.
 
     `hosts` (`host` or `host:port`): it is sent to these only. They are never changed without the value, or whoever
-    does not know it could have it sent to a host of their own. Raises `Invalid`.
+    does not know it could have it sent to a host of their own. Raises `Invalid`, and `Forbidden` for a caller who is
+    bound to a user: secrets are the whole workspace's.
     """
+    _refuse_bound(identity)
     check_secret(name, value, hosts)
     kept = {
         "ciphertext": vault.seal(identity.workspace_id, name, value),
@@ -240,6 +263,11 @@ def put_secret(identity: Identity, name: str, value: str, hosts: Sequence[str]) 
     return row, is_new
 
 
+def _refuse_bound(identity: Identity) -> None:
+    if identity.user_id is not None:
+        raise Forbidden("Who is bound to a user sees that user's part only, and manages no secrets.")
+
+
 def check_secret(name: str, value: str, hosts: Sequence[str]) -> None:
     """Raise `Invalid` for what `put_secret` would not keep."""
     if not vault.NAME.fullmatch(name):
@@ -251,7 +279,8 @@ def check_secret(name: str, value: str, hosts: Sequence[str]) -> None:
 
 @transaction.atomic
 def delete_secret(identity: Identity, name: str) -> None:
-    """Forget the secret; what refers to it fails from the next run on. Raises `NotFound`."""
+    """Forget the secret; what refers to it fails from the next run on. Raises `NotFound` and `Forbidden`."""
+    _refuse_bound(identity)
     rows = Secret.objects.select_for_update().filter(workspace_id=identity.workspace_id, name=name)
     row = rows.first() if vault.NAME.fullmatch(name) else None
     if row is None:
