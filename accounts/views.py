@@ -12,8 +12,8 @@ from django.views.decorators.http import require_http_methods, require_POST
 from accounts.authentication import WORKSPACE_CHOICE
 from accounts.models import TicketPurpose, User
 from accounts.services import Redeemed, redeem_ticket
-from accounts.throttle import note_failure, pause_left
-from core.errors import Unauthenticated
+from accounts.throttle import try_to_get_in, was_right
+from core.errors import RateLimited, Unauthenticated
 
 WRONG = "This name and password do not match."
 # As long as any sensible one; hashing megabytes would be a gift to whoever sends them.
@@ -33,13 +33,13 @@ def sign_in(request: HttpRequest) -> HttpResponseBase:
         return _page(request, "login", {"next": target})
     name, password = request.POST.get("username", ""), request.POST.get("password", "")
     address = request.META.get("REMOTE_ADDR", "")
-    if wait_s := pause_left(name, address):
+    if wait_s := try_to_get_in(address, name):
         return _refuse(request, target, name, f"Too many tries. Try again in {wait_s} s.", wait_s)
     # Django hashes for an unknown name too, so that the time it takes tells nothing.
     user = authenticate(request, username=name[:150], password=password) if len(password) <= MAX_PASSWORD else None
     if user is None:
-        note_failure(name, address)
         return _refuse(request, target, name, WRONG)
+    was_right(address, name)
     login(request, user)
     return redirect(target)
 
@@ -57,11 +57,15 @@ def sign_in_by_link(request: HttpRequest, token: str) -> HttpResponseBase:
     """`/sign-in/<token>`: the link that `serve` prints. It is used up by the button, so that a preview does not."""
     if request.method == "GET":
         return _page(request, "sign_in_link", {"next": _target(request, request.GET.get("next"))})
+    address = request.META.get("REMOTE_ADDR", "")
+    if wait_s := try_to_get_in(address):
+        raise RateLimited(f"Too many tries. Try again in {wait_s} s.", retry_after=wait_s)
     try:
         redeemed = redeem_ticket(token, TicketPurpose.SIGN_IN).run()
         login(request, _person(redeemed))
     except Unauthenticated:
         return _page(request, "sign_in_link", {"used": True}, 410)
+    was_right(address)
     if redeemed.workspace_id:
         request.session[WORKSPACE_CHOICE] = str(redeemed.workspace_id)
     return redirect(_target(request, request.POST.get("next") or redeemed.path))

@@ -15,6 +15,9 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 RawHeaders = Iterable[tuple[bytes, bytes]]
 
+# Where a key stands.
+KEY_HEADERS = (b"authorization", b"x-api-key")
+
 
 def header_map(raw: RawHeaders) -> dict[str, str]:
     """Headers by their lower-case names; a repeated one is joined, so that none is silently ignored."""
@@ -25,6 +28,12 @@ def header_map(raw: RawHeaders) -> dict[str, str]:
             value = f"{headers[name]}{'; ' if name == 'cookie' else ', '}{value}"
         headers[name] = value
     return headers
+
+
+def client_address(scope: Scope) -> str:
+    """Who asks, as far as proxies that we believe tell it; empty where nobody knows, as over a Unix socket."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
 
 
 def own_path(scope: Scope) -> str:

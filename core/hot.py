@@ -18,13 +18,12 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl
 from uuid import UUID
 
-from core.asgi import Receive, Scope, Send, header_map, own_path, request_id, send_document
+from core.asgi import KEY_HEADERS, Receive, Scope, Send, header_map, own_path, request_id, send_document
 from core.errors import BadRequest, FieldError, Invalid, UnsupportedMediaType
 from core.ids import path_id
 from core.strict_json import parse_json
 
 Authenticate = Callable[[dict[str, str]], Awaitable["Caller"]]
-_KEY_HEADERS = (b"authorization", b"x-api-key")
 
 
 class Caller(Protocol):
@@ -168,7 +167,7 @@ class Router:
         """
         cookie, wants_data = False, False
         for name, value in scope["headers"]:
-            if name in _KEY_HEADERS:
+            if name in KEY_HEADERS:
                 return True
             if name == b"cookie":
                 cookie = cookie or self._cookie in value

@@ -12,8 +12,9 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from psycopg_pool import PoolTimeout
 
 from accounts.identity import Identity
-from accounts.websocket import authenticate_websocket
-from core.asgi import header_map, own_path
+from accounts.websocket import authenticate_websocket, is_a_try
+from core.asgi import client_address, header_map, own_path
+from core.counting import one_more_wrong
 from core.errors import AppError, BadRequest, Invalid, NotFound, Unavailable
 from core.ids import new_id, path_id
 from core.strict_json import dump_json, parse_json
@@ -37,7 +38,7 @@ log = logging.getLogger(__name__)
 SUBPROTOCOL = "agent-server.v1"
 # Larger ones do not come this far (`config.protocols`).
 MAX_FRAME_BYTES = 1_048_576
-BAD_FRAME, NO_CREDENTIAL, NOT_FOUND = 4400, 4401, 4404
+BAD_FRAME, NO_CREDENTIAL, NOT_FOUND, LIMIT = 4400, 4401, 4404, 4429
 LEAVING = 1012  # "service restart" (RFC 6455's registry): come back with the last id
 
 
@@ -66,7 +67,8 @@ class SessionConsumer(AsyncWebsocketConsumer):
         except NotFound:
             await self.close(NOT_FOUND)
         except AppError:
-            await self.close(NO_CREDENTIAL)
+            too_often = is_a_try(headers, offered, query.get("ticket")) and one_more_wrong(client_address(self.scope))
+            await self.close(LIMIT if too_often else NO_CREDENTIAL)
         else:
             self._follow(after)
 
