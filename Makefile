@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint model faults bench lock clean
+.PHONY: help serve test lint audit model faults bench lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +31,9 @@ lint: $(VENV)/.complete ## Check style, types, import order and migrations
 	$(BIN)/lint-imports
 	$(BIN)/python manage.py makemigrations --check --dry-run
 
+audit: ## Ask an index for known vulnerabilities of the dependencies
+	@exec .ci/audit
+
 model: $(VENV)/.complete ## Try 10,000 sequences of what clients and workers may do
 	@SEQUENCES=10000 exec $(BIN)/python -m pytest -o timeout=0 $(ARGS) tests/runs/test_state_machine.py tests/runs/test_lines_machine.py
 
@@ -43,6 +46,8 @@ bench: $(VENV)/.complete ## Measure (figures go to bench.json)
 lock: ## Choose versions anew, as pyproject.toml allows (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--quiet --upgrade --extra dev pyproject.toml -o requirements.lock
+	echo pip-audit | uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--no-annotate --quiet --upgrade - -o .ci/audit.lock
 
 clean: ## Remove the virtual environment and caches; the data stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

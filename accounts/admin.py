@@ -14,27 +14,35 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
-from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminPasswordWidget,
+    UnfoldAdminTextInputWidget,
+)
 
-from accounts import services
+from accounts import members, services
 from accounts.identity import SCOPES
-from accounts.models import ApiKey, AuditEntry, Membership, User, Workspace
-from core.admin import ReadOnlyAdmin, badge, facts, moment, spoken
+from accounts.models import ApiKey, AuditEntry, Membership, Secret, User, Workspace
+from accounts.permissions import identity_in
+from accounts.wall import ADMINS, ServerAdmin, WalledAdmin
+from core.admin import ReadOnlyInline, badge, facts, moment, spoken
+from core.errors import Invalid
 from core.ids import parse_id
 
 admin.site.unregister(Group)
 
 
-class MembershipInline(TabularInline):
+class MembershipInline(ReadOnlyInline):
+    """Who belongs where; roles are given and taken on the membership's own page."""
+
     model = Membership
-    extra = 0
-    autocomplete_fields = ("user", "workspace")
+    fields = readonly_fields = ("user", "workspace", "role", "created_at")
 
 
 @admin.register(Workspace)
-class WorkspaceAdmin(ModelAdmin):
+class WorkspaceAdmin(ServerAdmin, ModelAdmin):
     list_display = ("name", "slug", "created_at")
     search_fields = ("name", "slug")
     prepopulated_fields = {"slug": ("name",)}
@@ -47,7 +55,7 @@ class WorkspaceAdmin(ModelAdmin):
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):
+class UserAdmin(ServerAdmin, DjangoUserAdmin, ModelAdmin):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -58,18 +66,71 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
 
 
 @admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
+class GroupAdmin(ServerAdmin, DjangoGroupAdmin, ModelAdmin):
     """Permissions within the admin; what the API allows is a membership's role."""
 
 
+class NewMemberForm(forms.ModelForm[Membership]):
+    """A person by name, and what they may do."""
+
+    username = forms.CharField(
+        max_length=150,
+        widget=UnfoldAdminTextInputWidget({"autocomplete": "off", "autocapitalize": "off"}),
+        help_text="Whoever nobody on this server knows by this name is made, and gets a link to choose a password.",
+    )
+
+    class Meta:
+        model = Membership
+        fields = ["workspace", "role"]
+
+
 @admin.register(Membership)
-class MembershipAdmin(ModelAdmin):
-    list_display = ("user", "workspace", "role", "created_at")
+class MembershipAdmin(WalledAdmin):
+    """Who belongs to which workspace, as what. All of it is done by the services, which keep the last admin."""
+
+    lookers = actors = ADMINS
+    list_display = ("user", "workspace", "role", "created_by", "created_at")
     list_filter = ("role", "workspace")
     list_select_related = ("user", "workspace")
     search_fields = ("user__username",)
-    autocomplete_fields = ("user", "workspace")
-    readonly_fields = ("created_at",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return self.has_operate_permission(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Membership | None = None) -> bool:
+        return self.has_operate_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Membership | None = None) -> bool:
+        return self.has_operate_permission(request, obj)
+
+    def get_form(self, request: HttpRequest, obj: Membership | None = None, change: bool = False, **kwargs: Any) -> Any:
+        if obj is None:
+            kwargs["form"] = NewMemberForm
+        return super().get_form(request, obj, change, **kwargs)
+
+    def get_fields(self, request: HttpRequest, obj: Membership | None = None) -> tuple[str, ...]:
+        return ("workspace", "user", "role", "created_by", "created_at") if obj else ("workspace", "username", "role")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Membership | None = None) -> tuple[str, ...]:
+        return ("workspace", "user", "created_by", "created_at") if obj else ()
+
+    def save_model(self, request: HttpRequest, obj: Membership, form: Any, change: bool) -> None:
+        identity = identity_in(request, obj.workspace.pk)
+        if change:
+            members.change_role(identity, obj.pk, obj.role)
+            return
+        stored, invitation = members.add_member(identity, form.cleaned_data["username"], obj.role)
+        obj.pk, obj.user = stored.pk, stored.user
+        if invitation:
+            link = request.build_absolute_uri(invitation)
+            self.message_user(request, format_html("Send them this link, shown this once: {}", link), messages.WARNING)
+
+    def delete_model(self, request: HttpRequest, obj: Membership) -> None:
+        members.remove_member(identity_in(request, obj.workspace.pk), obj.pk)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Membership]) -> None:
+        for member in queryset:
+            self.delete_model(request, member)
 
 
 class NewApiKeyForm(forms.ModelForm[ApiKey]):
@@ -85,8 +146,10 @@ class NewApiKeyForm(forms.ModelForm[ApiKey]):
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(ReadOnlyAdmin):
+class ApiKeyAdmin(WalledAdmin):
     """A key is made and revoked here, and shown once; nothing of it is changed."""
+
+    lookers = actors = ADMINS
 
     list_display = ("name", "prefix", "workspace", "scopes", "created_at", "last_used_at", "expires_at", "revoked_at")
     list_filter = ("workspace",)
@@ -104,8 +167,9 @@ class ApiKeyAdmin(ReadOnlyAdmin):
         return super().get_form(request, obj, change, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
-        stored, key = services.create_api_key(
-            obj.workspace, obj.name, obj.scopes, user_id=obj.user_id or None, expires_at=obj.expires_at
+        identity = identity_in(request, obj.workspace.id)
+        stored, key = services.grant_api_key(
+            identity, obj.name, obj.scopes, user_id=obj.user_id or None, expires_at=obj.expires_at
         )
         obj.pk, obj.prefix = stored.pk, stored.prefix
         shown_once = format_html("The key, shown this once: <code>{}</code>", key)
@@ -114,8 +178,82 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     @admin.action(description="Revoke", permissions=["operate"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         for key in queryset:
-            services.revoke_api_key(key.workspace_id, key.id)
+            services.revoke_api_key(identity_in(request, key.workspace_id), key.id)
         self.message_user(request, "Revoked. Requests with these keys are refused from now on.")
+
+
+class SecretForm(forms.ModelForm[Secret]):
+    """A secret's value is typed in and never shown; its hosts change with it only."""
+
+    value = forms.CharField(widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}), strip=False)
+    hosts = forms.CharField(
+        widget=UnfoldAdminTextInputWidget(),
+        help_text="Where it may be sent, as host or host:port, separated by commas. "
+        "Whoever changes this gives the value again.",
+    )
+
+    class Meta:
+        model = Secret
+        fields = ["workspace", "name"]
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        if self.instance.hosts:
+            self.initial["hosts"] = ", ".join(self.instance.hosts)
+
+    def clean_hosts(self) -> list[str]:
+        return [host.strip() for host in self.cleaned_data["hosts"].split(",") if host.strip()]
+
+    def clean(self) -> dict[str, Any]:
+        given: dict[str, Any] = super().clean() or self.cleaned_data
+        name = given.get("name") or self.instance.name
+        if {"value", "hosts"} <= given.keys():
+            try:
+                services.check_secret(name, given["value"], given["hosts"])
+            except Invalid as fault:
+                raise forms.ValidationError(fault.detail) from None
+        return given
+
+
+@admin.register(Secret)
+class SecretAdmin(WalledAdmin):
+    """Values that assistants use by name. What is kept cannot be read here, only replaced or deleted."""
+
+    lookers = actors = ADMINS
+    form = SecretForm
+    list_display = ("name", "workspace", "hosts", "created_by", "created_at", "updated_at")
+    list_filter = ("workspace",)
+    list_select_related = ("workspace",)
+    search_fields = ("name",)
+    fields = ("workspace", "name", "value", "hosts")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return self.has_operate_permission(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Secret | None = None) -> bool:
+        return self.has_operate_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Secret | None = None) -> bool:
+        return self.has_operate_permission(request, obj)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Secret | None = None) -> tuple[str, ...]:
+        return ("workspace", "name") if obj else ()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Secret]:
+        rows: QuerySet[Secret] = super().get_queryset(request)
+        return rows.defer("ciphertext")
+
+    def save_model(self, request: HttpRequest, obj: Secret, form: Any, change: bool) -> None:
+        given, identity = form.cleaned_data, identity_in(request, obj.workspace_id)
+        stored, _ = services.put_secret(identity, obj.name, given["value"], given["hosts"])
+        obj.pk = stored.pk
+
+    def delete_model(self, request: HttpRequest, obj: Secret) -> None:
+        services.delete_secret(identity_in(request, obj.workspace_id), obj.name)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Secret]) -> None:
+        for secret in queryset:
+            self.delete_model(request, secret)
 
 
 class LatestValuesFilter(admin.SimpleListFilter):
@@ -125,7 +263,9 @@ class LatestValuesFilter(admin.SimpleListFilter):
     latest = 1_000
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        values = AuditEntry.objects.order_by("-id").values_list(self.parameter_name, flat=True)[: self.latest]
+        values = (
+            model_admin.get_queryset(request).order_by("-id").values_list(self.parameter_name, flat=True)[: self.latest]
+        )
         return [(value, spoken(value)) for value in sorted(set(values))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
@@ -141,9 +281,10 @@ class SubjectTypeFilter(LatestValuesFilter):
 
 
 @admin.register(AuditEntry)
-class AuditEntryAdmin(ReadOnlyAdmin):
+class AuditEntryAdmin(WalledAdmin):
     """Who did what to which object, and when."""
 
+    lookers = actors = ADMINS
     list_display = ("at", "actor", "did", "subject", "told", "workspace")
     list_filter = (ActionFilter, SubjectTypeFilter, "workspace")
     list_select_related = ("workspace",)
@@ -202,6 +343,6 @@ def _subjects(kind: str, ids: Collection[UUID], request: HttpRequest) -> dict[UU
     for model, model_admin in admin.site._registry.items():
         if model._meta.model_name == kind.replace("_", "") and model_admin.has_view_permission(request):
             address = f"admin:{model._meta.app_label}_{model._meta.model_name}_change"
-            rows = model._default_manager.in_bulk(ids)
+            rows = model_admin.get_queryset(request).in_bulk(ids)
             return {key: (reverse(address, args=[key]), str(row)) for key, row in rows.items()}
     return {}

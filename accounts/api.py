@@ -1,4 +1,4 @@
-"""Keys and tickets over HTTP."""
+"""Keys, secrets and tickets over HTTP."""
 
 from django.db import transaction
 from drf_spectacular.utils import extend_schema
@@ -7,18 +7,20 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts import openapi, queries, services  # noqa: F401 - drf-spectacular finds the schemes by their import
-from accounts.bodies import CreateApiKey, CreateWsTicket
-from accounts.documents import api_key_document
+from accounts.bodies import CreateApiKey, CreateWsTicket, PutSecret, RotateApiKey
+from accounts.documents import api_key_document, secret_document
 from accounts.idempotency import REPLAYED, Replayed, claim, once_of
 from accounts.models import TicketPurpose
 from accounts.permissions import identity_of
-from accounts.serializers import ApiKeyDocument, NewApiKeyDocument, WsTicketDocument
+from accounts.serializers import ApiKeyDocument, NewApiKeyDocument, SecretDocument, WsTicketDocument
 from core.ids import new_id, path_id
 from core.openapi import list_parameters, listed
 from core.pagination import Listing, paginate, read_no_query
-from core.validation import validate
+from core.validation import Body, validate
 
 API_KEYS = Listing(orderings={"created_at": ("created_at", "id")}, default="-created_at")
+
+SECRETS = Listing(orderings={"name": ("name",), "created_at": ("created_at", "id")}, default="name")
 
 
 class ApiKeys(APIView):
@@ -30,7 +32,7 @@ class ApiKeys(APIView):
     @extend_schema(parameters=list_parameters(API_KEYS), responses=listed(ApiKeyDocument))
     def get(self, request: Request) -> Response:
         query = API_KEYS.read(request.query_params)
-        return Response(paginate(queries.api_keys(identity_of(request).workspace_id), query, api_key_document))
+        return Response(paginate(queries.api_keys(identity_of(request)), query, api_key_document))
 
     @extend_schema(request=CreateApiKey, responses={201: NewApiKeyDocument})
     def post(self, request: Request) -> Response:
@@ -45,7 +47,7 @@ class ApiKeys(APIView):
                 )
         except Replayed as earlier:
             # The key's text is not stored: it was in the first answer only.
-            stored = queries.get_api_key(identity.workspace_id, earlier.resource_id)
+            stored = queries.get_api_key(identity, earlier.resource_id)
             return Response({**api_key_document(stored), "key": None}, 201, headers=REPLAYED)
         return Response({**api_key_document(stored), "key": key}, status=201)
 
@@ -58,14 +60,77 @@ class ApiKeyDetail(APIView):
     @extend_schema(responses=ApiKeyDocument)
     def get(self, request: Request, api_key_id: str) -> Response:
         read_no_query(request.query_params)
-        key = queries.get_api_key(identity_of(request).workspace_id, path_id(api_key_id))
+        key = queries.get_api_key(identity_of(request), path_id(api_key_id))
         return Response(api_key_document(key))
 
     @extend_schema(responses={204: None})
     def delete(self, request: Request, api_key_id: str) -> Response:
         """Revoke the key; it stays in the list."""
         read_no_query(request.query_params)
-        services.revoke_api_key(identity_of(request).workspace_id, path_id(api_key_id))
+        validate(Body, request.data)
+        services.revoke_api_key(identity_of(request), path_id(api_key_id))
+        return Response(status=204)
+
+
+class ApiKeyRotation(APIView):
+    """A key's successor."""
+
+    scope_family = "keys"
+    idempotent = ("post",)
+
+    @extend_schema(request=RotateApiKey, responses={201: NewApiKeyDocument})
+    def post(self, request: Request, api_key_id: str) -> Response:
+        """Make a key that takes this one's place, which works for `overlap_s` seconds more."""
+        read_no_query(request.query_params)
+        body, former = validate(RotateApiKey, request.data), path_id(api_key_id)
+        identity, key_id = identity_of(request), new_id()
+        try:
+            with transaction.atomic():
+                claim(once_of(request, identity), key_id).run()
+                stored, key = services.rotate_api_key(
+                    identity, former, overlap_s=body.overlap_s, expires_at=body.expires_at, key_id=key_id
+                )
+        except Replayed as earlier:
+            stored = queries.get_api_key(identity, earlier.resource_id)
+            return Response({**api_key_document(stored), "key": None}, 201, headers=REPLAYED)
+        return Response({**api_key_document(stored), "key": key}, status=201)
+
+
+class Secrets(APIView):
+    """The workspace's secrets: their names and where they may be sent. No answer holds a value."""
+
+    scope_family = "keys"
+
+    @extend_schema(parameters=list_parameters(SECRETS), responses=listed(SecretDocument))
+    def get(self, request: Request) -> Response:
+        query = SECRETS.read(request.query_params)
+        return Response(paginate(queries.secrets(identity_of(request)), query, secret_document))
+
+
+class SecretDetail(APIView):
+    """One secret, which configurations name as `secret:<name>`."""
+
+    scope_family = "keys"
+
+    @extend_schema(responses=SecretDocument)
+    def get(self, request: Request, name: str) -> Response:
+        read_no_query(request.query_params)
+        return Response(secret_document(queries.get_secret(identity_of(request), name)))
+
+    @extend_schema(request=PutSecret, responses={200: SecretDocument, 201: SecretDocument})
+    def put(self, request: Request, name: str) -> Response:
+        """Make the secret, or replace its value and its hosts. Runs that begin from now on use the new one."""
+        read_no_query(request.query_params)
+        body = validate(PutSecret, request.data)
+        secret, is_new = services.put_secret(identity_of(request), name, body.value, body.hosts)
+        return Response(secret_document(secret), status=201 if is_new else 200)
+
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request, name: str) -> Response:
+        """Forget the secret. Runs of assistants that name it end with the error `missing_secret`."""
+        read_no_query(request.query_params)
+        validate(Body, request.data)
+        services.delete_secret(identity_of(request), name)
         return Response(status=204)
 
 

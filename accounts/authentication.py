@@ -1,8 +1,14 @@
-"""Keys and logins become an `Identity`: for DRF as `request.auth`, for the async routes by `authenticate`."""
+"""Who asks, told in one place: what a request shows becomes an `Identity`, for every door.
 
-from typing import Any
+The order is that of `CHAIN`, then the login. DRF, the hot routes and websockets all ask here.
+"""
 
-from asgiref.sync import sync_to_async
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import parse_qsl
+
+from asgiref.sync import async_to_sync, sync_to_async
 from django.conf import settings
 from django.contrib.auth import get_user
 from django.contrib.auth.models import AnonymousUser
@@ -14,13 +20,21 @@ from django.utils.module_loading import import_string
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.request import Request
 
-from accounts.credentials import aidentify, identify, key_in
+from accounts import hook
+from accounts.credentials import aidentify, identify, shown_in
+from accounts.external import identity_of, vouched_by_hook
+from accounts.hook import AuthRequest
 from accounts.identity import EVERYTHING, ROLE_SCOPES, Identity
 from accounts.models import Membership, Role, User, Workspace
+from accounts.oidc import token_in
+from core.asgi import Scope, header_map, own_path
 from core.errors import Unauthenticated
 from core.ids import parse_id
 
+Describe = Callable[[], AuthRequest]
+
 WORKSPACE_CHOICE = "workspace_id"
+_HOOK_PASSED = "auth_hook_passed"
 
 
 def login_identity(user: User, session: SessionBase) -> Identity | None:
@@ -49,13 +63,92 @@ def login_identity(user: User, session: SessionBase) -> Identity | None:
     return Identity(workspace_id, scopes, f"user:{user.get_username()}", user_id=user_id, login_id=user.pk)
 
 
-class ApiKeyAuthentication(BaseAuthentication):
-    """`Authorization: Bearer <key>` or `X-Api-Key: <key>`."""
+class Credential(Protocol):
+    """What a request shows, and how it becomes an identity: in a thread, or on an event loop.
+
+    None means that it is somebody else's after all. Both raise `Unauthenticated`, `Forbidden` and `Unavailable`.
+    """
+
+    def identify(self) -> Identity | None: ...
+
+    async def aidentify(self) -> Identity | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An API key."""
+
+    text: str
+
+    def identify(self) -> Identity:
+        return identify(self.text)
+
+    async def aidentify(self) -> Identity:
+        return await aidentify(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Hooked:
+    """Whatever the deployment's own function makes of the request."""
+
+    request: AuthRequest
+
+    def identify(self) -> Identity | None:
+        caller = async_to_sync(hook.ask)(self.request)
+        return identity_of(vouched_by_hook(caller)).run() if caller else None
+
+    async def aidentify(self) -> Identity | None:
+        caller = await hook.ask(self.request)
+        return await identity_of(vouched_by_hook(caller)).arun() if caller else None
+
+
+def _by_hook(headers: Mapping[str, str], describe: Describe | None) -> Credential | None:
+    return Hooked(describe()) if describe is not None and hook.installed() else None
+
+
+def _by_header(headers: Mapping[str, str], describe: Describe | None) -> Credential | None:
+    text = shown_in(headers)
+    if text is None:
+        return None
+    # Tokens are for `Authorization` alone; in the other header they would be no key.
+    return (token_in(text) if "authorization" in headers else None) or Key(text)
+
+
+# Who is asked first: each reads its credential from the headers (names in lower case), or gives None. `describe` gives
+# the whole request, and is None where the hook is not to be asked. A login comes after all of them, by
+# `login_identity`: each door has its own rules for cookies.
+CHAIN: tuple[Callable[[Mapping[str, str], Describe | None], Credential | None], ...] = (_by_hook, _by_header)
+
+
+def identify_request(headers: Mapping[str, str], describe: Describe | None) -> Identity | None:
+    """The identity behind a request's credential, on Django's connection; None for a request that shows none."""
+    for read in CHAIN:
+        credential = read(headers, describe)
+        if credential is not None and (identity := credential.identify()) is not None:
+            return identity
+    return None
+
+
+async def aidentify_request(headers: Mapping[str, str], describe: Describe | None) -> Identity | None:
+    """`identify_request` on the async pool."""
+    for read in CHAIN:
+        credential = read(headers, describe)
+        if credential is not None and (identity := await credential.aidentify()) is not None:
+            return identity
+    return None
+
+
+class CredentialAuthentication(BaseAuthentication):
+    """DRF's door for everything but logins."""
 
     def authenticate(self, request: Request) -> tuple[AnonymousUser, Identity] | None:
-        headers = {name: request.headers[name] for name in ("authorization", "x-api-key") if name in request.headers}
-        key = key_in(headers)
-        return (AnonymousUser(), identify(key)) if key else None
+        asked = request._request
+        headers = {name.lower(): value for name, value in asked.headers.items()}
+        scope = getattr(asked, "scope", {})
+        # The hot routes may have asked the hook already, before they left the request to Django.
+        passed = scope.get("state", {}).get(_HOOK_PASSED, False)
+        identity = identify_request(headers, None if passed else lambda: _describe_django(asked, headers))
+        return (AnonymousUser(), identity) if identity else None
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"
@@ -73,21 +166,61 @@ class LoginAuthentication(SessionAuthentication):
         return (user, identity) if identity else None
 
 
-async def authenticate(headers: dict[str, str]) -> Identity:
-    """The identity behind a request of the async routes: its key, else the login of its cookie.
+async def authenticate(headers: Mapping[str, str], describe: Describe | None = None) -> Identity:
+    """The identity behind a request of the async routes: by its credential, else by the login of its cookie.
 
-    For reads and for websockets whose Origin was checked: no CSRF token is asked for. Raises
-    `Unauthenticated` and `BadRequest`.
+    For reads and for websockets whose Origin was checked: no CSRF token is asked for. Raises `Unauthenticated`,
+    `BadRequest`, and what credentials raise.
     """
-    key = key_in(headers)
-    if key:
-        return await aidentify(key)
+    identity = await aidentify_request(headers, describe) or await _by_login(headers)
+    if identity is None:
+        raise Unauthenticated
+    return identity
+
+
+async def authenticate_scope(scope: Scope) -> Identity:
+    """`authenticate` for a request of which no more than its head is there."""
+    headers = header_map(scope["headers"])
+    return await authenticate(headers, lambda: describe_scope(scope, headers))
+
+
+async def authenticate_hot(scope: Scope, headers: Mapping[str, str]) -> Identity | None:
+    """The caller of a hot route; None leaves the request to Django.
+
+    A login's cookie counts on a read that is not a browser's page view. Writes with a cookie need a CSRF token, and
+    pages are HTML: both are Django's. Raises as `authenticate` does.
+    """
+    identity = await aidentify_request(headers, lambda: describe_scope(scope, headers))
+    if identity is not None:
+        return identity
+    if hook.installed():
+        scope.setdefault("state", {})[_HOOK_PASSED] = True
+    if scope["method"] != "GET" or f"{settings.SESSION_COOKIE_NAME}=" not in headers.get("cookie", ""):
+        return None
+    accept = headers.get("accept", "")
+    if "text/event-stream" not in accept and "application/json" not in accept:
+        return None
+    identity = await _by_login(headers)
+    if identity is None:
+        raise Unauthenticated
+    return identity
+
+
+def describe_scope(scope: Scope, headers: Mapping[str, str]) -> AuthRequest:
+    """An ASGI request, or a websocket's handshake, as the hook sees it."""
+    query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+    client = scope.get("client")
+    return AuthRequest(scope.get("method", "GET"), own_path(scope), headers, query, client[0] if client else None)
+
+
+def _describe_django(request: HttpRequest, headers: Mapping[str, str]) -> AuthRequest:
+    address = request.META.get("REMOTE_ADDR") or None
+    return AuthRequest(str(request.method), request.path_info, headers, request.GET.dict(), address)
+
+
+async def _by_login(headers: Mapping[str, str]) -> Identity | None:
     session_key = parse_cookie(headers.get("cookie", "")).get(settings.SESSION_COOKIE_NAME)
-    if session_key:
-        identity = await sync_to_async(_identity_of_login)(session_key)
-        if identity:
-            return identity
-    raise Unauthenticated
+    return await sync_to_async(_identity_of_login)(session_key) if session_key else None
 
 
 def _identity_of_login(session_key: str) -> Identity | None:

@@ -6,6 +6,8 @@ from django.conf import settings
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints
 
 from accounts.identity import SCOPES
+from accounts.models import Role as Roles
+from accounts.vault import LONGEST, MOST_HOSTS
 from core.validation import Body, UserId
 
 
@@ -22,7 +24,12 @@ def _known_scope(scope: str) -> str:
     return scope
 
 
+DEFAULT_OVERLAP_S = 86_400.0
+MAX_OVERLAP_S = 7 * 86_400.0
+
 Moment = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_only_text)]
+
+Role = Annotated[Roles, Field(strict=False)]
 
 
 class CreateApiKey(Body):
@@ -32,6 +39,36 @@ class CreateApiKey(Body):
     scopes: Annotated[list[Annotated[str, AfterValidator(_known_scope)]], Field(min_length=1, max_length=20)]
     user_id: UserId | None = None
     expires_at: Moment | None = None
+
+
+class RotateApiKey(Body):
+    """A new key in the place of one."""
+
+    overlap_s: Annotated[float, Field(ge=0, le=MAX_OVERLAP_S)] = DEFAULT_OVERLAP_S
+    expires_at: Moment | None = None
+
+
+class AddMember(Body):
+    """A person who is to belong to the workspace."""
+
+    username: Annotated[str, StringConstraints(min_length=1, max_length=150)]
+    role: Role = Roles.MEMBER
+    email: Annotated[str, StringConstraints(min_length=1, max_length=254)] | None = None
+
+
+class ChangeMember(Body):
+    """Another role."""
+
+    role: Role
+
+
+class PutSecret(Body):
+    """A secret's value, which no answer shows, and where it may be sent."""
+
+    value: Annotated[str, StringConstraints(min_length=1, max_length=LONGEST)]
+    hosts: Annotated[list[str], Field(min_length=1, max_length=MOST_HOSTS)] = Field(
+        description="`host` or `host:port`, as they stand in URLs."
+    )
 
 
 def _own(path: Any) -> Any:

@@ -24,10 +24,10 @@ USE_NOTED_EVERY_S = 60.0
 KEY_FORM = re.compile(r"[A-Za-z0-9_-]{20,128}")
 
 
-def key_in(headers: Mapping[str, str]) -> str | None:
-    """The key that a request carries, None if none. Header names in lower case.
+def shown_in(headers: Mapping[str, str]) -> str | None:
+    """The text by which a request shows who asks, None if it has none. Header names in lower case.
 
-    Raises `BadRequest` for two different ones and `Unauthenticated` for one that cannot be a key.
+    Raises `BadRequest` for two different ones and `Unauthenticated` for another kind of `Authorization`.
     """
     authorization, key = headers.get("authorization"), headers.get("x-api-key")
     if authorization is not None:
@@ -38,14 +38,19 @@ def key_in(headers: Mapping[str, str]) -> str | None:
         if key is not None and key != bearer:
             raise BadRequest("Authorization and X-Api-Key carry different keys.")
         key = bearer
-    if key is not None and not KEY_FORM.fullmatch(key):
-        raise Unauthenticated("The API key is not valid.")
     return key
 
 
 def digest_of(secret: str) -> str:
     """What is stored of a key or a ticket. Both are long and random, so a plain SHA-256 holds."""
     return sha256(secret.encode()).hexdigest()
+
+
+def _digest_of_key(key: str) -> str:
+    # What cannot be a key is not looked for, nor is there a digest of each text.
+    if not KEY_FORM.fullmatch(key):
+        raise Unauthenticated("The API key is not valid.")
+    return digest_of(key)
 
 
 @operation()
@@ -119,7 +124,7 @@ _background: set[asyncio.Task[None]] = set()
 
 def identify(key: str) -> Identity:
     """The key's identity, on Django's connection. Raises `Unauthenticated`."""
-    digest = digest_of(key)
+    digest = _digest_of_key(key)
     identity = MEMORY.get(digest)
     if identity is None:
         identity = _known(find_identity(digest).run())
@@ -131,7 +136,7 @@ def identify(key: str) -> Identity:
 
 async def aidentify(key: str) -> Identity:
     """The key's identity, on the async pool; nobody waits for its use to be noted. Raises `Unauthenticated`."""
-    digest = digest_of(key)
+    digest = _digest_of_key(key)
     identity = MEMORY.get(digest)
     if identity is None:
         identity = _known(await find_identity(digest).arun())

@@ -1,5 +1,6 @@
 """Who asks, and what they may do."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -36,6 +37,11 @@ class Identity:
     api_key_id: UUID | None = None
     login_id: UUID | None = None
 
+    @property
+    def actor_id(self) -> UUID | None:
+        """The key or the person behind the name `actor`, which others may share."""
+        return self.api_key_id or self.login_id
+
     def allows(self, scope: str) -> bool:
         """Whether `scope` ("runs:read") is held; a family's write includes its read."""
         if scope in self.scopes or EVERYTHING in self.scopes:
@@ -47,6 +53,12 @@ class Identity:
         """Raise `Forbidden` unless `scope` is held."""
         if not self.allows(scope):
             raise Forbidden(f"This needs the scope {scope}.")
+
+    def hands_on(self, scopes: Iterable[str]) -> None:
+        """Raise `Forbidden` unless all of these scopes are held, so that a key or a role may be given them."""
+        for scope in sorted(SCOPES & set(scopes)):
+            if not (EVERYTHING in self.scopes if scope == EVERYTHING else self.allows(scope)):
+                raise Forbidden(f"You do not hold the scope {scope} yourself.")
 
     def document(self) -> dict[str, Any]:
         """As JSON, for a ticket that stands for this caller for some seconds."""

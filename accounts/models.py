@@ -48,6 +48,10 @@ class Membership(models.Model):
     workspace = models.ForeignKey(Workspace, models.CASCADE, related_name="memberships")
     user = models.ForeignKey(User, models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=16, choices=Role.choices, default=Role.MEMBER)
+    invited = models.BooleanField(
+        default=False, editable=False, help_text="This membership made the person, who got a link to choose a password."
+    )
+    created_by = models.CharField(max_length=255, null=True, editable=False)
     created_at = created_field()
 
     class Meta:
@@ -59,6 +63,16 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} is {self.role} of {self.workspace}"
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether this membership made the person, who has not chosen a password since.
+
+        Not so for who runs the server or was shut out of it: that an invitation leads to them is not meant.
+        """
+        person = self.user
+        is_ours = self.invited and person.is_active and not (person.is_staff or person.is_superuser)
+        return is_ours and not person.has_usable_password()
 
 
 class ApiKey(models.Model):
@@ -76,6 +90,10 @@ class ApiKey(models.Model):
         blank=True,
         help_text="Bind the key to one end user: it sees only their sessions.",
     )
+    rotated_from = models.ForeignKey(
+        "self", models.SET_NULL, null=True, editable=False, help_text="The key whose place this one takes."
+    )
+    created_by = models.CharField(max_length=255, null=True, editable=False)
     created_at = created_field()
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -89,13 +107,35 @@ class ApiKey(models.Model):
         return f"{self.name} ({self.prefix}…)"
 
 
+class Secret(models.Model):
+    """A value that assistants of the workspace use by its name. Nobody reads it back; see `accounts.vault`."""
+
+    id = id_field()
+    workspace = models.ForeignKey(Workspace, models.CASCADE, db_index=False)
+    name = models.CharField(max_length=64)
+    ciphertext = models.BinaryField()
+    hosts = ArrayField(models.CharField(max_length=300), help_text="Where it may be sent: host or host:port.")
+    created_by = models.CharField(max_length=255)
+    created_at = created_field()
+    updated_at = created_field()
+
+    class Meta:
+        db_table = "secrets"
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["workspace", "name"], name="secret_once_per_workspace")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class TicketPurpose(models.TextChoices):
     SIGN_IN = "sign_in"
     WEBSOCKET = "websocket"
+    INVITATION = "invitation"
 
 
 class Ticket(models.Model):
-    """A credential that works once and soon expires: the sign-in link of `serve`, a browser's websocket."""
+    """A credential that works once and expires: the sign-in link of `serve`, an invitation, a browser's websocket."""
 
     id = id_field()
     purpose = models.CharField(max_length=16, choices=TicketPurpose.choices)
@@ -149,6 +189,7 @@ class AuditEntry(models.Model):
     id = id_field()
     workspace = models.ForeignKey(Workspace, models.CASCADE, db_index=False)
     actor = models.CharField(max_length=255)
+    actor_id = models.UUIDField(null=True, help_text="The key or the person; two keys may have one name.")
     action = models.CharField(max_length=64)
     subject_type = models.CharField(max_length=32)
     subject_id = models.UUIDField(help_text="No foreign key: what was done to an object outlives it.")
@@ -167,6 +208,13 @@ class AuditEntry(models.Model):
                 name="audit_of_subject",
             ),
             models.Index("workspace", models.F("created_at").desc(), models.F("id").desc(), name="audit_newest"),
+            models.Index(
+                "workspace",
+                "actor",
+                models.F("created_at").desc(),
+                models.F("id").desc(),
+                name="audit_of_actor",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -7,9 +7,12 @@ from django.http import HttpRequest
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
-from accounts.identity import EVERYTHING, Identity
-from core.errors import Unauthenticated
+from accounts.identity import ROLE_SCOPES, Identity
+from accounts.models import Membership, Role
+from core.errors import Forbidden, Unauthenticated
 from core.hot import refuse_key
+
+_ROLES = "roles_by_workspace"
 
 
 class HasScope(BasePermission):
@@ -44,7 +47,34 @@ def identity_of(request: Request) -> Identity:
     return identity
 
 
+def sees_everything(request: HttpRequest) -> bool:
+    """Whether the signed-in person is a superuser, for whom there are no walls."""
+    return bool(request.user.is_active and request.user.is_superuser)
+
+
+def roles_of(request: HttpRequest) -> dict[UUID, Role]:
+    """The signed-in staff person's roles by workspace, read once a request."""
+    known: dict[UUID, Role] | None = vars(request).get(_ROLES)
+    if known is None:
+        user = request.user
+        rows = (
+            Membership.objects.filter(user_id=user.pk)
+            if user.is_active and user.is_staff
+            else Membership.objects.none()
+        )
+        known = {workspace: Role(role) for workspace, role in rows.values_list("workspace_id", "role")}
+        setattr(request, _ROLES, known)
+    return known
+
+
 def identity_in(request: HttpRequest, workspace_id: UUID) -> Identity:
-    """The signed-in operator as the caller of a service in `workspace_id`."""
+    """The signed-in person as the caller of a service in `workspace_id`, with what their role there allows.
+
+    Raises `Forbidden` for one without a role there.
+    """
+    role = Role.ADMIN if sees_everything(request) else roles_of(request).get(workspace_id)
+    if role is None:
+        raise Forbidden
     actor = f"user:{request.user.get_username()}"
-    return Identity(workspace_id, frozenset({EVERYTHING}), actor, login_id=request.user.pk)
+    user_id = request.user.get_username() if role == Role.MEMBER else None
+    return Identity(workspace_id, frozenset(ROLE_SCOPES[role]), actor, user_id=user_id, login_id=request.user.pk)

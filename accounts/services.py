@@ -1,29 +1,43 @@
-"""Every write to workspaces, keys and tickets."""
+"""Every write to workspaces, keys, secrets and tickets."""
 
+import re
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from accounts import audit, queries, vault
 from accounts.credentials import KEY_FORM, MEMORY, digest_of
-from accounts.identity import EVERYTHING, SCOPES, Identity
-from accounts.models import ApiKey, Ticket, TicketPurpose, User, Workspace
+from accounts.identity import SCOPES, Identity
+from accounts.models import ApiKey, Secret, Ticket, TicketPurpose, User, Workspace
 from core.clock import ClockTimestamp
 from core.db import Operation, Query, jsonb, operation
-from core.errors import AlreadyExists, Forbidden, Invalid, NotFound, Unauthenticated
+from core.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound, Unauthenticated
 from core.ids import new_id
+from core.url_guard import allowed_host
 
 SHOWN_CHARACTERS = 12
-# A sign-in link waits for a person, a websocket ticket for the page's next line of code.
-TICKET_LIFETIME_S = {TicketPurpose.SIGN_IN: 3600, TicketPurpose.WEBSOCKET: 30}
+SLUG_FORM = re.compile(r"[A-Za-z0-9_-]{1,64}")
+# A sign-in link waits for a person, an invitation for their mail, a websocket ticket for the page's next line of code.
+TICKET_LIFETIME_S = {
+    TicketPurpose.SIGN_IN: 3600,
+    TicketPurpose.INVITATION: 7 * 86_400,
+    TicketPurpose.WEBSOCKET: 30,
+}
 
 
 def create_workspace(name: str, slug: str) -> Workspace:
-    """A new tenant. Raises `AlreadyExists` for a slug that is taken."""
+    """A new tenant. Raises `AlreadyExists` for a slug that is taken, and `Invalid`."""
+    if not 1 <= len(name) <= 200 or "\0" in name:
+        raise Invalid.at("name", message="A name has 1 to 200 characters.")
+    if not SLUG_FORM.fullmatch(slug):
+        raise Invalid.at("slug", message="A slug is 1 to 64 letters, digits, - and _.")
     try:
         with transaction.atomic():
             return Workspace.objects.create(name=name, slug=slug)
@@ -40,6 +54,8 @@ def create_api_key(
     key_id: UUID | None = None,
     user_id: str | None = None,
     expires_at: datetime | None = None,
+    rotated_from: ApiKey | None = None,
+    created_by: str | None = None,
 ) -> tuple[ApiKey, str]:
     """A new key and its text, which is not stored and cannot be had again.
 
@@ -66,38 +82,181 @@ def create_api_key(
                 scopes=sorted(set(scopes)),
                 user_id=user_id,
                 expires_at=expires_at,
+                rotated_from=rotated_from,
+                created_by=created_by,
             )
     except IntegrityError:
         raise AlreadyExists("This key is in use already.") from None
     return stored, key
 
 
+@transaction.atomic
 def grant_api_key(
     identity: Identity,
     name: str,
     scopes: Collection[str],
     *,
+    key: str | None = None,
     key_id: UUID | None = None,
     user_id: str | None = None,
     expires_at: datetime | None = None,
 ) -> tuple[ApiKey, str]:
     """`create_api_key` on behalf of a caller, who can hand on no more than they hold. Raises `Forbidden` too."""
-    for scope in sorted(SCOPES & set(scopes)):
-        if not (identity.allows(scope) if scope != EVERYTHING else EVERYTHING in identity.scopes):
-            raise Forbidden(f"You do not hold the scope {scope} yourself.")
+    identity.hands_on(scopes)
     if identity.user_id is not None and user_id != identity.user_id:
         raise Forbidden("Your key is bound to a user; keys that it makes must be bound to the same one.")
-    return create_api_key(identity.workspace_id, name, scopes, key_id=key_id, user_id=user_id, expires_at=expires_at)
+    stored, key = create_api_key(
+        identity.workspace_id,
+        name,
+        scopes,
+        key=key,
+        key_id=key_id,
+        user_id=user_id,
+        expires_at=expires_at,
+        created_by=identity.actor,
+    )
+    _record_key(identity, "created", stored)
+    return stored, key
 
 
-def revoke_api_key(workspace_id: UUID, api_key_id: UUID) -> None:
-    """Refuse the key from now on; again without effect. Raises `NotFound`."""
-    keys = ApiKey.objects.filter(workspace_id=workspace_id, id=api_key_id)
-    key = keys.first()
-    if key is None:
+@transaction.atomic
+def rotate_api_key(
+    identity: Identity,
+    api_key_id: UUID,
+    *,
+    overlap_s: float,
+    expires_at: datetime | None = None,
+    key_id: UUID | None = None,
+) -> tuple[ApiKey, str]:
+    """A new key in the place of one, which ends in `overlap_s` seconds, or when it would have ended before that.
+
+    The new one is called the same and may do the same. It ends at `expires_at`; without that it has as long a life
+    as the old one was given, from now on. Raises `NotFound`, `Conflict` (revoked or expired), `Forbidden` (the key
+    holds more than the caller) and `Invalid` (an end that has passed).
+    """
+    # Of two that rotate it to end at once, one finds it ended. For no key: what is made refers to the row.
+    locked = queries.api_keys(identity).select_for_update(no_key=True).annotate(now=ClockTimestamp())
+    former = locked.filter(id=api_key_id).first()
+    if former is None:
         raise NotFound
-    keys.filter(revoked_at=None).update(revoked_at=ClockTimestamp())
+    if former.revoked_at is not None or (former.expires_at is not None and former.expires_at <= former.now):
+        raise Conflict("The key is revoked or has expired; create a new one.")
+    identity.hands_on(former.scopes)
+    if expires_at is None and former.expires_at is not None:
+        expires_at = former.now + (former.expires_at - former.created_at)
+    stored, key = create_api_key(
+        identity.workspace_id,
+        former.name,
+        former.scopes,
+        key_id=key_id,
+        user_id=former.user_id,
+        expires_at=expires_at,
+        rotated_from=former,
+        created_by=identity.actor,
+    )
+    ends_at = former.now + timedelta(seconds=overlap_s)
+    former.expires_at = min(ends_at, former.expires_at or ends_at)
+    former.save(update_fields=["expires_at"])
+    _forget(former)
+    _record_key(identity, "rotated", former, into=str(stored.id), overlap_s=overlap_s)
+    _record_key(identity, "created", stored, rotated_from=str(former.id))
+    return stored, key
+
+
+@transaction.atomic
+def revoke_api_key(identity: Identity, api_key_id: UUID) -> None:
+    """Refuse the key from now on; again without effect. Raises `NotFound`."""
+    key = queries.get_api_key(identity, api_key_id)
+    if ApiKey.objects.filter(id=key.id, revoked_at=None).update(revoked_at=ClockTimestamp()):
+        _record_key(identity, "revoked", key)
+    _forget(key)
+
+
+def _forget(key: ApiKey) -> None:
+    # At the commit once more: until then another thread still finds the key good, and remembers it.
     MEMORY.forget(key.digest)
+    transaction.on_commit(partial(MEMORY.forget, key.digest))
+
+
+def _record_key(identity: Identity, action: str, key: ApiKey, **details: Any) -> None:
+    told = {"name": key.name, "prefix": key.prefix, "scopes": key.scopes, "user_id": key.user_id}
+    audit.record(identity, action, "api_key", key.id, **told, **details)
+
+
+def put_secret(identity: Identity, name: str, value: str, hosts: Sequence[str]) -> tuple[Secret, bool]:
+    """Keep `value` under this name of the caller's workspace, in place of what was there; gives whether it is new.
+
+    `hosts` (`host` or `host:port`): it is sent to these only. They are never changed without the value, or whoever
+    does not know it could have it sent to a host of their own. Raises `Invalid`.
+    """
+    check_secret(name, value, hosts)
+    kept = {
+        "ciphertext": vault.seal(identity.workspace_id, name, value),
+        "hosts": _hosts(hosts),
+        "created_by": identity.actor,
+    }
+    with transaction.atomic():
+        row, is_new = Secret.objects.select_for_update().get_or_create(
+            workspace_id=identity.workspace_id, name=name, defaults=kept
+        )
+        if not is_new:
+            Secret.objects.filter(id=row.id).update(
+                ciphertext=kept["ciphertext"], hosts=kept["hosts"], updated_at=ClockTimestamp()
+            )
+        row.refresh_from_db(fields=["hosts", "created_at", "updated_at"])
+        audit.record(identity, "created" if is_new else "updated", "secret", row.id, name=name, hosts=row.hosts)
+    return row, is_new
+
+
+def check_secret(name: str, value: str, hosts: Sequence[str]) -> None:
+    """Raise `Invalid` for what `put_secret` would not keep."""
+    if not vault.NAME.fullmatch(name):
+        raise Invalid.at("name", message="A secret's name is 1 to 64 of A-Z, a-z, 0-9, _ . - and begins with a letter.")
+    if not value.strip() or len(value) > vault.LONGEST:
+        raise Invalid.at("value", message=f"A secret has 1 to {vault.LONGEST} characters, and not only blanks.")
+    _hosts(hosts)
+
+
+@transaction.atomic
+def delete_secret(identity: Identity, name: str) -> None:
+    """Forget the secret; what refers to it fails from the next run on. Raises `NotFound`."""
+    rows = Secret.objects.select_for_update().filter(workspace_id=identity.workspace_id, name=name)
+    row = rows.first() if vault.NAME.fullmatch(name) else None
+    if row is None:
+        raise NotFound
+    audit.record(identity, "deleted", "secret", row.id, name=name)
+    row.delete()
+
+
+def rotate_secrets() -> tuple[int, list[str]]:
+    """Encrypt every secret anew by the first of the server's keys; gives how many, and those that no key opens
+    ("workspace's id/name")."""
+    done, unreadable = 0, []
+    for secret_id in list(Secret.objects.values_list("id", flat=True)):
+        with transaction.atomic():
+            row = Secret.objects.select_for_update().filter(id=secret_id).first()
+            if row is None:
+                continue
+            try:
+                value = vault.unseal(row.workspace_id, row.name, bytes(row.ciphertext))
+            except vault.Unreadable:
+                unreadable.append(f"{row.workspace_id}/{row.name}")
+                continue
+            Secret.objects.filter(id=row.id).update(ciphertext=vault.seal(row.workspace_id, row.name, value))
+            done += 1
+    return done, unreadable
+
+
+def _hosts(hosts: Sequence[str]) -> list[str]:
+    if not 1 <= len(hosts) <= vault.MOST_HOSTS:
+        raise Invalid.at("hosts", message=f"A secret has 1 to {vault.MOST_HOSTS} hosts that it may be sent to.")
+    found = []
+    for index, host in enumerate(hosts):
+        entry = allowed_host(host)
+        if entry is None:
+            raise Invalid.at("hosts", index, message="A host is written as in a URL: api.example.com or [::1]:8080.")
+        found.append(entry)
+    return list(dict.fromkeys(found))
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,11 +35,12 @@ def try_to_get_in(address: str, name: str | None = None) -> int:
 def was_right(address: str, name: str | None = None) -> None:
     """The try was no guess; with the right password, those before it were none either."""
     for counter, bound in _counters(address, name).items():
-        AWAY.take_back(counter)
         try:
             if bound is OF_A_NAME:
+                AWAY.forget(counter)
                 client().delete(counter)
             else:
+                AWAY.take_back(counter)
                 client().decr(counter)
         except redis.RedisError as fault:
             log.warning("A login was not taken off the tries: %s", fault)

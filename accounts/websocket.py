@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
-from accounts.authentication import authenticate
+from accounts.authentication import Describe, aidentify_request, authenticate
 from accounts.identity import Identity
 from accounts.models import TicketPurpose
 from accounts.services import redeem_ticket
@@ -15,19 +15,24 @@ BEARER = "bearer."
 
 
 async def authenticate_websocket(
-    headers: Mapping[str, str], subprotocols: Sequence[str], ticket: str | None, path: str
+    headers: Mapping[str, str],
+    subprotocols: Sequence[str],
+    ticket: str | None,
+    path: str,
+    describe: Describe | None = None,
 ) -> Identity:
-    """The identity behind a websocket's handshake.
+    """The identity behind a websocket's handshake, which `describe` gives to the hook.
 
-    In this order: a key in `Authorization` or `X-Api-Key`; the subprotocol `bearer.<key>`; a single-use ticket for
-    this path; the cookie of a login, from a page of this site only. Raises `Unauthenticated`, `BadRequest` and
-    `Forbidden`.
+    In this order: what a request's headers show; the same in the subprotocol `bearer.<key>`; a single-use ticket for
+    this path; the cookie of a login, from a page of this site only. Raises `Unauthenticated`, `BadRequest`,
+    `Forbidden` and `Unavailable`.
     """
-    if "authorization" in headers or "x-api-key" in headers:
-        return await authenticate(dict(headers))
+    identity = await aidentify_request(headers, describe)
+    if identity is not None:
+        return identity
     for offered in subprotocols:
         if offered.startswith(BEARER):
-            return await authenticate({"x-api-key": offered.removeprefix(BEARER)})
+            return await authenticate({"authorization": f"Bearer {offered.removeprefix(BEARER)}"})
     if ticket is not None:
         redeemed = await redeem_ticket(ticket, TicketPurpose.WEBSOCKET, path).arun()
         if redeemed.identity is None:

@@ -15,6 +15,7 @@ from accounts.audit import entry_document
 from accounts.idempotency import REPLAYED, Replayed, once_of
 from accounts.identity import Identity
 from accounts.permissions import identity_of
+from accounts.serializers import AuditEntryDocument
 from assistants import queries, services
 from assistants.config import CreateAssistant, UpdateOptions
 from assistants.diff import changes
@@ -23,7 +24,6 @@ from assistants.models import Assistant, Status
 from assistants.serializers import (
     AssistantDocument,
     AssistantTypeDocument,
-    AuditEntryDocument,
     DiffDocument,
     ToolDocument,
     UpdateAssistant,

@@ -4,6 +4,7 @@ A schema is written by one user and evaluated in everybody's server, so what cou
 remote references, backtracking regular expressions, and more work than one check may cost.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
@@ -27,6 +28,9 @@ MAX_BYTES = 65_536
 MAX_DEPTH = 32
 MAX_CPU_S = 0.5
 MAX_FAULTS = 20
+MAX_PATTERNS = 50
+# An engine's time to read patterns is in step with the memory that they take then.
+MAX_PATTERNS_CPU_S = 0.2
 MAX_MESSAGE = 500
 # They match names by backtracking expressions, or look up references outside of the counted evaluation.
 UNSUPPORTED = (
@@ -36,6 +40,8 @@ UNSUPPORTED = (
     "$dynamicRef",
     "$recursiveRef",
 )
+
+_ADDRESS = re.compile(r"[A-Za-z0-9:/?=&%._~+-]*#?")
 
 Schema = dict[str, Any]
 Path = tuple[str | int, ...]
@@ -57,7 +63,7 @@ class _WorkExceededError(Exception):
 _deadline: ContextVar[float] = ContextVar("deadline")
 
 
-@lru_cache(maxsize=1_024)
+@lru_cache(maxsize=256)
 def _expression(pattern: str) -> SchemaValidator:
     """`pattern` in an engine whose time is linear in the text; raises `PatternError`."""
     return SchemaValidator(core_schema.str_schema(pattern=pattern, regex_engine="rust-regex"))
@@ -103,7 +109,11 @@ def check_schema(schema: Schema) -> None:
     except SchemaError as fault:
         raise BadSchemaError(fault.message[:MAX_MESSAGE], tuple(fault.absolute_path)) from None
     root: Resource[Any] = DRAFT202012.create_resource(schema)
-    _walk(root.contents, Registry().resolver_with_root(root), (), set())
+    subschemas = list(_subschemas(root))
+    for found in subschemas:
+        _check_keywords(found, is_root=found is schema)
+    _check_patterns([found["pattern"] for found in subschemas if "pattern" in found])
+    _check_references(root, subschemas)
 
 
 def _depth(value: Any) -> int:
@@ -111,41 +121,55 @@ def _depth(value: Any) -> int:
     return 1 + max((_depth(child) for child in children if isinstance(child, dict | list)), default=0)
 
 
-def _walk(schema: Any, resolver: Any, path: Path, seen: set[int]) -> None:
-    """Look at every subschema once, also at those that only a reference leads to."""
-    if not isinstance(schema, dict) or id(schema) in seen:
-        return
-    seen.add(id(schema))
-    _check_keywords(schema, path)
-    resource = DRAFT202012.create_resource(schema)
-    inner = resolver.in_subresource(resource)
-    if "$ref" in schema:
-        try:
-            target = inner.lookup(schema["$ref"])
-        except Unresolvable:
-            raise BadSchemaError(f"The reference {schema['$ref']!r} leads nowhere.", (*path, "$ref")) from None
-        _walk(target.contents, target.resolver, (*path, "$ref"), seen)
-    for child in resource.subresources():
-        _walk(child.contents, inner, path, seen)
+def _subschemas(resource: Resource[Any]) -> Iterator[Schema]:
+    """The schema and all in it, where the standard has them: these the meta-schema has looked at."""
+    if isinstance(resource.contents, dict):
+        yield resource.contents
+        for child in resource.subresources():
+            yield from _subschemas(child)
 
 
-def _check_keywords(schema: Schema, path: Path) -> None:
+def _check_keywords(schema: Schema, *, is_root: bool) -> None:
     for keyword in UNSUPPORTED:
         if keyword in schema:
-            raise BadSchemaError(f"{keyword} is not supported.", path)
+            raise BadSchemaError(f"{keyword} is not supported.")
     dialect = str(schema.get("$schema", "")).rstrip("#")
     if dialect not in {"", "https://json-schema.org/draft/2020-12/schema"}:
-        raise BadSchemaError("$schema must be https://json-schema.org/draft/2020-12/schema.", (*path, "$schema"))
-    if not str(schema.get("$ref", "#")).startswith("#"):
-        raise BadSchemaError("A reference must stay within the schema: #/...", (*path, "$ref"))
-    if "pattern" in schema:
+        raise BadSchemaError("$schema must be https://json-schema.org/draft/2020-12/schema.", ("$schema",))
+    # What references are told from; within a schema there is one such place.
+    if "$id" in schema and not (is_root and _ADDRESS.fullmatch(schema["$id"])):
+        raise BadSchemaError("An $id must be a plain address, and stand at the top of the schema.", ("$id",))
+
+
+def _check_patterns(patterns: list[str]) -> None:
+    """They are small, but what the engine makes of one may be a million times as large."""
+    if len(patterns) > MAX_PATTERNS:
+        raise BadSchemaError(f"The schema may have at most {MAX_PATTERNS} patterns.", ("pattern",))
+    until = time.thread_time() + MAX_PATTERNS_CPU_S
+    for pattern in patterns:
         try:
-            _expression(schema["pattern"])
+            _expression(pattern)
         except PatternError:
             raise BadSchemaError(
-                "The pattern must be a regular expression without look-around and back-references.",
-                (*path, "pattern"),
+                "The pattern must be a regular expression without look-around and back-references.", ("pattern",)
             ) from None
+        if time.thread_time() > until:
+            raise BadSchemaError("The patterns repeat too much.", ("pattern",))
+
+
+def _check_references(root: Resource[Any], subschemas: list[Schema]) -> None:
+    """A reference may lead to a subschema only: what else stands in a schema nobody has looked at."""
+    known, resolver = {id(found) for found in subschemas}, Registry().resolver_with_root(root)
+    for reference in (found["$ref"] for found in subschemas if "$ref" in found):
+        if not reference.startswith("#"):
+            raise BadSchemaError("A reference must stay within the schema: #/...", ("$ref",))
+        try:
+            target = resolver.lookup(reference).contents
+        # A pointer into a list by a name, or into a number, is not foreseen by the library.
+        except (Unresolvable, LookupError, TypeError, ValueError):
+            raise BadSchemaError(f"The reference {reference!r} leads nowhere.", ("$ref",)) from None
+        if not isinstance(target, bool) and id(target) not in known:
+            raise BadSchemaError(f"The reference {reference!r} does not lead to a schema.", ("$ref",))
 
 
 @lru_cache(maxsize=256)

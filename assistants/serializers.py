@@ -4,7 +4,7 @@ Bodies and answers are pydantic models (drf-spectacular reads them): one descrip
 validation, storage and documentation.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 from uuid import UUID
 
 from pydantic import BaseModel, Field, create_model
@@ -74,16 +74,6 @@ class DiffDocument(BaseModel):
     to_config: AssistantConfig
 
 
-class AuditEntryDocument(BaseModel):
-    """One act: `created`, `updated`, `rolled_back`, `activated`, `archived`, `restored`, `tagged`, `untagged`."""
-
-    id: UUID
-    action: str
-    actor: str = Field(description="`key:<name>` or `user:<username>`.")
-    details: dict[str, Any] = Field(description="Such as `version`, `changed` (paths), `tag`.")
-    created_at: str
-
-
 class AssistantTypeDocument(BaseModel):
     """An agent type that an assistant may choose."""
 
@@ -108,6 +98,10 @@ def _partial(model: type[BaseModel], name: str) -> type[BaseModel]:
         kind: Any = field.annotation
         if isinstance(kind, type) and issubclass(kind, Block):
             kind = _partial(kind, f"Update{kind.__name__}")
+        elif get_origin(kind) is dict:
+            # Null takes a key away.
+            names, values = get_args(kind)
+            kind = dict[names, values | None]  # type: ignore[valid-type]
         elif field.metadata:
             kind = Annotated[kind, *field.metadata]
         fields[key] = (kind | None, Field(default=None, description=field.description))

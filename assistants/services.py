@@ -51,7 +51,7 @@ def create_assistant(identity: Identity, body: Any, once: Once | None = None) ->
 
     def attempt(reachability: Reachability) -> Assistant:
         claim(once, assistant_id).run()
-        checks = run_checks(config, reachability)
+        checks = run_checks(identity.workspace_id, config, reachability)
         is_active = parsed.status is None and all(check.ok for check in checks)
         assistant = Assistant(
             id=assistant_id,
@@ -108,7 +108,7 @@ def roll_back_assistant(
         assistant = _changeable(identity, assistant_id, options, if_match)
         config = stored(parse(AssistantConfig, _version(assistant, number).config))
         _remember_servers(assistant, _config(assistant), reachability)
-        checks = run_checks(config, reachability)
+        checks = run_checks(identity.workspace_id, config, reachability)
         if assistant.status == Status.ACTIVE:
             _refuse_failures(f"Version {number} does not pass its checks", checks)
         note = options.change_note or f"Rolled back to version {number}."
@@ -182,8 +182,8 @@ def _carry_out(attempt: Callable[[Reachability], T]) -> T:
             with transaction.atomic():
                 return attempt(reachability)
         except UnaskedError as unasked:
-            servers = unasked.servers
-        reachability.ask(servers)
+            servers, secrets = unasked.servers, unasked.secrets
+        reachability.ask(servers, secrets)
 
 
 def _change(
@@ -202,7 +202,7 @@ def _change(
         if not same(config, current):
             # A server that a change does not touch is not asked again: its outage would refuse any change.
             _remember_servers(assistant, current, reachability)
-            checks = run_checks(config, reachability)
+            checks = run_checks(identity.workspace_id, config, reachability)
             if assistant.status == Status.ACTIVE and (faults := failures(checks)):
                 raise Invalid(f"An active assistant must pass its checks: {faults[0].message}", errors=faults)
             _make_current(identity, assistant, config, checks, note=options.change_note)
@@ -227,7 +227,7 @@ def _serve(identity: Identity, assistant_id: UUID, source: Status, verb: str) ->
         assistant = _locked(identity, assistant_id)
         _expect_status(assistant, {source}, verb)
         config = _config(assistant)
-        checks = run_checks(config, reachability)
+        checks = run_checks(identity.workspace_id, config, reachability)
         if not failures(checks):
             assistant.status = Status.ACTIVE
             _record(identity, assistant, verb, version=assistant.version)

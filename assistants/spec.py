@@ -10,6 +10,7 @@ from threading import Lock
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
+from accounts.queries import open_secrets
 from assistants.config import Config
 from assistants.engines import unsupported
 from core.db import Operation, Query, operation
@@ -17,6 +18,7 @@ from core.errors import NotFound
 from runtime.contract import AgentSpec, BaseAgent, BoundTool
 from runtime.errors import NotSupported
 from runtime.registry import agent_class
+from runtime.secrets import NO_SECRETS, Secrets, names_in
 from tools import registry
 
 T = TypeVar("T")
@@ -65,6 +67,22 @@ class _Cache(Generic[T]):
         return kept
 
 
+class _Made:
+    """A version's configuration, the secrets that it names, and the agent that was made of both last."""
+
+    def __init__(self, config: Config):
+        self._config = config
+        self.names = names_in(config)
+        self._agent: BaseAgent | None = None
+
+    def agent(self, secrets: Secrets) -> BaseAgent:
+        """The agent with these secrets: the same one as long as they are. Raises as `agent_from_config`."""
+        made = self._agent
+        if made is None or made.spec.secrets != secrets:
+            made = self._agent = agent_from_config(self._config, secrets)
+        return made
+
+
 @operation()
 def load_version(assistant_id: UUID, number: int) -> Operation[Config]:
     """The configuration of a version; raises NotFound."""
@@ -79,13 +97,15 @@ def load_version(assistant_id: UUID, number: int) -> Operation[Config]:
 
 
 @operation()
-def agent_for(assistant_id: UUID, version: int) -> Operation[BaseAgent]:
-    """The agent that serves all runs of this version in this process; a second time it costs no statement.
+def agent_for(workspace_id: UUID, assistant_id: UUID, version: int) -> Operation[BaseAgent]:
+    """The agent that serves the runs of this version in this process; a second time it costs no statement.
 
+    Where the configuration names secrets of the workspace it costs one, and a change of these makes a new agent.
     Raises NotFound, LookupError where this process lacks the agent type or a tool, or NotSupported.
     """
     key = (assistant_id, version)
-    return _agents.get(key) or _agents.put(key, (yield from load_version(*key).start()))
+    made = _agents.get(key) or _agents.put(key, (yield from load_version(*key).start()))
+    return made.agent((yield from open_secrets(workspace_id, made.names).start()))
 
 
 @operation()
@@ -95,7 +115,7 @@ def run_defaults(assistant_id: UUID, version: int) -> Operation[RunDefaults]:
     return _defaults.get(key) or _defaults.put(key, (yield from load_version(*key).start()))
 
 
-def agent_from_config(config: Config) -> BaseAgent:
+def agent_from_config(config: Config, secrets: Secrets = NO_SECRETS) -> BaseAgent:
     """An agent of the configuration's type with its enabled tools.
 
     Raises LookupError for unknown names, NotSupported for what no engine of this server carries out.
@@ -107,7 +127,7 @@ def agent_from_config(config: Config) -> BaseAgent:
         for use in config["tools"]
         if use["enabled"]
     }
-    return agent_class(config["type"])(AgentSpec(config["type"], config, tools))
+    return agent_class(config["type"])(AgentSpec(config["type"], config, tools, secrets))
 
 
 def _run_defaults(config: Config) -> RunDefaults:
@@ -125,5 +145,5 @@ def _run_defaults(config: Config) -> RunDefaults:
     )
 
 
-_agents = _Cache(agent_from_config)
+_agents = _Cache(_Made)
 _defaults = _Cache(_run_defaults)

@@ -6,15 +6,18 @@ They decide whether an assistant may be active. What runs cannot use yet is a go
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from pydantic import ValidationError
 
+from accounts.queries import open_secrets
 from assistants.canonical import canonical
 from assistants.config import Config
 from assistants.engines import Path, unsupported
 from core.errors import FieldError
 from runtime.providers import check_llm
 from runtime.registry import agent_names
+from runtime.secrets import Secrets, names_in
 from tools import registry
 from tools.mcp import probe_all
 
@@ -37,9 +40,10 @@ class Check:
 class UnaskedError(Exception):
     """Whether these MCP servers answer must be found out first."""
 
-    def __init__(self, servers: Sequence[Server]):
+    def __init__(self, servers: Sequence[Server], secrets: Secrets):
         super().__init__()
         self.servers = servers
+        self.secrets = secrets
 
 
 class Reachability:
@@ -52,26 +56,27 @@ class Reachability:
         """Take over an earlier finding; an empty message is a good one."""
         self._found.setdefault(canonical(server), message)
 
-    def ask(self, servers: Sequence[Server]) -> None:
-        """Call the servers; takes some seconds at most."""
-        for server, message in zip(servers, probe_all(list(servers)), strict=True):
+    def ask(self, servers: Sequence[Server], secrets: Secrets) -> None:
+        """Call the servers, with those of `secrets` that they name; takes some seconds at most."""
+        for server, message in zip(servers, probe_all(list(servers), secrets), strict=True):
             self._found[canonical(server)] = message
 
-    def of(self, servers: Sequence[Server]) -> list[str]:
+    def of(self, servers: Sequence[Server], secrets: Secrets) -> list[str]:
         """What is known of each; raises UnaskedError with those that nothing is known of."""
         if unasked := [server for server in servers if canonical(server) not in self._found]:
-            raise UnaskedError(unasked)
+            raise UnaskedError(unasked, secrets)
         return [self._found[canonical(server)] for server in servers]
 
 
-def run_checks(config: Config, reachability: Reachability) -> list[Check]:
+def run_checks(workspace_id: UUID, config: Config, reachability: Reachability) -> list[Check]:
     """Everything that was looked at, in the configuration's order. Raises UnaskedError."""
+    secrets = open_secrets(workspace_id, names_in(config)).run()
     return [
         *_check_type(config),
-        *_check_llm(config),
+        *_check_llm(config, secrets),
         *_check_tools(config),
         *_check_unknown(config),
-        *_check_servers(config, reachability),
+        *_check_servers(config, reachability, secrets),
         *(Check(".".join(map(str, loc)), loc, note) for loc, note in unsupported(config).items()),
     ]
 
@@ -97,8 +102,8 @@ def _check_type(config: Config) -> Iterator[Check]:
         yield Check("type", ("type",))
 
 
-def _check_llm(config: Config) -> Iterator[Check]:
-    problems = check_llm(config["llm"])
+def _check_llm(config: Config, secrets: Secrets) -> Iterator[Check]:
+    problems = check_llm(config["llm"], secrets)
     if not problems:
         yield Check("llm", ("llm",))
     for problem in problems:
@@ -134,7 +139,7 @@ def _check_unknown(config: Config) -> Iterator[Check]:
         yield _failed(f"knowledge_bases.{base}", ("knowledge_bases", index), f"There is no knowledge base {base}.")
 
 
-def _check_servers(config: Config, reachability: Reachability) -> Iterator[Check]:
+def _check_servers(config: Config, reachability: Reachability, secrets: Secrets) -> Iterator[Check]:
     servers = config["mcp_servers"]
-    for index, (server, message) in enumerate(zip(servers, reachability.of(servers), strict=True)):
+    for index, (server, message) in enumerate(zip(servers, reachability.of(servers, secrets), strict=True)):
         yield Check(server_check(server), ("mcp_servers", index), message, ok=not message)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.apps import apps
-from django.contrib.auth import get_permission_codename
+from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
 
@@ -20,6 +20,7 @@ GROUPS = {
         "accounts.User": "person",
         "accounts.Membership": "group",
         "accounts.ApiKey": "key",
+        "accounts.Secret": "lock",
         "accounts.AuditEntry": "policy",
         "auth.Group": "shield_person",
     },
@@ -35,9 +36,9 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 def _items(request: HttpRequest, models: dict[str, str]) -> list[dict[str, Any]]:
     items = []
     for label, icon in models.items():
-        options = apps.get_model(label)._meta
-        codename = get_permission_codename("view", options)
-        if request.user.has_perm(f"{options.app_label}.{codename}"):
+        model = apps.get_model(label)
+        options = model._meta
+        if admin.site._registry[model].has_view_permission(request):
             items.append(
                 {
                     "title": str(options.verbose_name_plural).capitalize().replace("Api ", "API "),

@@ -27,3 +27,7 @@ class ConfigConfig(AppConfig):
             load_installed_agents()
         except (ImportError, AttributeError, ValueError) as error:
             raise BadEnvironment(f"An installed package's entry point {ENTRY_POINTS}: {error}") from error
+        # Models are ready only now.
+        from config.auth import install_authentication  # noqa: PLC0415
+
+        install_authentication(ENV)

@@ -15,7 +15,7 @@ from channels.routing import URLRouter  # noqa: E402
 from django.conf import settings  # noqa: E402
 from django.urls import re_path  # noqa: E402
 
-from accounts.authentication import authenticate  # noqa: E402
+from accounts.authentication import authenticate_hot, authenticate_scope  # noqa: E402
 from config import status  # noqa: E402
 from config.env import ENV  # noqa: E402
 from core.asgi import App, Receive, Scope, Send, refuse_handshake  # noqa: E402
@@ -33,7 +33,7 @@ from sessions import hot as sessions_hot  # noqa: E402
 
 POOL_SIZE = 16
 
-router = Router(authenticate)
+router = Router(authenticate_hot)
 for part in (status.router, sessions_hot.router, runs_hot.router):
     router.include(part)
 
@@ -63,7 +63,7 @@ async def serve(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "http":
         if not await router.handle(scope, receive, send):
             # Django reads a body whole before any view asks who sends it.
-            await django_app(scope, from_callers(scope, receive, authenticate), send)  # type: ignore[arg-type]
+            await django_app(scope, from_callers(scope, receive, authenticate_scope), send)  # type: ignore[arg-type]
     elif scope["type"] == "websocket":
         await websockets(scope, receive, send)
     else:

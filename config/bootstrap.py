@@ -9,7 +9,7 @@ from django.db import transaction
 from accounts.credentials import digest_of
 from accounts.identity import EVERYTHING, Identity
 from accounts.models import ApiKey, Membership, Role, TicketPurpose, User, Workspace
-from accounts.services import create_api_key, create_workspace, issue_ticket
+from accounts.services import create_workspace, grant_api_key, issue_ticket
 from assistants.models import Assistant
 from assistants.services import create_assistant
 from config.env import ENV
@@ -70,7 +70,8 @@ def _api_key(workspace: Workspace, data: DataDir) -> str:
         return key
     if known is not None:
         key = ""
-    _, key = create_api_key(workspace, "bootstrap", [EVERYTHING], key=key or None)
+    itself = Identity(workspace.id, frozenset({EVERYTHING}), "command:bootstrap")
+    _, key = grant_api_key(itself, "bootstrap", [EVERYTHING], key=key or None)
     if not ENV.bootstrap_key:
         data.write_private("api_key", key + "\n")
     return key

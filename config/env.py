@@ -3,7 +3,7 @@
 import os
 import re
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -37,8 +37,19 @@ def _flag(name: str, default: bool = False) -> bool:
     raise BadEnvironment(f"{name} must be true or false, not {text!r}.")
 
 
+def _text(name: str) -> str:
+    return os.environ.get(name, "").strip()
+
+
 def _list(name: str, default: str = "") -> list[str]:
     return [item.strip() for item in os.environ.get(name, default).split(",") if item.strip()]
+
+
+def _keys(name: str) -> list[str]:
+    keys = _list(name)
+    if any(len(key) < 32 for key in keys):
+        raise BadEnvironment(f"{name} must hold keys of 32 characters or more, separated by commas.")
+    return keys
 
 
 def _origins(name: str) -> list[str]:
@@ -88,7 +99,17 @@ class Environment:
     redis_key_prefix: str = field(default_factory=lambda: os.environ.get("REDIS_KEY_PREFIX") or "agent-server")
     debug: bool = field(default_factory=lambda: _flag("DEBUG"))
     bootstrap_key: str = field(default_factory=lambda: os.environ.get("AGENT_SERVER_BOOTSTRAP_KEY", ""))
+    encryption_keys: list[str] = field(default_factory=lambda: _keys("AGENT_SERVER_ENCRYPTION_KEYS"))
     admin_password: str = field(default_factory=lambda: os.environ.get("AGENT_SERVER_ADMIN_PASSWORD", ""))
+    auth_hook: str = field(default_factory=lambda: _text("AGENT_SERVER_AUTH"))
+    oidc_issuer: str = field(default_factory=lambda: _text("AGENT_SERVER_OIDC_ISSUER"))
+    oidc_audience: str = field(default_factory=lambda: _text("AGENT_SERVER_OIDC_AUDIENCE"))
+    oidc_jwks_url: str = field(default_factory=lambda: _text("AGENT_SERVER_OIDC_JWKS_URL"))
+    oidc_workspace: str = field(default_factory=lambda: _text("AGENT_SERVER_OIDC_WORKSPACE"))
+    oidc_workspace_claim: str = field(default_factory=lambda: _text("AGENT_SERVER_OIDC_WORKSPACE_CLAIM"))
+    oidc_role_claim: str = field(default_factory=lambda: _text("AGENT_SERVER_OIDC_ROLE_CLAIM"))
+    oidc_default_role: str = field(default_factory=lambda: _text("AGENT_SERVER_OIDC_DEFAULT_ROLE"))
+    oidc_user_claim: str = field(default_factory=lambda: _text("AGENT_SERVER_OIDC_USER_CLAIM"))
     workers: int = field(default_factory=lambda: _integer("AGENT_SERVER_WORKERS", 2))
     jobs_per_worker: int = field(default_factory=lambda: _integer("N_JOBS_PER_WORKER", 10))
     max_pending_runs: int = field(default_factory=lambda: _integer("AGENT_SERVER_MAX_PENDING_RUNS", 100_000, 1))
@@ -122,6 +143,14 @@ class Environment:
     loop_hang_s: int = field(default_factory=lambda: _integer("AGENT_SERVER_LOOP_HANG_S", 30, 1))
     log_json: bool = field(default_factory=lambda: _flag("LOG_JSON"))
     log_level: str = field(default_factory=lambda: os.environ.get("LOG_LEVEL", "INFO").upper())
+
+    def oidc_settings(self) -> dict[str, str]:
+        """What is said about the issuer of tokens, by the variables' names."""
+        return {
+            f"AGENT_SERVER_{each.name.upper()}": getattr(self, each.name)
+            for each in fields(self)
+            if each.name.startswith("oidc_")
+        }
 
     def secret_key(self) -> str:
         """`SECRET_KEY`, or the one made once in the data folder.

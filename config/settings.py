@@ -60,6 +60,8 @@ REDIS_URL = ENV.redis_url or _embedded("redis") or "redis://127.0.0.1:6379/0"
 
 DEBUG = ENV.debug
 SECRET_KEY = ENV.secret_key()
+# The first one encrypts the workspaces' secrets, all of them decrypt.
+ENCRYPTION_KEYS = ENV.encryption_keys or [SECRET_KEY]
 # The address that people use, where it is told; then no other name is answered, but for those of this machine.
 PUBLIC_URL = ENV.public_url
 _PUBLIC_HOST = urlsplit(PUBLIC_URL).hostname
@@ -73,6 +75,12 @@ APPEND_SLASH = False
 DATABASES = {"default": _database(DATABASE_URL)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "accounts.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
 DATA_UPLOAD_MAX_MEMORY_SIZE = ENV.max_body_bytes
 
 INSTALLED_APPS = [
@@ -111,6 +119,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "core.middleware.chunked_bodies",
     "core.middleware.ErrorBodies",
+    "core.middleware.CleanForms",
     "console.csp.ContentSecurityPolicy",
 ]
 TEMPLATES = [
@@ -160,7 +169,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["core.http.JSONRenderer", "core.http.BrowsableAPIRenderer"],
     "DEFAULT_PARSER_CLASSES": ["core.http.StrictJSONParser"],
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "accounts.authentication.ApiKeyAuthentication",
+        "accounts.authentication.CredentialAuthentication",
         "accounts.authentication.LoginAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["accounts.permissions.HasScope"],

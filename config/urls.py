@@ -5,6 +5,7 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from accounts.views import sign_out
 from config import views
 from config.metrics import Metrics
 
@@ -18,6 +19,8 @@ urlpatterns = [
     path("", include("runs.urls")),
     path("console/", include("console.urls")),
     path("admin/login/", views.admin_login),
+    # So is the way out, which is kept in the audit trail.
+    path("admin/logout/", sign_out),
     path("admin/", admin.site.urls),
     path("metrics", Metrics.as_view()),
     path("openapi.json", views.OpenApi.as_view(), name="openapi"),

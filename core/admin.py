@@ -85,11 +85,6 @@ class ReadOnlyAdmin(BigTableAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    def has_operate_permission(self, request: HttpRequest) -> bool:
-        """For `@admin.action(permissions=["operate"])`: who could change the rows, were they not read-only."""
-        allowed: bool = super().has_change_permission(request)
-        return allowed
-
 
 class ReadOnlyInline(TabularInline):
     """Rows that belong to the one shown."""
@@ -97,6 +92,10 @@ class ReadOnlyInline(TabularInline):
     extra = 0
     can_delete = False
     show_change_link = True
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        # Who may see the row that they belong to has been asked for that one.
+        return True
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

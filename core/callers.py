@@ -2,16 +2,14 @@
 
 from collections.abc import Awaitable, Callable
 
-from core.asgi import Message, Receive, Scope, header_map
+from core.asgi import Message, Receive, Scope
 
 # A login form and nearly every call of the API fit into it.
 UNASKED_BYTES = 65_536
 
 
-def from_callers(
-    scope: Scope, receive: Receive, authenticate: Callable[[dict[str, str]], Awaitable[object]]
-) -> Receive:
-    """`receive`, which has `authenticate` look at the headers before it goes on beyond `UNASKED_BYTES` of a body.
+def from_callers(scope: Scope, receive: Receive, authenticate: Callable[[Scope], Awaitable[object]]) -> Receive:
+    """`receive`, which has `authenticate` look at the request's head before more than `UNASKED_BYTES` are read.
 
     So it raises what `authenticate` raises for a caller who is not known. Whether they may do what they ask is the
     view's to say, and smaller bodies are the view's alone.
@@ -22,7 +20,7 @@ def from_callers(
     async def read() -> Message:
         nonlocal received, settled
         if not settled and max(expected, received) > UNASKED_BYTES:
-            await authenticate(header_map(scope["headers"]))
+            await authenticate(scope)
             settled = True
         message = await receive()
         received += len(message.get("body", b""))

@@ -36,6 +36,10 @@ class Counts:
                 count, end = self._counts[name]
                 self._counts[name] = (count - 1, end)
 
+    def forget(self, name: str) -> None:
+        with self._lock:
+            self._counts.pop(name, None)
+
     def clear(self) -> None:
         with self._lock:
             self._counts.clear()

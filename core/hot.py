@@ -18,12 +18,12 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl
 from uuid import UUID
 
-from core.asgi import KEY_HEADERS, Receive, Scope, Send, header_map, own_path, request_id, send_document
+from core.asgi import Receive, Scope, Send, header_map, own_path, request_id, send_document
 from core.errors import BadRequest, FieldError, Invalid, UnsupportedMediaType
 from core.ids import path_id
-from core.strict_json import parse_json
+from core.strict_json import media_type, parse_json
 
-Authenticate = Callable[[dict[str, str]], Awaitable["Caller"]]
+Authenticate = Callable[[Scope, dict[str, str]], Awaitable["Caller | None"]]
 
 
 class Caller(Protocol):
@@ -65,8 +65,8 @@ class HotRequest:
         """
         if not self.body:
             return None
-        media_type = self.headers.get("content-type", "")
-        if media_type != "application/json" and media_type.split(";")[0].strip().lower() != "application/json":
+        content_type = self.headers.get("content-type", "")
+        if content_type != "application/json" and media_type(content_type) != "application/json":
             raise UnsupportedMediaType
         return parse_json(self.body)
 
@@ -111,11 +111,14 @@ class _Route:
 
 
 class Router:
-    """Routes by method and path. `authenticate` turns headers into an identity or raises."""
+    """Routes by method and path.
 
-    def __init__(self, authenticate: Authenticate | None = None, *, login_cookie: str = "sessionid"):
+    `authenticate` gives the caller behind a scope and its headers, None for a request that is not for these routes,
+    or raises.
+    """
+
+    def __init__(self, authenticate: Authenticate | None = None):
         self._authenticate = authenticate
-        self._cookie = login_cookie.encode() + b"="
         self._routes: dict[str, list[_Route]] = {}
 
     def route(
@@ -147,10 +150,17 @@ class Router:
                 break
         else:
             return False
-        if route.scope is not None and not self._carries_credentials(scope):
-            return False
+        headers = header_map(scope["headers"])
+        identity = None
+        # Before the body: who may not ask is not read.
+        if route.scope is not None:
+            assert self._authenticate is not None, "A router with closed routes needs an authenticator."
+            identity = await self._authenticate(scope, headers)
+            if identity is None:
+                return False
+            identity.require(route.scope)
         try:
-            request = await self._read(scope, receive, route, match.groupdict())
+            request = await self._read(scope, receive, route, match.groupdict(), headers, identity)
         except ClientGoneError:
             return True
         answer = await route.handler(request)
@@ -160,29 +170,15 @@ class Router:
             await _stream(answer, receive, send)
         return True
 
-    def _carries_credentials(self, scope: Scope) -> bool:
-        """A key; or a login's cookie on a read that is not a browser's page view.
-
-        Writes with a cookie need a CSRF token, and pages are HTML: both are Django's.
-        """
-        cookie, wants_data = False, False
-        for name, value in scope["headers"]:
-            if name in KEY_HEADERS:
-                return True
-            if name == b"cookie":
-                cookie = cookie or self._cookie in value
-            elif name == b"accept":
-                wants_data = b"text/event-stream" in value or b"application/json" in value
-        return cookie and wants_data and scope["method"] == "GET"
-
-    async def _read(self, scope: Scope, receive: Receive, route: _Route, params: dict[str, str]) -> HotRequest:
-        headers = header_map(scope["headers"])
-        identity = None
-        # Before the body: who may not ask is not read.
-        if route.scope is not None:
-            assert self._authenticate is not None, "A router with closed routes needs an authenticator."
-            identity = await self._authenticate(headers)
-            identity.require(route.scope)
+    async def _read(
+        self,
+        scope: Scope,
+        receive: Receive,
+        route: _Route,
+        params: dict[str, str],
+        headers: dict[str, str],
+        identity: Caller | None,
+    ) -> HotRequest:
         if scope["method"] != "GET" and not route.idempotent:
             refuse_key(headers)
         return HotRequest(

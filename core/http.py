@@ -6,7 +6,6 @@ body.
 
 import sys
 from collections.abc import Iterable, Iterator
-from html import escape
 from typing import Any
 
 import psycopg
@@ -24,8 +23,9 @@ from rest_framework.response import Response
 
 from core import errors
 from core.asgi import error_headers, request_id
+from core.error_page import POLICY, error_page
 from core.errors import AppError, FieldError, Invalid
-from core.strict_json import dump_json, parse_json
+from core.strict_json import dump_json, media_type, parse_json
 
 __all__ = [
     "DATABASE_DOWN",
@@ -145,18 +145,10 @@ def answer_error(request: HttpRequest, error: AppError) -> HttpResponse:
     """The error body, or a page for a browser."""
     document = error.document(_request_id(request))
     if "text/html" in request.headers.get("accept", ""):
-        return HttpResponse(_page(error, document["request_id"]), status=error.status, headers=error_headers(error))
+        headers = {**error_headers(error), "Content-Security-Policy": POLICY, "Cache-Control": "no-store"}
+        return HttpResponse(error_page(request, error, document["request_id"]), status=error.status, headers=headers)
     body = dump_json(document)
     return HttpResponse(body, "application/json", error.status, headers=error_headers(error))
-
-
-def _page(error: AppError, identifier: str) -> str:
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{error.status}</title>'
-        f"<h1>{escape(error.detail)}</h1>"
-        f"<p>Error {error.status}, request <code>{escape(identifier)}</code>.</p>"
-        '<p><a href="/">Back to the start</a></p></html>'
-    )
 
 
 def handler400(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
@@ -215,7 +207,14 @@ class BrowsableAPIRenderer(DRFBrowsableAPIRenderer):
 
 
 class LenientNegotiation(DefaultContentNegotiation):
-    """Answer JSON where nothing that is accepted can be had, instead of 406: a stream's errors are JSON too."""
+    """Answer JSON where nothing that is accepted can be had, instead of 406: a stream's errors are JSON too.
+
+    Bodies are what they say that they are: a range of types (`*/*`) is for what is accepted.
+    """
+
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
+        said = media_type(request.content_type or "")
+        return next((parser for parser in parsers if parser.media_type == said), None)
 
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None

@@ -1,12 +1,14 @@
 """Django middleware."""
 
 from collections.abc import Callable
+from typing import Any
 
 from django.db import connection
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 
-from core.errors import AppError, MethodNotAllowed, Unavailable
+from core.errors import AppError, BadRequest, MethodNotAllowed, Unavailable
 from core.http import answer_error
+from core.text import clean
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
@@ -33,6 +35,27 @@ def sound_connections(get_response: GetResponse) -> GetResponse:
         return response
 
     return middleware
+
+
+class CleanForms:
+    """Refuses forms with text that no database keeps, as `core.strict_json` does with bodies: NUL, lone surrogates.
+
+    A form that a view reads has been read for its CSRF token already; the API's views take none, and read no form.
+    """
+
+    def __init__(self, get_response: GetResponse):
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, view: Any, *_: Any) -> HttpResponse | None:
+        if request.method != "POST" or getattr(view, "csrf_exempt", False):
+            return None
+        for name, values in request.POST.lists():
+            if clean([name, *values]) != [name, *values]:
+                return answer_error(request, BadRequest("The form has a character that cannot be stored."))
+        return None
 
 
 class ErrorBodies:

@@ -16,7 +16,13 @@ from core.clock import isoformat
 from core.errors import BadRequest
 
 MAX_DEPTH = 64
+# Lists and objects: millions of empty ones would keep an event loop busy for seconds.
+MAX_CONTAINERS = 100_000
+# Of one object. Nobody writes as many by hand, and each costs more memory than its bytes.
+MAX_KEYS = 10_000
 # 19 digits is the first length that may not fit into 64 bits.
+# To the end where none ends it, so that nothing is looked at twice.
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\Z)', re.DOTALL)
 _LONG_NUMBER = re.compile(rb"\d{19}")
 _INTEGER_MIN, _INTEGER_MAX = -(2**63), 2**64 - 1
 
@@ -25,7 +31,14 @@ class _RefusedError(ValueError):
     """Well-formed for a lenient reader, refused here."""
 
 
+def media_type(content_type: str) -> str:
+    """The type that a Content-Type header names, without its parameters: JSON has no other charset than UTF-8."""
+    return content_type.partition(";")[0].strip().lower()
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MAX_KEYS:
+        raise _RefusedError(f"The body has an object with more than {MAX_KEYS} keys.")
     members = dict(pairs)
     if len(members) != len(pairs):
         raise _RefusedError("The body has an object with the same key twice.")
@@ -48,12 +61,19 @@ def parse_json(body: bytes) -> Any:
     """The document that `body` holds.
 
     Raises `BadRequest` for what is not JSON in UTF-8 (NaN, Infinity and lone surrogates included), and for what
-    is but could be read in two ways or not be stored: an object with a key twice, more than 64 levels, an
-    integer of more than 64 bits, a number too large for a float, NUL in a string.
+    is but could be read in two ways or not be stored: an object with a key twice or with more than 10,000 keys, more
+    than 64 levels or 100,000 lists and objects, an integer of more than 64 bits, a number too large for a float, NUL
+    in a string.
     """
     try:
+        brackets = _brackets(body)
+        # Fewer brackets than may be: nothing to look at. Those of texts do not count.
+        if brackets > MAX_CONTAINERS and _brackets(_STRING.sub(b"", body)) > MAX_CONTAINERS:
+            raise _RefusedError(f"The body has more than {MAX_CONTAINERS} lists and objects.")
         document = orjson.loads(body)
-        _refuse_depth(body, document)
+        # A body is one level of its own.
+        if brackets > MAX_DEPTH:
+            _refuse_depth(document)
         # In valid JSON backslashes pair up from the left, so what is left of `\u0000` without pairs is a NUL.
         if b"\\u0000" in body and b"\\u0000" in body.replace(b"\\\\", b""):
             raise _RefusedError("The body has a NUL character.")
@@ -65,10 +85,11 @@ def parse_json(body: bytes) -> Any:
         raise BadRequest(str(fault)) from None
 
 
-def _refuse_depth(body: bytes, document: Any) -> None:
-    # Fewer brackets than levels: nothing to walk. A body is one level of its own.
-    if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
-        return
+def _brackets(body: bytes) -> int:
+    return body.count(b"[") + body.count(b"{")
+
+
+def _refuse_depth(document: Any) -> None:
     level, depth = [document], 0
     while level := [item for item in level if isinstance(item, dict | list)]:
         depth += 1

@@ -59,6 +59,7 @@ _TRANSLATED = [
     (ipaddress.IPv6Network("2002::/16"), 80),
 ]
 _HOST_NAME = re.compile(r"[a-z0-9_.-]{1,253}\Z")
+_ENTRY = re.compile(r"([a-z0-9]([a-z0-9_.-]{0,251}[a-z0-9])?|\[(?P<v6>[0-9a-f:.]+)\])(:(?P<port>[0-9]{1,5}))?")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -101,6 +102,17 @@ class Allowlist:
     def opens(self, host: str, port: int) -> bool:
         written = f"[{host}]" if ":" in host else host
         return written in self.entries or f"{written}:{port}" in self.entries
+
+
+def allowed_host(entry: str) -> str | None:
+    """`entry` as `Allowlist` takes it, in lower case; None where it is no `host` or `host:port`."""
+    written = entry.strip().lower()
+    found = _ENTRY.fullmatch(written)
+    if found is None or (found["port"] and not 0 < int(found["port"]) < 65536):
+        return None
+    if found["v6"] and literal_address(found["v6"]) is None:
+        return None
+    return written
 
 
 class UrlGuard:

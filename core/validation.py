@@ -1,9 +1,10 @@
 """Bodies are pydantic models: parsed once, at the door, the same for every door."""
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError
+import orjson
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError
 
 from core.errors import Invalid
 from core.http import invalid_from_pydantic
@@ -22,6 +23,31 @@ def _known_id(value: Any) -> UUID:
 
 
 Id = Annotated[UUID, BeforeValidator(_known_id)]
+
+
+def _boolean(value: Any) -> Any:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
+# To a literal 1 is true and 0 is false.
+Yes = Annotated[Literal[True], BeforeValidator(_boolean)]
+No = Annotated[Literal[False], BeforeValidator(_boolean)]
+
+# Lists show the metadata of up to 100 things at once.
+MAX_METADATA_BYTES = 65_536
+
+
+def bounded(metadata: dict[str, Any]) -> dict[str, Any]:
+    """The metadata itself; raises `ValueError` for more of it than one thing may have."""
+    if len(orjson.dumps(metadata)) > MAX_METADATA_BYTES:
+        raise ValueError(f"has more than {MAX_METADATA_BYTES} bytes")
+    return metadata
+
+
+# What a client keeps with a thing of ours.
+Metadata = Annotated[dict[str, Any], AfterValidator(bounded)]
 
 
 class Body(BaseModel):

@@ -5,6 +5,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from accounts.permissions import identity_in
+from accounts.wall import LOOKERS, ServerAdmin, WalledAdmin
 from assistants.models import Assistant
 from core.admin import ReadOnlyAdmin, ReadOnlyInline, pretty
 from core.errors import AppError
@@ -48,7 +49,9 @@ class EventInline(ReadOnlyInline):
 
 
 @admin.register(Run)
-class RunAdmin(FoundById, ReadOnlyAdmin):
+class RunAdmin(FoundById, WalledAdmin):
+    # An operator cancels.
+    actors = LOOKERS
     found_by = ("id", "session_id", "assistant_id")
     list_display = ("id", "status", "assistant", "user_id", "attempt", "priority", "created_at", "finished_at")
     list_filter = ("status", "workspace")
@@ -119,9 +122,10 @@ class RunAdmin(FoundById, ReadOnlyAdmin):
                 self.message_user(request, f"{run}: asked to stop, {status} now.", messages.SUCCESS)
 
 
-class OfRun(FoundById, ReadOnlyAdmin):
+class OfRun(FoundById, WalledAdmin):
     """What belongs to a run, found by the run's id."""
 
+    workspace_path = "run__workspace"
     found_by: tuple[str, ...] = ("run_id",)
     search_help_text = "A run's whole id."
 
@@ -149,6 +153,6 @@ class RunEventAdmin(OfRun):
 
 
 @admin.register(Worker)
-class WorkerAdmin(ReadOnlyAdmin):
+class WorkerAdmin(ServerAdmin, ReadOnlyAdmin):  # type: ignore[misc]  # Unfold's bases are untyped
     list_display = ("host", "pid", "slots", "used", "types", "labels", "state", "heartbeat_at", "started_at")
     list_filter = ("state",)

@@ -13,7 +13,7 @@ from assistants.admin import AssistantAdmin as Assistants
 from assistants.admin import AssistantPage, Button
 from assistants.admin.page import FormPage
 from assistants.models import Assistant
-from core.admin import MAX_ROWS, ReadOnlyAdmin
+from core.admin import MAX_ROWS
 from runs.deletion import delete_assistant_for_good
 from runs.lifecycle import ACTIVE, Status
 from runs.models import Run
@@ -36,13 +36,11 @@ class NameForm(forms.Form):
 
 
 class DeletePage(AssistantPage, FormPage):
-    """Deletes the assistant with all that belongs to it, for who types its name and may delete."""
+    """Deletes the assistant with all that belongs to it, for who may change it and types its name."""
 
     template_name = "admin/assistants/delete_for_good.html"
     form_class = NameForm
-
-    def is_allowed(self) -> bool:
-        return may_delete(self.model_admin, self.request)
+    writes = True
 
     def get_form_kwargs(self) -> dict[str, Any]:
         return {**super().get_form_kwargs(), "expected": self.assistant.name}
@@ -84,17 +82,12 @@ class AssistantAdmin(Assistants):
 
     def buttons(self, page: AssistantPage) -> list[Button]:
         found = super().buttons(page)
-        if may_delete(self, page.request):
+        if page.may_operate():
             found.append(Button("Delete for good", "delete_forever", page.address("delete_for_good"), look="danger"))
         return found
 
     def get_urls(self) -> list[URLPattern]:
         return [self._page("delete-for-good/", "delete_for_good", DeletePage), *super().get_urls()]
-
-
-def may_delete(model_admin: ReadOnlyAdmin, request: HttpRequest) -> bool:
-    """Whether who asks may delete assistants; the base's own answer is no, because Django shall not."""
-    return bool(super(ReadOnlyAdmin, model_admin).has_delete_permission(request))
 
 
 def _counted(rows: Any) -> str:

@@ -6,7 +6,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from core.errors import Invalid
 from core.pagination import seconds
-from core.validation import Body, Id, UserId
+from core.validation import Body, Id, Metadata, No, UserId, Yes
 from sessions.bodies import Tag, VersionChoice
 
 MAX_WAIT_S = 3_600
@@ -31,7 +31,7 @@ class CreateRun(Body):
     """
 
     input: Any
-    metadata: dict[str, Any] = Field(default_factory=dict)
+    metadata: Metadata = Field(default_factory=dict)
     priority: int | None = Field(default=None, ge=-1_000, le=1_000)
     multitask_strategy: Literal["enqueue", "reject", "interrupt", "rollback"] = "enqueue"
     durability: Literal["sync", "async", "exit"] | None = None
@@ -51,7 +51,7 @@ class CreateStatelessRun(CreateRun, VersionChoice):
     version: int | None = Field(default=None, ge=1, le=2_147_483_647)
     tag: Tag | None = None
     user_id: UserId | None = None
-    keep_session: Literal[True] = True
+    keep_session: Yes = True
 
 
 class BatchedRun(CreateRun, VersionChoice):
@@ -62,9 +62,9 @@ class BatchedRun(CreateRun, VersionChoice):
     version: int | None = Field(default=None, ge=1, le=2_147_483_647)
     tag: Tag | None = None
     user_id: UserId | None = None
-    keep_session: Literal[True] = True
-    wait: Literal[False] = False
-    stream: Literal[False] = False
+    keep_session: Yes = True
+    wait: No = False
+    stream: No = False
 
     @model_validator(mode="after")
     def _one_place(self) -> "BatchedRun":

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from accounts import audit
 from accounts.idempotency import Once, claim
 from accounts.identity import Identity
 from core.db import Operation, Query, Row, operation
@@ -18,6 +19,8 @@ from runs.services import accept, accept_with_session
 
 # Sessions, and so rows, that one transaction of a great cancelling locks.
 BATCH = 500
+# As many ids of runs that were cancelled at once stand in the audit trail.
+AUDITED_IDS = 100
 
 # -- accepting -------------------------------------------------------------------------------------------------------
 
@@ -111,10 +114,13 @@ def now() -> Operation[datetime]:
 
 
 @operation(atomic=True)
-def cancel_next(identity: Identity, status: Status, until: datetime) -> Operation[tuple[Stopped, bool]]:
+def cancel_next(
+    identity: Identity, status: Status, until: datetime, *, act: UUID, asked: str
+) -> Operation[tuple[Stopped, bool]]:
     """Cancel the newest `BATCH` runs that are in a status and were accepted by `until`.
 
-    Gives what that did, and whether there may be more.
+    `act` is the id of the entry in the audit trail that all batches of one cancelling share, `asked` what it says they
+    were cancelled by. Gives what that did, and whether there may be more.
     """
     scope = {
         "workspace": identity.workspace_id,
@@ -125,6 +131,8 @@ def cancel_next(identity: Identity, status: Status, until: datetime) -> Operatio
     }
     found = yield Query(_NEXT, scope)
     stopped = yield from _cancel([row["id"] for row in found])
+    if stopped:
+        yield audit.tally(act, identity, "cancelled_runs", "workspace", identity.workspace_id, len(stopped), by=asked)
     return stopped, len(found) == BATCH
 
 
@@ -142,7 +150,12 @@ def cancel_these(identity: Identity, runs: Sequence[UUID]) -> Operation[Stopped]
     if unknown := [index for index, run in enumerate(runs) if run not in known]:
         message = "There is no such run."
         raise Invalid(message, errors=[FieldError(("ids", index), message) for index in unknown])
-    return (yield from _cancel(list(known)))
+    stopped = yield from _cancel(list(known))
+    if stopped:
+        told = [str(run) for run in runs[:AUDITED_IDS]]
+        subject = "workspace", identity.workspace_id
+        yield audit.entry(identity, "cancelled_runs", *subject, count=len(stopped), by="ids", ids=told)
+    return stopped
 
 
 def _cancel(runs: list[UUID]) -> Operation[Stopped]:

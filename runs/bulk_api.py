@@ -13,6 +13,7 @@ from accounts.identity import Identity
 from accounts.permissions import identity_of
 from core.db import Row
 from core.forms import BodyForm
+from core.ids import new_id
 from core.pagination import read_no_query
 from core.validation import validate
 from runs import bulk
@@ -70,7 +71,7 @@ class RunsCancelling(ViewSet):
         read_no_query(request.query_params)
         body, identity = validate(CancelRuns, request.data), identity_of(request)
         if body.status is not None:
-            return Response({"cancelled": _cancel_all(identity, _STATUSES[body.status])}, 202)
+            return Response({"cancelled": _cancel_all(identity, body.status)}, 202)
         stopped = bulk.cancel_these(identity, body.ids or []).run()
         _tell(stopped.ended)
         stop_after_commit(stopped.asked)
@@ -81,13 +82,13 @@ class RunsCancelling(ViewSet):
         return BodyForm({"status": "pending"})
 
 
-def _cancel_all(identity: Identity, statuses: list[Status]) -> int:
-    until, total, told = bulk.now().run(), 0, 0
-    for status in statuses:
+def _cancel_all(identity: Identity, asked: str) -> int:
+    until, act, total, told = bulk.now().run(), new_id(), 0, 0
+    for status in _STATUSES[asked]:
         more = True
         # One transaction each: whoever waits for one of these sessions waits for no more than a batch.
         while more:
-            stopped, more = bulk.cancel_next(identity, status, until).run()
+            stopped, more = bulk.cancel_next(identity, status, until, act=act, asked=asked).run()
             total += len(stopped)
             stop_after_commit(stopped.asked)
             if told < MAX_TOLD:

@@ -11,6 +11,7 @@ import psycopg
 from channels.generic.websocket import AsyncWebsocketConsumer
 from psycopg_pool import PoolTimeout
 
+from accounts.authentication import describe_scope
 from accounts.identity import Identity
 from accounts.websocket import authenticate_websocket, is_a_try
 from core.asgi import client_address, header_map, own_path
@@ -39,6 +40,7 @@ SUBPROTOCOL = "agent-server.v1"
 # Larger ones do not come this far (`config.protocols`).
 MAX_FRAME_BYTES = 1_048_576
 BAD_FRAME, NO_CREDENTIAL, NOT_FOUND, LIMIT = 4400, 4401, 4404, 4429
+TRY_LATER = 1013  # of the same registry as the next
 LEAVING = 1012  # "service restart" (RFC 6455's registry): come back with the last id
 
 
@@ -57,7 +59,13 @@ class SessionConsumer(AsyncWebsocketConsumer):
         try:
             query = _query(self.scope["query_string"])
             headers = header_map(self.scope["headers"])
-            self.identity = await authenticate_websocket(headers, offered, query.get("ticket"), own_path(self.scope))
+            self.identity = await authenticate_websocket(
+                headers,
+                offered,
+                query.get("ticket"),
+                own_path(self.scope),
+                lambda: describe_scope(self.scope, headers),
+            )
             self.identity.require("runs:read")
             self.session_id = path_id(self.scope["url_route"]["kwargs"]["session_id"])
             await get_session(self.identity, self.session_id).arun()
@@ -66,6 +74,8 @@ class SessionConsumer(AsyncWebsocketConsumer):
             await self.close(BAD_FRAME)
         except NotFound:
             await self.close(NOT_FOUND)
+        except Unavailable:
+            await self.close(TRY_LATER)
         except AppError:
             too_often = is_a_try(headers, offered, query.get("ticket")) and one_more_wrong(client_address(self.scope))
             await self.close(LIMIT if too_often else NO_CREDENTIAL)

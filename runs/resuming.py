@@ -7,6 +7,7 @@ status concern it.
 from typing import Any
 from uuid import UUID
 
+from accounts import audit
 from accounts.identity import Identity
 from core.db import Operation, Query, jsonb, operation
 from core.errors import Invalid, NotInterrupted
@@ -14,6 +15,10 @@ from runs.bodies import Decision, ResumeRun
 from runs.lifecycle import Status
 from runs.services import lock_session_of
 from runtime.interrupts import Approval, Custom, Multiple, Question, Subagent, read_interrupt
+
+Interrupt = Approval | Question | Subagent | Multiple | Custom
+# As many of the decisions that were taken at once stand in the audit trail.
+AUDITED_DECISIONS = 100
 
 _INTERRUPT = "SELECT status, interrupt FROM runs WHERE id = %(run)s"
 
@@ -50,11 +55,31 @@ def resume_run(identity: Identity, run_id: UUID, body: ResumeRun) -> Operation[U
     (run,) = yield Query(_INTERRUPT, {"run": run_id})
     if run["status"] != Status.INTERRUPTED:
         raise NotInterrupted
-    answer = _answer_to(read_interrupt(run["interrupt"]), body)
+    asked = read_interrupt(run["interrupt"])
+    answer = _answer_to(asked, body)
     parameters = {"run": run_id, "resume": jsonb(answer), "interrupted": str(Status.INTERRUPTED)}
     (resumed,) = yield Query(_RESUME, parameters)
+    yield audit.entry(identity, "resumed", "run", run_id, **_told(asked, answer))
     session_id: UUID = resumed["session_id"]
     return session_id
+
+
+def _told(asked: Interrupt, answer: dict[str, Any]) -> dict[str, Any]:
+    """What the audit trail keeps: what was decided about which tools, and nothing of what was said."""
+    match asked:
+        case Approval():
+            pairs = zip(asked.action_requests, answer["decisions"], strict=True)
+            decisions = [{"type": decided["type"], "tool": request.tool_name} for request, decided in pairs]
+            return {"decisions": decisions[:AUDITED_DECISIONS], "count": len(decisions)}
+        case Question():
+            return {"answer": answer["type"]}
+        case Subagent():
+            return _told(asked.interrupt, answer)
+        case Multiple():
+            each = [_told(*pair) for pair in zip(asked.interrupts, answer["responses"], strict=True)]
+            return {"responses": each[:AUDITED_DECISIONS], "count": len(each)}
+        case Custom():
+            return {"answer": "custom"}
 
 
 # -- answers -----------------------------------------------------------------------------------------------------------
@@ -69,7 +94,7 @@ class _Wrong(Exception):
         self.message = message
 
 
-def _answer_to(asked: Approval | Question | Subagent | Multiple | Custom, body: ResumeRun) -> dict[str, Any]:
+def _answer_to(asked: Interrupt, body: ResumeRun) -> dict[str, Any]:
     """The body as the agent gets it (`runtime.interrupts`). Raises Invalid with places in the body."""
     try:
         return _read(asked, body)
@@ -77,7 +102,7 @@ def _answer_to(asked: Approval | Question | Subagent | Multiple | Custom, body: 
         raise Invalid.at(*fault.loc, message=fault.message) from None
 
 
-def _read(asked: Approval | Question | Subagent | Multiple | Custom, given: ResumeRun) -> dict[str, Any]:
+def _read(asked: Interrupt, given: ResumeRun) -> dict[str, Any]:
     match asked:
         case Approval():
             return {"decisions": _decisions(asked, given.decisions)}

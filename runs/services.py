@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.conf import settings
 
+from accounts import audit
 from accounts.idempotency import Once, claim
 from accounts.identity import Identity
 from assistants.models import Status as AssistantStatus
@@ -239,6 +240,7 @@ def cancel_run(identity: Identity, run_id: UUID, *, rollback: bool = False) -> O
     )
     if not asked:
         raise RunFinished
+    yield audit.entry(identity, "cancelled", "run", run_id, status=asked[0]["status"], rollback=rollback)
     if asked[0]["status"] == Status.RUNNING:
         return str(Status.RUNNING)
     yield from end_waiting([run_id], Status.CANCELLED, None)
@@ -286,6 +288,7 @@ def close_session(identity: Identity, session_id: UUID) -> Operation[tuple[Row, 
         "WHERE id = %(id)s RETURNING *",
         {"id": session_id},
     )
+    yield audit.entry(identity, "closed", "session", session_id, runs=len(unfinished))
     return closed[0], [row["id"] for row in ended]
 
 

@@ -14,6 +14,8 @@ from typing import Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from runtime.secrets import Secrets
+
 Json = Any
 Content = str | list[dict[str, Any]]
 
@@ -244,11 +246,15 @@ class BoundTool:
 
 @dataclass(slots=True, frozen=True)
 class AgentSpec:
-    """One assistant version, ready to run: its configuration with defaults filled in, and its tools."""
+    """One assistant version, ready to run: its configuration with defaults filled in, and its tools.
+
+    `secrets` are those of the host's that the configuration names (`secret:<name>`), as far as there are any.
+    """
 
     type: str
     config: dict[str, Any]
     tools: dict[str, BoundTool] = field(default_factory=dict)
+    secrets: Secrets = field(default_factory=dict, repr=False)
 
 
 class BaseAgent(ABC):

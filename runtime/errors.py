@@ -61,7 +61,7 @@ class MustWait(AgentError):
 
 
 class MissingSecret(AgentError):
-    """The environment variable that holds a key is not set, or may not be used here."""
+    """The variable or the secret that holds a key is not there, or may not be used here."""
 
     code = "missing_secret"
 

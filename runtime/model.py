@@ -18,6 +18,7 @@ from runtime.errors import AgentError, ModelError
 from runtime.messages import to_langchain
 from runtime.providers import provider
 from runtime.providers.base import LLM, Provider
+from runtime.secrets import NO_SECRETS, Secrets
 
 Kind = Literal["text", "reasoning"]
 Listener = Callable[[str, Kind], None]
@@ -46,11 +47,12 @@ class Answer:
 class ModelCaller:
     """The models of one assistant: `llm`, and in its place the first of its fallbacks that answers.
 
-    Models are built at the first call, so a missing key is an error of the run that needs it.
+    `secrets` are those that `llm` may name (`AgentSpec.secrets`). Models are built at the first call, so a missing key
+    is an error of the run that needs it.
     """
 
-    def __init__(self, llm: LLM, tools: Sequence[dict[str, Any]] = ()):
-        self._candidates = [_Candidate(block, tools) for block in (llm, *(llm.get("fallbacks") or ()))]
+    def __init__(self, llm: LLM, tools: Sequence[dict[str, Any]] = (), secrets: Secrets = NO_SECRETS):
+        self._candidates = [_Candidate(block, tools, secrets) for block in (llm, *(llm.get("fallbacks") or ()))]
 
     async def ask(self, messages: Sequence[Message], *, turn: int, listen: Listener, io: StepIO) -> Answer:
         """Ask the model; `listen` hears each piece of the answer. `turn` counts the session's calls before
@@ -77,8 +79,9 @@ class ModelCaller:
 class _Candidate:
     """One `llm` block with its model."""
 
-    def __init__(self, llm: LLM, tools: Sequence[dict[str, Any]]):
+    def __init__(self, llm: LLM, tools: Sequence[dict[str, Any]], secrets: Secrets):
         self.llm = llm
+        self.secrets = secrets
         self.tools = tools
 
     @cached_property
@@ -90,7 +93,7 @@ class _Candidate:
 
     @cached_property
     def model(self) -> Runnable[LanguageModelInput, AIMessage]:
-        model = self.provider.build(self.llm)
+        model = self.provider.build(self.llm, self.secrets)
         return model.bind_tools(self.tools) if self.tools else model
 
     @cached_property

@@ -50,7 +50,7 @@ class ReactAgent(BaseAgent):
 
     @cached_property
     def model(self) -> ModelCaller:
-        return ModelCaller(self.config.llm, self.toolbox.schemas)
+        return ModelCaller(self.config.llm, self.toolbox.schemas, self.spec.secrets)
 
     async def step(self, state: State, io: StepIO) -> Step:
         answer, open_calls = _open_calls(state)

@@ -7,7 +7,8 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
-from core.admin import ReadOnlyAdmin, ReadOnlyInline, pretty
+from accounts.wall import WalledAdmin
+from core.admin import ReadOnlyInline, pretty
 from core.ids import parse_id
 from sessions.models import Checkpoint, Message, Session
 
@@ -57,7 +58,7 @@ class CheckpointInline(ReadOnlyInline):
     fields = readonly_fields = ("step", "source", "message_count", "changes", "run_id", "created_at")
 
 
-class SessionAdmin(FoundById, ReadOnlyAdmin):
+class SessionAdmin(FoundById, WalledAdmin):
     """Registered by `runs.admin`, which adds how to close one."""
 
     found_by = ("id", "assistant_id", "head_run_id")
@@ -98,14 +99,16 @@ class SessionAdmin(FoundById, ReadOnlyAdmin):
 
 
 @admin.register(Message)
-class MessageAdmin(FoundById, ReadOnlyAdmin):
+class MessageAdmin(FoundById, WalledAdmin):
+    workspace_path = "session__workspace"
     found_by = ("id", "session_id")
     list_display = ("id", "session_id", "seq", "role", "run_id", "step", "dropped_at_step", "created_at")
     list_filter = ("role",)
 
 
 @admin.register(Checkpoint)
-class CheckpointAdmin(FoundById, ReadOnlyAdmin):
+class CheckpointAdmin(FoundById, WalledAdmin):
+    workspace_path = "session__workspace"
     found_by = ("id", "session_id")
     list_display = ("id", "session_id", "step", "source", "message_count", "run_id", "created_at")
     list_filter = ("source",)

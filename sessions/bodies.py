@@ -1,12 +1,11 @@
 """What clients may post to a session."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from core.validation import Body, Id, UserId
+from core.validation import Body, Id, Metadata, UserId
 
-Metadata = dict[str, Any]
 MAX_TTL_S = 10 * 365 * 86_400
 
 

@@ -9,6 +9,7 @@ from assistants.models import Status as AssistantStatus
 from core.db import Bound, Operation, Query, Row, jsonb, operation
 from core.errors import AlreadyExists, AssistantNotActive, Conflict, Forbidden, Invalid, NotFound
 from core.ids import new_id
+from core.validation import bounded
 from runtime.history import answers_for_open_calls
 from sessions.bodies import ChangeSession, ForkSession, InitialState, OpenSession
 from sessions.documents import message_from_row, message_row
@@ -174,7 +175,16 @@ def change_session(identity: Identity, session_id: UUID, body: ChangeSession) ->
             "version": rows[0]["version"],
         },
     )
+    _refuse_overgrown(changed[0]["metadata"])
     return changed[0]
+
+
+def _refuse_overgrown(merged: dict[str, Any]) -> None:
+    """Each change is bounded by itself; what all of them add up to is, too."""
+    try:
+        bounded(merged)
+    except ValueError as fault:
+        raise Invalid.at("metadata", message=f"Together with what is there it {fault}.") from None
 
 
 # Without a lock: a worker that commits a step of the session would wait for the copy, and its other runs with it. What
@@ -193,7 +203,7 @@ INSERT INTO sessions (id, workspace_id, assistant_id, assistant_version, user_id
     ttl_seconds, expires_at)
 SELECT %(id)s, workspace_id, assistant_id, assistant_version, user_id, title, metadata || %(metadata)s, context,
     %(state)s, ttl_seconds, clock_timestamp() + make_interval(secs => ttl_seconds)
-FROM sessions WHERE id = %(session)s RETURNING id
+FROM sessions WHERE id = %(session)s RETURNING metadata
 """
 
 # Without their runs: those belong to the other session, and a message's run is always one of its own session's.
@@ -254,6 +264,8 @@ def fork_session(identity: Identity, session_id: UUID, body: ForkSession, once: 
     if body.checkpoint_id is not None:
         values = yield from values_at(body.checkpoint_id).start()
     forked = yield Query(_FORK, {**scope, "metadata": jsonb(body.metadata), "state": jsonb(values)})
+    for session in forked:
+        _refuse_overgrown(session["metadata"])
     count = point["messages_there"]
     ids = [new_id() for _ in range(count)]
     copied = yield Query(_COPY_MESSAGES, {**scope, "step": point["step_there"], "count": count, "ids": ids})

@@ -85,12 +85,12 @@ class AssistantAdmin(moving.MoveActions):
         return f"{assistant.updated_at:%Y-%m-%d %H:%M}"
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        # Not a question of the base's, which adds nothing.
-        return bool(request.user.has_perm("assistants.add_assistant"))
+        # The base adds nothing.
+        return self.has_operate_permission(request)
 
     def buttons(self, page: AssistantPage) -> list[Button]:
         """What leads on from an assistant's page, for who asks and in the state that it is in."""
-        may_operate, may_change = self.has_operate_permission(page.request), page.may_change()
+        may_operate, may_change = page.may_operate(), page.may_change()
         moves = moving.buttons(page) if may_operate else []
         # One stands out: before it is active that is to activate it.
         variant = "primary" if page.assistant.status == Status.ACTIVE else "default"

@@ -9,6 +9,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
@@ -16,6 +17,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, U
 
 from accounts.models import Workspace
 from accounts.permissions import identity_in
+from accounts.wall import workspaces_in_reach
 from assistants import queries, services
 from assistants.admin.configuration import pretty_json
 from assistants.admin.page import AdminPage, ChangePage, FormPage, faults_of
@@ -51,8 +53,12 @@ class NoteField(forms.CharField):
 class NewAssistantForm(forms.Form):
     """The body of `POST /assistants`."""
 
-    workspace = forms.ModelChoiceField(Workspace.objects.all(), widget=UnfoldAdminSelectWidget())
+    workspace = forms.ModelChoiceField(Workspace.objects.none(), widget=UnfoldAdminSelectWidget())
     configuration = ConfigurationField(help_text="As the body of POST /assistants. Only name and llm are required.")
+
+    def __init__(self, *args: Any, workspaces: QuerySet[Workspace], **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.fields["workspace"].queryset = workspaces  # type: ignore[attr-defined]
 
 
 class NewAssistantPage(AdminPage, FormPage):
@@ -68,8 +74,15 @@ class NewAssistantPage(AdminPage, FormPage):
     def is_allowed(self) -> bool:
         return bool(self.model_admin.has_add_permission(self.request))
 
+    def workspaces(self) -> QuerySet[Workspace]:
+        """Where who asks may add one."""
+        return workspaces_in_reach(self.request, self.model_admin.actors)
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return {**super().get_form_kwargs(), "workspaces": self.workspaces()}
+
     def get_initial(self) -> dict[str, Any]:
-        workspaces = Workspace.objects.all()[:2]
+        workspaces = self.workspaces()[:2]
         only = workspaces[0] if len(workspaces) == 1 else None
         return {"configuration": json.dumps(EXAMPLE, indent=2), "workspace": only}
 

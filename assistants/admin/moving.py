@@ -12,10 +12,10 @@ from django.template.response import TemplateResponse
 
 from accounts.identity import Identity
 from accounts.permissions import identity_in
+from accounts.wall import WalledAdmin
 from assistants import services
 from assistants.admin.page import AssistantPage, Button, faults_of
 from assistants.models import Assistant, Status
-from core.admin import ReadOnlyAdmin
 from core.errors import AppError
 
 
@@ -100,7 +100,7 @@ class MovePage(AssistantPage):
         return self.back(messages.SUCCESS, f"{self.assistant}: {self.move.verb}.")
 
 
-class MoveActions(ReadOnlyAdmin):
+class MoveActions(WalledAdmin):
     """The list's actions."""
 
     actions = ("activate", "archive", "restore")

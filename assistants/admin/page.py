@@ -14,9 +14,9 @@ from django.views.generic import FormView, TemplateView
 
 from accounts.identity import Identity
 from accounts.permissions import identity_in
+from accounts.wall import WalledAdmin
 from assistants import queries
 from assistants.models import Assistant, AssistantVersion, Status
-from core.admin import ReadOnlyAdmin
 from core.errors import AppError
 
 
@@ -36,7 +36,7 @@ class AdminPage(TemplateView):
     """A page of an admin class: for whom may view its objects, or change them where the page `writes`."""
 
     # `as_view` gives it.
-    model_admin: ReadOnlyAdmin = None  # type: ignore[assignment]
+    model_admin: WalledAdmin = None  # type: ignore[assignment]
     title = ""
     writes = False
 
@@ -45,12 +45,19 @@ class AdminPage(TemplateView):
             raise PermissionDenied
         request.current_app = self.model_admin.admin_site.name
         self.load(**kwargs)
+        # Again, now that it is known what the page is about: a person's roles differ between workspaces.
+        if not self.is_allowed():
+            raise PermissionDenied
         return super().dispatch(request, *args, **kwargs)
 
     def is_allowed(self) -> bool:
         """Whether the page is for who asks."""
         may = self.model_admin.has_operate_permission if self.writes else self.model_admin.has_view_permission
-        return bool(may(self.request))
+        return may(self.request, self.about())
+
+    def about(self) -> Any:
+        """The row that the page is about, None for none and before it is loaded."""
+        return None
 
     def load(self, **kwargs: Any) -> None:
         """Find what the path names; raises Http404 or NotFound."""
@@ -66,6 +73,9 @@ class AssistantPage(AdminPage):
     assistant: Assistant
     identity: Identity
 
+    def about(self) -> Assistant | None:
+        return getattr(self, "assistant", None)
+
     def load(self, **kwargs: Any) -> None:
         self.assistant = get_object_or_404(self.model_admin.get_queryset(self.request), pk=kwargs["assistant_id"])
         self.identity = identity_in(self.request, self.assistant.workspace_id)
@@ -75,15 +85,18 @@ class AssistantPage(AdminPage):
             "original": self.assistant,
             "assistant": self.assistant,
             "cancel": self.address(),
-            "may_operate": self.model_admin.has_operate_permission(self.request),
+            "may_operate": self.may_operate(),
             "may_change": self.may_change(),
         }
         return super().get_context_data(**{**about, **kwargs})
 
+    def may_operate(self) -> bool:
+        """Whether who asks may move the assistant."""
+        return self.model_admin.has_operate_permission(self.request, self.assistant)
+
     def may_change(self) -> bool:
         """Whether who asks may make versions and tags of the assistant now."""
-        is_open = self.assistant.status != Status.ARCHIVED
-        return is_open and self.model_admin.has_operate_permission(self.request)
+        return self.assistant.status != Status.ARCHIVED and self.may_operate()
 
     def address(self, page: str = "change", *args: Any) -> str:
         """The address of a page about this assistant."""

@@ -23,6 +23,7 @@ from assistants.config.blocks import (
 )
 from assistants.config.llm import LLMConfig
 from core.ids import parse_id
+from core.validation import Metadata
 
 
 def _known_id(text: str) -> str:
@@ -77,7 +78,7 @@ class AssistantConfig(Block):
     session_ttl_seconds: Annotated[int, Field(ge=1, le=10 * 365 * 86_400)] | None = Field(
         default=None, description="How long a session lives after it was last used."
     )
-    metadata: dict[str, Any] = Field(default_factory=dict)
+    metadata: Metadata = Field(default_factory=dict)
 
 
 class CreateAssistant(AssistantConfig):

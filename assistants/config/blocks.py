@@ -27,6 +27,9 @@ def _not_blank(text: str) -> str:
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_not_blank)]
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
+Reference = Annotated[
+    str, StringConstraints(pattern=r"^([A-Za-z_][A-Za-z0-9_]{0,127}|secret:[A-Za-z][A-Za-z0-9_.-]{0,63})$")
+]
 Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#@]+([/?#]\S*)?$", max_length=2_000)]
 # 1 and 1.0 are one number in JSON, so they are stored as one.
 Number = Annotated[float, AfterValidator(shortest)]
@@ -81,10 +84,12 @@ class MemoryConfig(Block):
 
 
 class MCPAuth(Block):
-    """A bearer token from an environment variable; the token itself is never stored."""
+    """A bearer token; the token itself is never stored here."""
 
     type: Literal["bearer"]
-    token_env: Variable
+    token_env: Reference = Field(
+        description="The environment variable that holds the token, or `secret:<name>` for a secret of the workspace."
+    )
 
 
 class MCPConfig(Block):

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
 
-from assistants.config.blocks import Block, Name, Number, Url, Variable
+from assistants.config.blocks import Block, Name, Number, Reference, Url
 
 
 class ModelConfig(Block):
@@ -19,8 +19,10 @@ class ModelConfig(Block):
         default_factory=list, max_length=64
     )
     base_url: Url | None = Field(default=None, description="Another server than the provider's own.")
-    api_key_env: Variable | None = Field(
-        default=None, description="The environment variable that holds the key; the server allows its prefix."
+    api_key_env: Reference | None = Field(
+        default=None,
+        description="The environment variable that holds the key (the server allows its prefix), or `secret:<name>` "
+        "for a secret of the workspace.",
     )
     settings: dict[str, Any] = Field(default_factory=dict, description="The provider's own settings.")
 

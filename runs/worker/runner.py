@@ -358,7 +358,7 @@ async def _agent(row: Row, conversation: Conversation) -> BaseAgent:
     if conversation.checkpoint_gone:
         return _BrokenAgent(CheckpointGone())
     try:
-        return await agent_for(row["assistant_id"], row["assistant_version"]).arun()
+        return await agent_for(row["workspace_id"], row["assistant_id"], row["assistant_version"]).arun()
     except (psycopg.OperationalError, PoolTimeout):
         raise
     except AgentError as refusal:

@@ -4,6 +4,7 @@ from functools import cache
 from importlib import import_module
 
 from runtime.providers.base import LLM, Problem, Provider
+from runtime.secrets import NO_SECRETS, Secrets
 
 # Entry strings: an integration costs a second or two to import, so only a process that uses it does.
 _ENTRIES = {
@@ -28,18 +29,19 @@ def provider(name: str) -> Provider:
     return found
 
 
-def check_llm(llm: LLM) -> list[Problem]:
-    """What is wrong with an `llm` block and its fallbacks, as far as it shows without a call."""
+def check_llm(llm: LLM, secrets: Secrets = NO_SECRETS) -> list[Problem]:
+    """What is wrong with an `llm` block and its fallbacks, as far as it shows without a call. `secrets`: those that
+    it may name."""
     try:
         chosen = provider(str(llm.get("provider")))
     except LookupError as error:
         return [Problem(("provider",), str(error.args[0]))]
-    problems = chosen.check(llm)
+    problems = chosen.check(llm, secrets)
     for index, fallback in enumerate(llm.get("fallbacks") or []):
         if fallback.get("fallbacks"):
             problems.append(Problem(("fallbacks", index, "fallbacks"), "A fallback has no fallbacks of its own."))
         problems += [
             Problem(("fallbacks", index, *problem.loc), problem.message, problem.environment)
-            for problem in check_llm({**fallback, "fallbacks": None})
+            for problem in check_llm({**fallback, "fallbacks": None}, secrets)
         ]
     return problems

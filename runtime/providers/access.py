@@ -7,6 +7,7 @@ must not learn the server's keys by it:
   operator has set in the environment (`OPENAI_BASE_URL`), nowhere else.
 - Any other variable must be named in `api_key_env` and begin with an allowed prefix.
 - A variable that the operator has bound to hosts goes to these only, whatever else would hold.
+- A secret of the workspace (`secret:<name>`) goes to its own hosts only.
 - Any other address gets a placeholder, which local model servers want to see.
 """
 
@@ -16,14 +17,17 @@ from dataclasses import dataclass
 
 import httpx2
 
-from core.url_guard import BlockedUrl, UrlGuard, host_and_port
+from core.url_guard import Allowlist, BlockedUrl, UrlGuard, host_and_port
 from runtime.configuration import current
 from runtime.errors import AgentError, MissingSecret, ModelError
 from runtime.providers.base import LLM, Problem
+from runtime.secrets import NO_SECRETS, Secrets, name_in
 
 PLACEHOLDER = "not-needed"
 # A shorter value is no key, and cutting it out would garble every message.
 _SHORTEST_SECRET = 8
+# A header can hold no more, and a library that is given anything else quotes it in its error.
+_SENDABLE = re.compile(r"[\x21-\x7e]*")
 _KEY_LIKE = re.compile(r"\bsk-[\w*-]{6,}")
 
 
@@ -64,28 +68,29 @@ class Access:
     own: bool
 
 
-def access(llm: LLM, home: Home) -> Access:
+def access(llm: LLM, home: Home, secrets: Secrets = NO_SECRETS) -> Access:
     """The address and the key for `llm`; raises `MissingSecret`, or `ModelError` for the address."""
-    found = _resolve(llm, home)
+    found = _resolve(llm, home, secrets)
     if isinstance(found, Problem):
         kind: type[AgentError] = ModelError if found.loc == ("base_url",) else MissingSecret
         raise kind(found.message)
     return found
 
 
-def check_access(llm: LLM, home: Home) -> list[Problem]:
+def check_access(llm: LLM, home: Home, secrets: Secrets = NO_SECRETS) -> list[Problem]:
     """What keeps `llm` from being called."""
-    found = _resolve(llm, home)
+    found = _resolve(llm, home, secrets)
     return [found] if isinstance(found, Problem) else []
 
 
-def named_secret(variable: str, url: str) -> str:
-    """The value of the variable that an assistant names for its calls to `url`; raises `MissingSecret` where it
-    is not sent there or not set."""
-    refusal = _refusal(variable, url, is_named=True)
-    value = _value(variable)
+def named_secret(reference: str, url: str, secrets: Secrets = NO_SECRETS) -> str:
+    """The value that an assistant names for its calls to `url`: of a variable, or of one of `secrets`.
+
+    Raises `MissingSecret` where it is not sent there or not set.
+    """
+    value, refusal = _held(reference, url, secrets, is_named=True)
     if refusal or not value:
-        raise MissingSecret(refusal or _unset(variable))
+        raise MissingSecret(refusal or _unset(reference))
     return value
 
 
@@ -105,7 +110,7 @@ def redact(text: str) -> str:
     return _KEY_LIKE.sub("[key]", text)
 
 
-def _resolve(llm: LLM, home: Home) -> Access | Problem:
+def _resolve(llm: LLM, home: Home, secrets: Secrets) -> Access | Problem:
     url = llm.get("base_url") or os.environ.get(home.address_variable) or home.addresses[0]
     named = llm.get("api_key_env")
     try:
@@ -114,15 +119,41 @@ def _resolve(llm: LLM, home: Home) -> Access | Problem:
         return Problem(("base_url",), error.message, environment=not llm.get("base_url"))
     official = _origin(url) in [_origin(address) for address in home.addresses]
     own = home.owns(url)
-    variable = named or (home.key_variable if own else None)
-    if variable is None:
+    reference = named or (home.key_variable if own else None)
+    if reference is None:
         return Access(url, PLACEHOLDER, official, own)
-    if refusal := _refusal(variable, url, is_named=bool(named)):
+    key, refusal = _held(reference, url, secrets, is_named=bool(named))
+    if refusal:
         return Problem(("api_key_env",), refusal)
-    key = _value(variable)
     if not key and (named or official):
-        return Problem(("api_key_env",), _unset(variable), environment=True)
+        return Problem(("api_key_env",), _unset(reference), environment=True)
     return Access(url, key or PLACEHOLDER, official, own)
+
+
+def _held(reference: str, url: str, secrets: Secrets, *, is_named: bool) -> tuple[str, str | None]:
+    """What the reference stands for, "" for nothing, and why it is not sent to `url` if it is not."""
+    name = name_in(reference)
+    value, refusal = (
+        (os.environ.get(reference, ""), _refusal(reference, url, is_named=is_named))
+        if name is None
+        else _of_workspace(name, url, secrets)
+    )
+    value = value.strip()
+    if refusal is None and not _SENDABLE.fullmatch(value):
+        refusal = f"What {reference} holds cannot be sent as a key: it has blanks or other than ASCII characters."
+    return value, refusal
+
+
+def _of_workspace(name: str, url: str, secrets: Secrets) -> tuple[str, str | None]:
+    secret = secrets.get(name)
+    if secret is None:
+        return "", f"The workspace has no secret {name!r}."
+    if not secret.value:
+        return "", f"The secret {name!r} cannot be read: no key of this server opens it."
+    host, port = host_and_port(httpx2.URL(url))
+    if not Allowlist(secret.hosts).opens(host, port):
+        return "", f"The secret {name!r} is not sent to {host}."
+    return secret.value, None
 
 
 def _refusal(variable: str, url: str, *, is_named: bool) -> str | None:
@@ -137,10 +168,6 @@ def _refusal(variable: str, url: str, *, is_named: bool) -> str | None:
     if home is not None and not home.owns(url):
         return f"{variable} is sent to its provider's own address only, not to {host}."
     return None
-
-
-def _value(variable: str) -> str:
-    return os.environ.get(variable, "").strip()
 
 
 def _unset(variable: str) -> str:

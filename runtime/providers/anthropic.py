@@ -8,6 +8,7 @@ from runtime.providers.access import ANTHROPIC, access
 from runtime.providers.base import LLM
 from runtime.providers.connection import http_client
 from runtime.providers.http import HTTPProvider, HTTPSettings
+from runtime.secrets import NO_SECRETS, Secrets
 
 if TYPE_CHECKING:
     from langchain_core.language_models.chat_models import BaseChatModel
@@ -25,11 +26,11 @@ class AnthropicProvider(HTTPProvider):
     Settings = AnthropicSettings
     home = ANTHROPIC
 
-    def build(self, llm: LLM) -> "BaseChatModel":
+    def build(self, llm: LLM, secrets: Secrets = NO_SECRETS) -> "BaseChatModel":
         from runtime.providers.anthropic_model import Messages  # noqa: PLC0415  (takes a second to import)
 
         settings = AnthropicSettings.model_validate(llm.get("settings") or {})
-        reached = access(llm, self.home)
+        reached = access(llm, self.home, secrets)
         # A dict, because the type checker knows only the aliases, which the defaults overlook.
         options: dict[str, Any] = {
             "model": llm["model"],

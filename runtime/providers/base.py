@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from runtime.errors import AgentError, ModelError
+from runtime.secrets import NO_SECRETS, Secrets
 
 if TYPE_CHECKING:
     # A web server checks configurations and builds no model: it does not import langchain.
@@ -44,8 +45,8 @@ class Provider(ABC):
     # The fake model plays its script by the number of the session's calls, which only the agent knows.
     counts_turns: ClassVar[bool] = False
 
-    def check(self, llm: LLM) -> list[Problem]:
-        """What is wrong with `llm`, as far as it shows without a call."""
+    def check(self, llm: LLM, secrets: Secrets = NO_SECRETS) -> list[Problem]:
+        """What is wrong with `llm`, as far as it shows without a call. `secrets`: those that it may name."""
         try:
             self.Settings.model_validate(llm.get("settings") or {})
         except ValidationError as error:
@@ -58,7 +59,7 @@ class Provider(ABC):
         return Problem(("settings", *loc), message)
 
     @abstractmethod
-    def build(self, llm: LLM) -> "BaseChatModel":
+    def build(self, llm: LLM, secrets: Secrets = NO_SECRETS) -> "BaseChatModel":
         """The model, ready to be asked; raises `AgentError`, `MissingSecret` among them."""
 
     def place(self, llm: LLM) -> str:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from runtime.errors import AgentError
 from runtime.providers.base import LLM, Problem, Provider, Settings
 from runtime.providers.failures import by_status
+from runtime.secrets import NO_SECRETS, Secrets
 
 if TYPE_CHECKING:
     from langchain_core.language_models.chat_models import BaseChatModel
@@ -77,16 +78,16 @@ class FakeProvider(Provider):
     Settings = Script
     counts_turns = True
 
-    def check(self, llm: LLM) -> list[Problem]:
+    def check(self, llm: LLM, secrets: Secrets = NO_SECRETS) -> list[Problem]:
         model = llm.get("model")
-        problems = super().check(llm)
+        problems = super().check(llm, secrets)
         if model not in MODELS:
             problems.append(Problem(("model",), f"fake has the models {', '.join(MODELS)}, not {model!r}."))
         elif model == "script" and not problems and not (llm.get("settings") or {}).get("turns"):
             problems.append(Problem(("settings", "turns"), "A script has at least one turn."))
         return problems
 
-    def build(self, llm: LLM) -> "BaseChatModel":
+    def build(self, llm: LLM, secrets: Secrets = NO_SECRETS) -> "BaseChatModel":
         from runtime.testing import FakeChatModel  # noqa: PLC0415  (imports langchain)
 
         return FakeChatModel(model=llm["model"], script=Script.model_validate(llm.get("settings") or {}))

@@ -11,6 +11,7 @@ from runtime.errors import AgentError, ModelError, ModelServerError, ModelTimeou
 from runtime.providers.access import Home, check_access, redact
 from runtime.providers.base import LLM, Problem, Provider, Settings
 from runtime.providers.failures import by_status, retry_after
+from runtime.secrets import NO_SECRETS, Secrets
 
 _LONGEST_MESSAGE = 500
 
@@ -27,8 +28,8 @@ class HTTPProvider(Provider):
     Settings = HTTPSettings
     home: ClassVar[Home]
 
-    def check(self, llm: LLM) -> list[Problem]:
-        return [*super().check(llm), *check_access(llm, self.home)]
+    def check(self, llm: LLM, secrets: Secrets = NO_SECRETS) -> list[Problem]:
+        return [*super().check(llm, secrets), *check_access(llm, self.home, secrets)]
 
     @abstractmethod
     def sdk(self) -> Any:

@@ -8,6 +8,7 @@ from runtime.providers.access import OPENAI, access
 from runtime.providers.base import LLM
 from runtime.providers.connection import http_client
 from runtime.providers.http import HTTPProvider, HTTPSettings
+from runtime.secrets import NO_SECRETS, Secrets
 
 if TYPE_CHECKING:
     from langchain_core.language_models.chat_models import BaseChatModel
@@ -28,11 +29,11 @@ class OpenAIProvider(HTTPProvider):
     Settings = OpenAISettings
     home = OPENAI
 
-    def build(self, llm: LLM) -> "BaseChatModel":
+    def build(self, llm: LLM, secrets: Secrets = NO_SECRETS) -> "BaseChatModel":
         from runtime.providers.openai_model import ChatCompletions  # noqa: PLC0415  (slow)
 
         settings = OpenAISettings.model_validate(llm.get("settings") or {})
-        reached = access(llm, self.home)
+        reached = access(llm, self.home, secrets)
         max_tokens = llm.get("max_tokens")
         body = {"response_format": settings.response_format} if settings.response_format else {}
         # OpenAI's newer models refuse `max_tokens`, and many compatible servers know nothing else.

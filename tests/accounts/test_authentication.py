@@ -13,7 +13,8 @@ from rest_framework.test import APIClient
 
 from accounts import credentials
 from accounts.authentication import WORKSPACE_CHOICE, authenticate, login_identity
-from accounts.credentials import MEMORY, key_in
+from accounts.credentials import MEMORY, shown_in
+from accounts.identity import Identity
 from accounts.models import ApiKey, Membership, Role, User, Workspace
 from accounts.services import create_api_key, create_workspace, revoke_api_key
 from core.errors import BadRequest, Unauthenticated
@@ -28,7 +29,7 @@ def test_both_headers_let_in(key: str, header: str) -> None:
 
 def test_the_same_key_twice_is_one_credential() -> None:
     key = "k" * 20
-    assert key_in({"authorization": f"bearer {key}", "x-api-key": key}) == key
+    assert shown_in({"authorization": f"bearer {key}", "x-api-key": key}) == key
 
 
 def test_two_different_keys_are_a_bad_request(key: str) -> None:
@@ -69,7 +70,7 @@ def test_nobody_gets_the_error_body() -> None:
 def test_a_revoked_key_stays_out_at_once(workspace: Workspace, api_for: ApiFor) -> None:
     api = api_for("keys:read")
     assert api.get("/api-keys").status_code == 200
-    revoke_api_key(workspace.id, ApiKey.objects.get().id)
+    revoke_api_key(Identity(workspace.id, frozenset({"*"}), "key:other"), ApiKey.objects.get().id)
     assert api.get("/api-keys").status_code == 401
 
 
@@ -190,4 +191,4 @@ def test_the_digest_is_stored_and_the_key_is_not(workspace: Workspace, key: str)
 
 def test_conflicting_headers_are_told_before_the_database_is_asked() -> None:
     with pytest.raises(BadRequest):
-        key_in({"authorization": "Bearer " + "a" * 20, "x-api-key": "b" * 20})
+        shown_in({"authorization": "Bearer " + "a" * 20, "x-api-key": "b" * 20})

@@ -3,11 +3,10 @@
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission
 from django.test import Client
 
 from accounts.identity import Identity
-from accounts.models import User, Workspace
+from accounts.models import Membership, Role, User, Workspace
 
 ECHO: dict[str, Any] = {"provider": "fake", "model": "echo"}
 
@@ -39,10 +38,10 @@ def admin(db: None) -> Client:
 
 
 @pytest.fixture
-def onlooker(db: None) -> Client:
-    """Who may look at assistants in the admin, and at nothing else."""
+def onlooker(identity: Identity) -> Client:
+    """Who may look at assistants in the admin, and change none."""
     person = User.objects.create_user("onlooker", is_staff=True)
-    person.user_permissions.add(Permission.objects.get(codename="view_assistant"))
+    Membership.objects.create(workspace_id=identity.workspace_id, user=person, role=Role.OPERATOR)
     client = Client()
     client.force_login(person)
     return client

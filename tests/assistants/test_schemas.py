@@ -46,6 +46,15 @@ def nested(levels: int) -> dict[str, Any]:
         {"$ref": "elsewhere.json"},
         {"$ref": "#/$defs/missing"},
         {"$ref": "#/x-hidden", "x-hidden": {"patternProperties": {}}},
+        {"$ref": "#/default", "default": {"pattern": [1]}},
+        {"$ref": "#/default", "default": {"allOf": 5}},
+        {"$ref": "#/default", "default": {"$id": 5, "$ref": "#"}},
+        {"$ref": "#/allOf/x", "allOf": [{}]},
+        {"$ref": "#/minLength/0", "minLength": 3},
+        {"$ref": "#/$defs/a", "$id": "http://[bad", "$defs": {"a": {}}},
+        {"properties": {"a": {"$id": "https://elsewhere/", "$ref": "#"}}},
+        {"properties": {f"p{n}": {"pattern": f"^{n}$"} for n in range(60)}},
+        {"properties": {f"p{n}": {"pattern": rf"\w{{{250 + n}}}"} for n in range(40)}},
         {"properties": {"a": {"patternProperties": {"^x": {}}}}},
         {"unevaluatedProperties": False},
         {"pattern": "(?=x)"},
@@ -54,7 +63,7 @@ def nested(levels: int) -> dict[str, Any]:
         nested(MAX_DEPTH + 2),
         {"description": "x" * 70_000},
     ],
-    ids=lambda schema: str(schema)[:60],
+    ids=lambda schema: str(schema)[:40],
 )
 def test_a_schema_that_cannot_be_evaluated_here_is_refused(schema: dict[str, Any]) -> None:
     with pytest.raises(BadSchemaError):
@@ -69,6 +78,13 @@ def test_true_and_one_are_different_items_but_one_and_one_point_zero_are_not() -
     unique = {"uniqueItems": True}
     assert faults(unique, [1, True, "1", [1], {"a": 1}]) == []
     assert places(unique, [{"a": 1}, {"a": 1.0}]) == [[]]
+
+
+def test_a_schema_may_have_an_address_anchors_and_definitions() -> None:
+    city = {"$anchor": "city", "minLength": 2}
+    named = {"$id": "https://example.com/city.json", "$ref": "#city", "$defs": {"city": city}}
+    check_schema(named)
+    assert places(named, "x") == [[]]
 
 
 def test_a_recursive_schema_reads_a_tree() -> None:

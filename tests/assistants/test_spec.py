@@ -51,10 +51,10 @@ def test_a_version_is_read_once_and_then_kept(
     identity: Identity, body: Body, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     assistant = services.create_assistant(identity, body)
-    first = agent_for(assistant.id, 1).run()
+    first = agent_for(identity.workspace_id, assistant.id, 1).run()
     defaults = run_defaults(assistant.id, 1).run()
     with django_assert_num_queries(0):
-        assert agent_for(assistant.id, 1).run() is first
+        assert agent_for(identity.workspace_id, assistant.id, 1).run() is first
         assert run_defaults(assistant.id, 1).run() is defaults
 
 

@@ -202,7 +202,8 @@ def test_the_audit_trail_tells_every_act(api: Api, assistant: str) -> None:
         ("archived", {"version": 3}),
         ("restored", {"version": 3}),
     ]
-    assert entries[1].keys() == {"id", "action", "actor", "details", "created_at"}
+    told = {"id", "action", "actor", "actor_id", "subject_type", "subject_id", "details", "created_at"}
+    assert entries[1].keys() == told
     assert entries[1]["actor"].startswith("key:")
     assert [entry["action"] for entry in api.items(f"{assistant}/audit", limit=1)] == ["restored"]
     assert len(api.items(f"{assistant}/audit", action="tagged")) == 2

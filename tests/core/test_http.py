@@ -95,4 +95,4 @@ def test_browsers_get_a_page_and_programs_the_body() -> None:
     assert handler404(requests.get("/x"), NotFound())["Content-Type"] == "application/json"
     page = handler404(requests.get("/x", headers={"accept": "text/html,*/*"}), NotFound())
     assert page.status_code == 404
-    assert b"<h1>Not found.</h1>" in page.content
+    assert b"<h1>There is nothing here</h1>" in page.content

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from core.errors import BadRequest
-from core.strict_json import MAX_DEPTH, dump_json, parse_json
+from core.strict_json import MAX_CONTAINERS, MAX_DEPTH, MAX_KEYS, dump_json, parse_json
 
 REFUSED = {
     "nothing": b"",
@@ -25,6 +25,9 @@ REFUSED = {
     "a key twice": b'{"a": 1, "a": 2}',
     "a key twice, spelled differently": b'{"a": 1, "\\u0061": 2}',
     "a key twice, deep": b'[{"b": {"a": 1, "c": [], "a": 1}}]',
+    "too many lists": b"[" + b"[]," * MAX_CONTAINERS + b"1]",
+    "too many lists beside a text that does not end": b"[" + b"[]," * MAX_CONTAINERS + b'"' + b'\\"' * 100_000,
+    "too many keys": b"{" + b",".join(b'"%d":1' % n for n in range(MAX_KEYS + 1)) + b"}",
     "too deep": b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1),
     "too deep in objects": b'{"a":' * (MAX_DEPTH + 1) + b"1" + b"}" * (MAX_DEPTH + 1),
     "far too deep": b"[" * 100_000 + b"]" * 100_000,
@@ -68,6 +71,7 @@ ACCEPTED = {
     "the same key in two objects": (b'[{"a": 1}, {"a": 2}]', [{"a": 1}, {"a": 2}]),
     "many brackets side by side": (b"[" + b"[],{}," * 500 + b"1]", None),
     "brackets in a string": (b'["' + b"[" * 500 + b'"]', ["[" * 500]),
+    "very many brackets in a string": (b'["\\"' + b"{" * 200_000 + b'"]', ['"' + "{" * 200_000]),
     "a scalar": (b'"x"', "x"),
 }
 

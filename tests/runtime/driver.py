@@ -8,6 +8,7 @@ from typing import Any
 from runtime.contract import AgentSpec, BaseAgent, BoundTool, Content, Message, State, Step, Tool, ToolRecord, Usage
 from runtime.errors import AgentError
 from runtime.react import ReactAgent
+from runtime.secrets import NO_SECRETS, Secrets
 
 
 @dataclass
@@ -87,9 +88,9 @@ class Conversation:
         return [step.kind for step in self.steps]
 
 
-def react(llm: dict[str, Any], *tools: Tool, **config: Any) -> Conversation:
+def react(llm: dict[str, Any], *tools: Tool, secrets: Secrets = NO_SECRETS, **config: Any) -> Conversation:
     bound = {tool.name: BoundTool(tool) for tool in tools}
-    return Conversation(ReactAgent(AgentSpec("ReactAgent", {"llm": llm, **config}, bound)))
+    return Conversation(ReactAgent(AgentSpec("ReactAgent", {"llm": llm, **config}, bound, secrets)))
 
 
 def echo(*tools: Tool, **config: Any) -> Conversation:

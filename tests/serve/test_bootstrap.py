@@ -2,6 +2,7 @@
 
 import pytest
 
+from accounts.identity import Identity
 from accounts.models import ApiKey, Membership, Role, User, Workspace
 from accounts.services import revoke_api_key
 from assistants.models import Assistant
@@ -43,7 +44,7 @@ def test_a_password_that_the_admin_chose_is_left_alone_and_not_shown() -> None:
 def test_a_revoked_key_is_replaced() -> None:
     former = bootstrap()["api_key"]
     key = ApiKey.objects.get()
-    revoke_api_key(key.workspace_id, key.id)
+    revoke_api_key(Identity(key.workspace_id, frozenset({"*"}), "user:admin"), key.id)
     assert bootstrap()["api_key"] != former
     key.refresh_from_db()
     assert key.revoked_at is not None

@@ -47,6 +47,17 @@ def test_a_limit_that_cannot_be_meant(tmp_path: Path) -> None:
     assert line == f"{name}: concurrent_calls of 'openai' must be a whole number of at least 1, not \"many\"."
 
 
+def test_a_key_that_could_be_guessed(tmp_path: Path) -> None:
+    name = "AGENT_SERVER_ENCRYPTION_KEYS"
+    [line] = serve(tmp_path, **{name: f"{'k' * 32},short"})
+    assert line == f"{name} must hold keys of 32 characters or more, separated by commas."
+
+
+def test_an_authentication_function_that_is_not_there(tmp_path: Path) -> None:
+    [line] = serve(tmp_path, AGENT_SERVER_AUTH="no.such.module:function")
+    assert line.startswith("AGENT_SERVER_AUTH: no.such.module cannot be imported")
+
+
 def test_a_host_that_is_not_ours(tmp_path: Path) -> None:
     [line] = serve(tmp_path, HOST="203.0.113.7")
     assert "Cannot listen on 203.0.113.7" in line

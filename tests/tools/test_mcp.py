@@ -248,7 +248,7 @@ def test_without_auth_no_token_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("MCP_TOKEN", None, "The environment variable MCP_TOKEN is not set"),
         ("MCP_TOKEN", " ", "The environment variable MCP_TOKEN is not set"),
-        ("MCP_TOKEN", f"{TOKEN}\nX-Evil: 1", "what the environment variable MCP_TOKEN holds is no token"),
+        ("MCP_TOKEN", f"{TOKEN}\nX-Evil: 1", "What MCP_TOKEN holds cannot be sent as a key"),
         ("MCP_BOUND", TOKEN, "MCP_BOUND is not sent to 127.0.0.1"),
         ("DATABASE_PASSWORD", TOKEN, "DATABASE_PASSWORD may not be named: it must begin with one of OPENAI_"),
         ("OPENAI_API_KEY", TOKEN, "OPENAI_API_KEY is sent to its provider's own address only"),

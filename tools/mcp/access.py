@@ -1,21 +1,18 @@
 """What the operator lets an MCP server have: a token of the environment, and a command of this host."""
 
 import os
-import re
 import shutil
 from typing import Any
 
 from runtime.configuration import current
 from runtime.errors import MissingSecret
 from runtime.providers.access import named_secret
+from runtime.secrets import NO_SECRETS, Secrets
 from tools.mcp.failure import Broken
 
-# A header can hold no more, and a library that is given anything else quotes it in its error.
-_TOKEN = re.compile(r"[\x21-\x7e]+")
 
-
-def token(server: dict[str, Any]) -> str | None:
-    """The bearer token for `server`, which may be sent to its URL; None if it wants none.
+def token(server: dict[str, Any], secrets: Secrets = NO_SECRETS) -> str | None:
+    """The bearer token for `server`, which may be sent to its URL; None if it wants none. It may be one of `secrets`.
 
     Raises `Broken`, or `BlockedUrl` for a URL that is never called.
     """
@@ -24,16 +21,13 @@ def token(server: dict[str, Any]) -> str | None:
     auth = server.get("auth")
     if not auth:
         return None
-    variable = auth["token_env"]
+    reference = auth["token_env"]
     if server["transport"] == "stdio":
-        raise Broken(f"a command is sent no token; {variable} is for servers at a URL")
+        raise Broken(f"a command is sent no token; {reference} is for servers at a URL")
     try:
-        value = named_secret(variable, server["url"])
+        return named_secret(reference, server["url"], secrets)
     except MissingSecret as error:
         raise Broken(error.message) from None
-    if not _TOKEN.fullmatch(value):
-        raise Broken(f"what the environment variable {variable} holds is no token")
-    return value
 
 
 def command(server: dict[str, Any]) -> list[str]:

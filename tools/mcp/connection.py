@@ -13,6 +13,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp_types import METHOD_NOT_FOUND, PARSE_ERROR, UNSUPPORTED_PROTOCOL_VERSION, Implementation
 
 from core.url_guard import AnswerTooLong, BlockedUrl
+from runtime.secrets import NO_SECRETS, Secrets
 from tools.mcp import access
 from tools.mcp.failure import Broken, McpFailure, Wire, no_answer, sentence, transport_reason
 from tools.mcp.http import http_client
@@ -41,8 +42,12 @@ _SENSELESS = (LookupError, RuntimeError, TypeError, ValueError)
 
 
 @asynccontextmanager
-async def connect(server: dict[str, Any], *, seconds: float, max_bytes: int) -> AsyncIterator[ClientSession]:
+async def connect(
+    server: dict[str, Any], *, seconds: float, max_bytes: int, secrets: Secrets = NO_SECRETS
+) -> AsyncIterator[ClientSession]:
     """A session with `server` (an entry of an assistant's `mcp_servers`), after the exchange of greetings.
+
+    `secrets` are those that the entry may name.
 
     `seconds` bounds the time until then, and each HTTP exchange; SSE is one exchange as long as it lasts.
     `max_bytes` bounds each answer. Raises `McpFailure`, also where the connection fails under the body: this
@@ -53,7 +58,7 @@ async def connect(server: dict[str, Any], *, seconds: float, max_bytes: int) -> 
     with anyio.CancelScope(deadline=anyio.current_time() + seconds) as scope:
         wire = _wire(server, scope)
         try:
-            token = access.token(server)
+            token = access.token(server, secrets)
             async with AsyncExitStack() as stack:
                 with understanding():
                     session = await _greeted(stack, server, wire, token, seconds, max_bytes)

@@ -8,7 +8,9 @@ from typing import Any
 import uvicorn
 from django.core.management.base import BaseCommand
 
-from config.env import ENV
+from accounts.jwks import KeysAway
+from accounts.oidc import fetch_at_start
+from config.env import ENV, BadEnvironment
 from config.logs import configure_logging
 from config.protocols import HttpProtocol, WebSocketProtocol
 from config.serve.limits import raise_open_files_limit
@@ -17,6 +19,7 @@ from runs.live import hub
 
 KEEP_ALIVE_S = 30
 DRAIN_S = 5  # for requests under way when the process is told to end
+KEYS_S = 15.0  # for the issuer of tokens, before the start is given up
 
 
 class Server(uvicorn.Server):
@@ -38,6 +41,10 @@ class Command(BaseCommand):
     def handle(self, *, host: str, port: int, **_: Any) -> None:
         configure_logging("web")
         raise_open_files_limit()
+        try:
+            fetch_at_start(KEYS_S)
+        except KeysAway as fault:
+            raise BadEnvironment(f"AGENT_SERVER_OIDC_ISSUER: its keys cannot be had: {fault}") from None
         config = uvicorn.Config(
             "config.asgi:application",
             host=host,

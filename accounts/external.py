@@ -1,0 +1,111 @@
+"""Callers that somebody else vouches for, a hook or an issuer of tokens: who they are in this server's terms."""
+
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, TypeVar
+from uuid import UUID
+
+from django.utils import timezone
+
+from accounts.credentials import MEMORY_S, MEMORY_SIZE
+from accounts.hook import Caller, broken
+from accounts.identity import ROLE_SCOPES, SCOPES, Identity
+from accounts.models import Role
+from core.db import Operation, Query, operation
+from core.errors import Forbidden, Unauthenticated
+from core.ids import parse_id
+
+T = TypeVar("T")
+
+LONGEST_NAME = 200
+LONGEST_USER_ID = 255
+_LONGEST_SLUG = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Vouched:
+    """What was vouched for. `workspace` is a slug or an id that nobody has looked up yet."""
+
+    workspace: str
+    scopes: frozenset[str]
+    actor: str
+    user_id: str | None
+
+
+class ShortMemory(Generic[T]):
+    """Remembers for `MEMORY_S`, as keys are, so that a caller who asks often costs no query each time."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[float, T]] = {}
+
+    def get(self, name: str) -> T | None:
+        entry = self._known.get(name)
+        return entry[1] if entry and time.monotonic() < entry[0] else None
+
+    def put(self, name: str, value: T, at_most_s: float = MEMORY_S) -> None:
+        if len(self._known) >= MEMORY_SIZE:
+            self._known.clear()
+        self._known[name] = (time.monotonic() + min(at_most_s, MEMORY_S), value)
+
+    def clear(self) -> None:
+        self._known.clear()
+
+
+WORKSPACES: ShortMemory[UUID] = ShortMemory()
+
+
+@operation()
+def identity_of(vouched: Vouched) -> Operation[Identity]:
+    """The caller's identity. Raises `Forbidden` where the workspace does not exist."""
+    workspace_id = WORKSPACES.get(vouched.workspace)
+    if workspace_id is None:
+        rows = []
+        if is_plain(vouched.workspace, _LONGEST_SLUG):
+            # What looks like an id is one: a slug could be chosen to look like a stranger's.
+            column = "id" if parse_id(vouched.workspace) else "slug"
+            rows = yield Query(f"SELECT id FROM workspaces WHERE {column} = %(it)s", {"it": vouched.workspace})  # noqa: S608 - one of two
+        if not rows:
+            raise Forbidden("The workspace that your credential names does not exist here.")
+        found: UUID = rows[0]["id"]
+        WORKSPACES.put(vouched.workspace, found)
+        workspace_id = found
+    return Identity(workspace_id, vouched.scopes, vouched.actor, user_id=vouched.user_id)
+
+
+def vouched_by_hook(caller: Caller) -> Vouched:
+    """What the hook's answer means.
+
+    Raises `Unauthenticated` for a caller whose time has passed, and `Unavailable` for an answer that means nothing.
+    """
+    if not isinstance(caller.workspace, str):
+        raise broken(f"workspace is {caller.workspace!r}")
+    for value, name, longest in ((caller.user_id, "user_id", LONGEST_USER_ID), (caller.name, "name", LONGEST_NAME)):
+        if value is not None and not (isinstance(value, str) and is_plain(value, longest)):
+            raise broken(f"{name} is not a text of 1 to {longest} printable characters: {value!r}")
+    if caller.expires_at is not None:
+        if not isinstance(caller.expires_at, datetime) or caller.expires_at.utcoffset() is None:
+            raise broken("expires_at is not a moment with a time zone")
+        if caller.expires_at <= timezone.now():
+            raise Unauthenticated("The credential has expired.")
+    who = caller.name or caller.user_id or "caller"
+    return Vouched(caller.workspace, _scopes(caller), f"hook:{who[:LONGEST_NAME]}", caller.user_id)
+
+
+def _scopes(caller: Caller) -> frozenset[str]:
+    if (caller.role is None) == (caller.scopes is None):
+        raise broken("a Caller has either a role or scopes")
+    if caller.role is not None:
+        if caller.role not in set(Role):
+            raise broken(f"{caller.role!r} is not a role")
+        return frozenset(ROLE_SCOPES[Role(caller.role)])
+    if not isinstance(caller.scopes, list | tuple | set | frozenset):
+        raise broken("scopes are not a list or a set")
+    if unknown := [scope for scope in caller.scopes if not isinstance(scope, str) or scope not in SCOPES]:
+        raise broken(f"{unknown[0]!r} is not a scope")
+    return frozenset(caller.scopes)
+
+
+def is_plain(text: str, longest: int) -> bool:
+    """Whether `text` can be stored and shown as somebody's name: neither empty nor endless, without controls."""
+    return 0 < len(text) <= longest and text.isprintable()

@@ -1,0 +1,39 @@
+"""Secrets that belong to whoever hosts the agent: what `secret:<name>` in a configuration stands for."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+MARK = "secret:"
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A value, and the hosts (`host` or `host:port`) that it may be sent to."""
+
+    value: str = field(repr=False)
+    hosts: tuple[str, ...]
+
+
+Secrets = Mapping[str, Secret]
+NO_SECRETS: Secrets = {}
+
+
+def name_in(reference: str) -> str | None:
+    """The name of the secret that `reference` stands for; None where it is the name of a variable."""
+    return reference.removeprefix(MARK) if reference.startswith(MARK) else None
+
+
+def names_in(config: Mapping[str, Any]) -> frozenset[str]:
+    """The names of all secrets that an assistant's configuration refers to."""
+    return frozenset(name for reference in _references(config) if (name := name_in(reference)) is not None)
+
+
+def _references(config: Mapping[str, Any]) -> Iterator[str]:
+    llm = config.get("llm") or {}
+    for block in (llm, *(llm.get("fallbacks") or ())):
+        if reference := block.get("api_key_env"):
+            yield reference
+    for server in config.get("mcp_servers") or ():
+        if auth := server.get("auth"):
+            yield auth["token_env"]

@@ -1,0 +1,177 @@
+"""Every route that writes, taken from the tables, and for each a request that is taken as it stands."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.urls import URLPattern, URLResolver, get_resolver
+
+WRITES = ("POST", "PUT", "PATCH", "DELETE")
+Route = tuple[str, str]
+
+_LLM = {
+    "provider": "fake",
+    "model": "echo",
+    "temperature": 1,
+    "max_tokens": 100,
+    "top_p": 0.5,
+    "stop_sequences": ["stop"],
+    "settings": {},
+    "fallbacks": [{"provider": "fake", "model": "echo"}],
+}
+_CONFIG: dict[str, Any] = {
+    "name": "{unique}",
+    "llm": _LLM,
+    "type": "ReactAgent",
+    "description": "What it is for.",
+    "system_prompt": "Be brief.",
+    "tools": [{"name": "calculator", "enabled": True, "parameters": {}}],
+    "memory": {"scope": "session", "settings": {"max_memories": None}},
+    "interrupt_on": {"calculator": {"allowed_decisions": ["approve", "reject"]}},
+    "input_schema": {"type": "object"},
+    "retry_policy": {"max_attempts": 2, "backoff": "fixed", "initial_interval_s": 1, "retry_on": ["timeout"]},
+    "max_steps": 5,
+    "run_timeout_s": 60,
+    "step_timeout_s": 60,
+    "queue_timeout_s": 60,
+    "durability": "sync",
+    "priority": 1,
+    "max_concurrent_runs": 5,
+    "rate_limit": {"requests_per_minute": 1_000},
+    "quota": {"runs_per_day": 1_000, "tokens_per_day": 1_000},
+    "resources": {"labels": ["gpu"]},
+    "session_ttl_seconds": 600,
+    "metadata": {"a": 1},
+}
+_RUN: dict[str, Any] = {
+    "input": {"message": "Hello"},
+    "metadata": {"a": 1},
+    "priority": 1,
+    "multitask_strategy": "enqueue",
+    "durability": "sync",
+    "retry_policy": {"max_attempts": 2, "backoff": "fixed", "initial_interval_s": 1, "retry_on": ["timeout"]},
+    "timeout_s": 60,
+    "queue_timeout_s": 60,
+    "after_seconds": 0,
+}
+_STATELESS = {**_RUN, "assistant_id": "{assistant_id}", "version": 1, "user_id": "ann", "keep_session": True}
+_SESSION = {
+    "user_id": "ann",
+    "metadata": {"a": 1},
+    "ttl_seconds": 600,
+    "agent_id": "{unique}",
+    "title": "A talk",
+    "initial_state": {"messages": [{"role": "user", "content": "Hello"}], "metadata": {}},
+}
+
+# `{name}` in an address or as a value of a body is an id of the world's; None is no body.
+GOOD: dict[Route, Any] = {
+    ("POST", "/api-keys"): {"name": "a key", "scopes": ["runs:read"], "user_id": "ann", "expires_at": None},
+    ("DELETE", "/api-keys/{api_key_id}"): None,
+    ("POST", "/ws-tickets"): {"path": "/ws/sessions/{session_id}"},
+    ("POST", "/assistants"): {**_CONFIG, "change_note": "", "status": "created"},
+    ("PATCH", "/assistants/{assistant_id}"): {**_CONFIG, "change_note": "", "expected_version": 1},
+    ("DELETE", "/assistants/{assistant_id}"): None,
+    ("POST", "/assistants/{created_id}/activate"): None,
+    ("POST", "/assistants/{assistant_id}/archive"): None,
+    ("POST", "/assistants/{archived_id}/restore"): None,
+    ("POST", "/assistants/{assistant_id}/versions/1/rollback"): {"change_note": "Back", "expected_version": 1},
+    ("PUT", "/assistants/{assistant_id}/versions/1/tags/stable"): None,
+    ("DELETE", "/assistants/{assistant_id}/versions/1/tags/tagged"): None,
+    ("POST", "/assistants/{assistant_id}/sessions"): _SESSION,
+    ("PATCH", "/sessions/{session_id}"): {"metadata": {"a": 1}, "title": "New", "assistant_version": 1},
+    ("DELETE", "/sessions/{session_id}"): None,
+    ("POST", "/sessions/{session_id}/close"): None,
+    ("POST", "/sessions/{session_id}/fork"): {"checkpoint_id": "{checkpoint_id}", "metadata": {"a": 1}},
+    ("POST", "/sessions/{session_id}/runs"): _RUN,
+    ("POST", "/sessions/{session_id}/runs/wait"): _RUN,
+    ("POST", "/sessions/{session_id}/runs/stream"): _RUN,
+    ("POST", "/runs"): _STATELESS,
+    ("POST", "/runs/wait"): _STATELESS,
+    ("POST", "/runs/stream"): _STATELESS,
+    ("POST", "/runs/batch"): {
+        "runs": [{**_RUN, "session_id": "{session_id}"}, {**_STATELESS, "wait": False, "stream": False}]
+    },
+    ("POST", "/runs/cancel"): {"ids": ["{run_id}"]},
+    ("POST", "/runs/{run_id}/cancel"): {"action": "cancel", "wait": False},
+    ("POST", "/runs/{interrupted_id}/resume"): {"value": "Yes"},
+}
+
+# What people send from pages: forms with a CSRF token. The admin's are Django's own, and `test_forms` knows them.
+FORMS = {"/login", "/logout", "/sign-in/{token}", "/console/chat", "/console/chat/{session_id}/title"}
+PAGES = {
+    "/",
+    "/favicon.ico",
+    "/metrics",
+    "/openapi.json",
+    "/docs/",
+    "/admin/login/",
+    "/console/",
+    "/console/status",
+    "/console/chat/conversations",
+    "/console/chat/{session_id}",
+    "/console/chat/{session_id}/earlier",
+    "/console/chat/{session_id}/events",
+    "/console/chat/{session_id}/runs/{run_id}/calls/{call_id}",
+}
+
+
+def _patterns(patterns: list[Any], before: str = "/") -> Iterator[tuple[str, URLPattern]]:
+    for pattern in patterns:
+        path = before + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from _patterns(pattern.url_patterns, path)
+        else:
+            yield path, pattern
+
+
+def _methods(callback: Any) -> set[str]:
+    """What an API view answers; nothing for a page."""
+    if (actions := getattr(callback, "actions", None)) is not None:
+        return {method.upper() for method in actions}
+    kind = getattr(callback, "cls", None)
+    return {method.upper() for method in ("get", "post", "put", "patch", "delete") if hasattr(kind, method)}
+
+
+def api_routes() -> set[Route]:
+    """The writing routes of the API by method and address, as Django has them: `{}` where an id stands."""
+    return {
+        (method, _blank(path))
+        for path, pattern in _patterns(get_resolver().url_patterns)
+        for method in _methods(pattern.callback) & set(WRITES)
+    }
+
+
+def pages() -> set[str]:
+    """The addresses of what is no API, without the admin's."""
+    return {
+        _blank(path)
+        for path, pattern in _patterns(get_resolver().url_patterns)
+        if not _methods(pattern.callback) & set(WRITES) and not hasattr(pattern.callback, "actions")
+    }
+
+
+def _blank(path: str) -> str:
+    return "/".join("{}" if part.startswith(("<", "{")) else part for part in path.split("/"))
+
+
+def blank(route: Route) -> Route:
+    """A route of `GOOD` as the tables have it."""
+    method, path = route
+    parts = path.split("/")
+    for before, following in (("versions", "{}"), ("tags", "{}")):
+        if before in parts[:-1]:
+            parts[parts.index(before) + 1] = following
+    return method, _blank("/".join(parts))
+
+
+def filled(value: Any, ids: dict[str, str]) -> Any:
+    """A body or an address with the world's ids."""
+    if isinstance(value, str):
+        for name, identifier in ids.items():
+            value = value.replace(f"{{{name}}}", identifier)
+        return value
+    if isinstance(value, list):
+        return [filled(item, ids) for item in value]
+    if isinstance(value, dict):
+        return {key: filled(item, ids) for key, item in value.items()}
+    return value

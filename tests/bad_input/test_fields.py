@@ -1,0 +1,169 @@
+"""Each field of each body: missing, null, of another type, out of its bounds, unknown; the document says which."""
+
+import copy
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import pytest
+from drf_spectacular.generators import SchemaGenerator
+from jsonschema import Draft202012Validator, FormatChecker
+
+from tests.bad_input.conftest import World
+from tests.bad_input.routes import GOOD, Route, filled
+
+pytestmark = pytest.mark.django_db
+WITH_BODY = [route for route, body in GOOD.items() if body]
+ROUTES = pytest.mark.parametrize("route", WITH_BODY, ids=" ".join)
+Place = tuple[str | int, ...]
+
+VALUES: list[Any] = [
+    None,
+    True,
+    0,
+    -1,
+    1.5,
+    -0.0,
+    2**31,
+    2**63,
+    -(2**63),
+    1e308,
+    "",
+    "1",
+    "\u202e\u200b\U0001f600",
+    "../../etc/passwd",
+    "x" * 20_000,
+    [],
+    [None],
+    [[]],
+    {},
+    {"x": {}},
+]
+HOSTILE_IDS = [
+    "",
+    "x",
+    "0",
+    "00000000-0000-0000-0000-00000000000g",
+    "{00000000-0000-7000-8000-000000000000}",
+    "urn:uuid:00000000-0000-7000-8000-000000000000",
+    "00000000000070008000000000000000",
+    "ABCDEF00-0000-7000-8000-000000000000",
+    " 00000000-0000-7000-8000-000000000000",
+    "00000000-0000-7000-8000-000000000000\n",
+    "' OR 1=1 --",
+    "../../etc/passwd",
+    "{{7*7}}",
+    "𝟎" * 36,
+    "1" * 10_000,
+]
+
+
+@cache
+def description() -> Any:
+    return SchemaGenerator().get_schema(request=None, public=True)
+
+
+@cache
+def oracle(route: Route) -> Draft202012Validator:
+    """What `/openapi.json` says of the route's body."""
+    method, path = route
+    document = description()
+    names = {"1": "{number}", "stable": "{tag}", "tagged": "{tag}", "{interrupted_id}": "{run_id}"}
+    described = document["paths"]["/".join(names.get(part, part) for part in path.split("/"))][method.lower()]
+    schema = described["requestBody"]["content"]["application/json"]["schema"]
+    return Draft202012Validator(
+        {**schema, "components": document["components"]}, format_checker=FormatChecker(["uuid"])
+    )
+
+
+def places(value: Any, here: Place = ()) -> Iterator[Place]:
+    """Every place of a body below its top."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield (*here, key)
+        yield from places(item, (*here, key))
+
+
+def changed(body: Any, place: Place, *value: Any) -> Any:
+    """The body with another value there; without a value, without the key."""
+    other = copy.deepcopy(body)
+    parent = other
+    for key in place[:-1]:
+        parent = parent[key]
+    if value:
+        parent[place[-1]] = value[0]
+    else:
+        del parent[place[-1]]
+    return other
+
+
+def wrong(route: Route, body: dict[str, Any]) -> Iterator[tuple[Place, Any]]:
+    """Bodies that the document does not allow, with one thing that is wrong."""
+    told = oracle(route)
+    top = {(name,) for name in _properties(told.schema)}
+    for place in {*places(body), *top}:
+        candidates = [changed(body, place, value) for value in VALUES]
+        if place in set(places(body)):
+            candidates.append(changed(body, place))
+        for candidate in candidates:
+            if not told.is_valid(candidate):
+                yield place, candidate
+    for place in [(), *(place for place in places(body))]:
+        inside = body
+        for key in place:
+            inside = inside[key]
+        if isinstance(inside, dict) and not told.is_valid(more := changed(body, (*place, "surprise"), 1)):
+            yield (*place, "surprise"), more
+
+
+def _properties(schema: Any) -> set[str]:
+    reference = schema.get("$ref", "").rpartition("/")[2]
+    found = schema["components"]["schemas"].get(reference, schema)
+    return set(found.get("properties", ()))
+
+
+@ROUTES
+def test_the_document_allows_what_is_taken(route: Route, world: World) -> None:
+    oracle(route).validate(filled(GOOD[route], world.ours))
+
+
+@ROUTES
+def test_what_the_document_does_not_allow_is_invalid_and_leaves_nothing(world: World, route: Route) -> None:
+    method, path = route
+    address, body = filled(path, world.ours), filled(GOOD[route], world.ours)
+    before = world.door.stored()
+    seen = 0
+    for place, candidate in wrong(route, body):
+        told = world.door.refuse(422, "invalid", method, address, candidate)
+        faults = [error["loc"] for error in told.answer.json()["errors"]]
+        assert faults, place
+        seen += 1
+    assert seen > 5
+    assert world.door.stored() == before
+
+
+def ids_in(route: Route) -> list[Place]:
+    """Where ids of ours stand in the route's good body."""
+    body = GOOD[route]
+    found = []
+    for place in places(body):
+        value = body
+        for key in place:
+            value = value[key]
+        if isinstance(value, str) and value.startswith("{") and value.endswith("_id}"):
+            found.append(place)
+    return found
+
+
+@pytest.mark.parametrize("route", [route for route in WITH_BODY if ids_in(route)], ids=" ".join)
+def test_an_id_that_is_none_of_ours_is_invalid_and_leaves_nothing(world: World, route: Route) -> None:
+    method, path = route
+    address, body = filled(path, world.ours), filled(GOOD[route], world.ours)
+    before = world.door.stored()
+    for place in ids_in(route):
+        name = str(GOOD[route][place[0]] if len(place) == 1 else "").strip("{}")
+        strange = [world.strangers[name]] if name in world.strangers and place[0] != "ids" else []
+        for identifier in [*HOSTILE_IDS, *strange]:
+            told = world.door.refuse(422, "invalid", method, address, changed(body, place, identifier))
+            assert told.answer.json()["errors"][0]["loc"][: len(place)] == list(place)
+    assert world.door.stored() == before

@@ -1,0 +1,40 @@
+"""What the walks of this folder go through: every route that writes, with a request that is taken."""
+
+from itertools import chain
+
+import pytest
+
+from core.hot import Router
+from tests.bad_input.conftest import World
+from tests.bad_input.routes import FORMS, GOOD, PAGES, WRITES, Route, api_routes, blank, filled, pages
+
+pytestmark = pytest.mark.django_db
+
+
+def test_every_route_that_writes_is_walked() -> None:
+    assert api_routes() == {blank(route) for route in GOOD}
+
+
+def test_the_async_routes_are_among_them() -> None:
+    from config.asgi import router
+
+    assert isinstance(router, Router)
+    served = chain.from_iterable((route for route in router._routes.get(method, ())) for method in WRITES)
+    for route in served:
+        assert any(route.pattern.fullmatch(path) for _, path in GOOD), route.pattern
+
+
+def test_every_page_is_known() -> None:
+    own = {path for path in pages() if not path.startswith("/admin/") or path == "/admin/login/"}
+    assert own == {blank(("GET", path))[1] for path in FORMS | PAGES}
+
+
+@pytest.mark.parametrize("route", GOOD, ids=" ".join)
+def test_the_good_request_is_taken(world: World, route: Route) -> None:
+    method, path = route
+    ids = world.ids(path)
+    address = filled(path, ids) + ("?wait_s=0" if path.endswith("/wait") else "")
+    if path.endswith("/stream"):
+        # The stream itself would wait for a worker; the same body is taken without it.
+        address = address.removesuffix("/stream")
+    world.door.good(method, address, filled(GOOD[route], ids))

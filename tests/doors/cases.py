@@ -1,0 +1,133 @@
+"""What a generator cannot know of a route: a body that is right, and what its callers get. One line a route.
+
+To add one: method, path with the names of `World.ids`, the scope that it asks for, a body; and what differs from the
+rule, which `Case` says.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tests.api import HELLO
+
+
+@dataclass(frozen=True)
+class Case:
+    """A request that is right, for the caller with `scope` (None: for any caller).
+
+    `right`: the status that this caller gets. `stranger`: what another workspace's key gets, by rule 404 where an id is
+    in the path. `other`: what a key gets that is bound to another user than the session's, by rule 404 where a session
+    or a run is in the path. `owner`: what a key of that user gets. Ids in braces are those of the prepared world.
+    """
+
+    method: str
+    path: str
+    scope: str | None
+    body: Any = None
+    right: int = 200
+    stranger: int | None = None
+    other: int | None = None
+    owner: int | None = None
+
+    @property
+    def route(self) -> tuple[str, str]:
+        return self.method, self.path.partition("?")[0]
+
+    @property
+    def writes(self) -> bool:
+        return self.method != "GET"
+
+    @property
+    def for_stranger(self) -> int:
+        return self.stranger or (404 if "{" in self.path else self.right)
+
+    @property
+    def for_other(self) -> int:
+        return self.other or (404 if "{session_id}" in self.path or "{run_id}" in self.path else self.right)
+
+    @property
+    def for_owner(self) -> int:
+        return self.owner or self.right
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+ONE, SESSION, RUN = "/assistants/{assistant_id}", "/sessions/{session_id}", "/runs/{run_id}"
+ECHO = {"name": "{new}", "llm": {"provider": "fake", "model": "echo"}}
+STATELESS = {**HELLO, "assistant_id": "{assistant_id}"}
+IN_SESSION = {**HELLO, "session_id": "{session_id}"}
+
+API = [
+    # -- accounts
+    Case("GET", "/api-keys", "keys:read"),
+    Case("POST", "/api-keys", "keys:write", {"name": "k", "scopes": ["keys:read"]}, 201, other=403, owner=403),
+    Case("GET", "/api-keys/{api_key_id}", "keys:read", other=404),
+    Case("DELETE", "/api-keys/{api_key_id}", "keys:write", right=204, other=404),
+    Case("POST", "/ws-tickets", None, {"path": "/ws/sessions/x"}, 201),
+    # -- assistants
+    Case("GET", "/assistants", "assistants:read"),
+    Case("POST", "/assistants", "assistants:write", ECHO, 201),
+    Case("GET", ONE, "assistants:read"),
+    Case("PATCH", ONE, "assistants:write", {"max_steps": 3}),
+    Case("DELETE", ONE, "assistants:write"),
+    Case("DELETE", f"{ONE}?permanent=true", "assistants:write", right=409, other=403, owner=403),
+    Case("POST", f"{ONE}/activate", "assistants:write", {}, 409),
+    Case("POST", f"{ONE}/archive", "assistants:write", {}),
+    Case("POST", f"{ONE}/restore", "assistants:write", {}, 409),
+    Case("GET", f"{ONE}/versions", "assistants:read"),
+    Case("GET", f"{ONE}/versions/diff?from=1&to=1", "assistants:read"),
+    Case("GET", f"{ONE}/versions/{{number}}", "assistants:read"),
+    Case("POST", f"{ONE}/versions/{{number}}/rollback", "assistants:write", {}, 201),
+    Case("PUT", f"{ONE}/versions/{{number}}/tags/{{tag}}", "assistants:write"),
+    Case("DELETE", f"{ONE}/versions/{{number}}/tags/{{tag}}", "assistants:write", right=204),
+    Case("GET", f"{ONE}/audit", "assistants:read"),
+    Case("GET", f"{ONE}/metrics", "assistants:read"),
+    Case("GET", "/assistant-types", "assistants:read"),
+    Case("GET", "/tools", "assistants:read"),
+    # -- sessions
+    Case("GET", f"{ONE}/sessions", "sessions:read"),
+    Case("POST", f"{ONE}/sessions", "sessions:write", {}, 201),
+    Case("GET", "/sessions", "sessions:read"),
+    Case("GET", "/sessions?assistant_id={assistant_id}", "sessions:read", stranger=422),
+    Case("GET", "/sessions?user_id=ann", "sessions:read"),
+    Case("GET", SESSION, "sessions:read"),
+    Case("PATCH", SESSION, "sessions:write", {"title": "Mine"}),
+    Case("DELETE", SESSION, "sessions:write"),
+    Case("POST", f"{SESSION}/close", "sessions:write", {}),
+    Case("POST", f"{SESSION}/fork", "sessions:write", {}, 201),
+    Case("GET", f"{SESSION}/state", "sessions:read"),
+    Case("GET", f"{SESSION}/messages", "sessions:read"),
+    Case("GET", f"{SESSION}/checkpoints", "sessions:read"),
+    Case("GET", f"{SESSION}/checkpoints/{{checkpoint_id}}", "sessions:read"),
+    # -- runs
+    Case("GET", f"{SESSION}/runs", "runs:read"),
+    Case("POST", f"{SESSION}/runs", "runs:write", HELLO, 202),
+    Case("POST", f"{SESSION}/runs/wait?wait_s=0", "runs:write", HELLO, 202),
+    Case("POST", f"{SESSION}/runs/stream", "runs:write", HELLO),
+    Case("GET", "/runs", "runs:read"),
+    Case("GET", "/runs?user_id=ann", "runs:read"),
+    Case("GET", "/runs?assistant_id={assistant_id}", "runs:read", stranger=422),
+    Case("GET", "/runs?session_id={session_id}", "runs:read", stranger=422, other=422),
+    Case("POST", "/runs", "runs:write", STATELESS, 202, stranger=422),
+    Case("POST", "/runs/wait?wait_s=0", "runs:write", STATELESS, 202, stranger=422),
+    Case("POST", "/runs/stream", "runs:write", STATELESS, stranger=422),
+    Case("POST", "/runs/batch", "runs:write", {"runs": [STATELESS]}, 202, stranger=422),
+    Case("POST", "/runs/batch", "runs:write", {"runs": [IN_SESSION]}, 202, stranger=422, other=422),
+    Case("POST", "/runs/cancel", "runs:write", {"status": "all"}, 202),
+    Case("POST", "/runs/cancel", "runs:write", {"ids": ["{run_id}"]}, 202, stranger=422, other=422),
+    Case("GET", RUN, "runs:read"),
+    Case("GET", f"{RUN}/join?wait_s=0", "runs:read", right=202),
+    Case("GET", f"{RUN}/stream", "runs:read"),
+    Case("GET", f"{RUN}/events", "runs:read"),
+    Case("POST", f"{RUN}/cancel", "runs:write", {}, 202),
+    Case("POST", f"{RUN}/resume", "runs:write", {"value": 1}, 409),
+    # -- the server
+    Case("GET", "/workers", "runs:read"),
+    Case("GET", "/metrics", None),
+    Case("GET", "/openapi.json", None),
+    Case("GET", "/docs/", None),
+]
+# They answer whoever asks.
+OPEN = {("GET", "/healthz"), ("GET", "/readyz")}
+# What only the async routes can do: with a key they take these addresses before DRF is asked.
+STREAMS = {case.route for case in API if case.path.endswith("/stream")}

@@ -1,0 +1,28 @@
+"""One world for all of these tests: they leave it as it was, or work on objects of their own."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+
+from accounts.credentials import MEMORY
+from tests.doors.world import World
+
+
+@pytest.fixture(scope="package")
+def db(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """The database for all of these tests together, and committed: the async routes have connections of their own."""
+    with django_db_blocker.unblock():
+        yield
+        call_command("flush", interactive=False, verbosity=0)
+
+
+@pytest.fixture(scope="package")
+def world(db: None) -> Iterator[World]:
+    with asyncio.Runner() as loop:
+        world = World(loop)
+        yield world
+        world.close()
+        MEMORY.clear()

@@ -1,0 +1,215 @@
+"""The pages for people, and everybody who could be signed in: nobody, who belongs nowhere, members, strangers."""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from accounts.models import TicketPurpose, User
+from accounts.services import issue_ticket
+from tests.api import UNKNOWN
+from tests.doors.cases import API, Case
+from tests.doors.routes import admin_pages, pages
+from tests.doors.world import OF_USER, OF_WORKSPACE, World, filled
+
+LOGIN = "/login"
+CHAT = "/console/chat/{session_id}"
+BROWSER = {"accept": "text/html"}
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page that wants a login. The status for ann, whose it is; another member's and a stranger's by rule 404."""
+
+    method: str
+    path: str
+    ann: int = 200
+    bob: int | None = None
+    stranger: int | None = None
+    form: Any = None
+
+    @property
+    def expected(self) -> dict[str, int]:
+        hidden = 404 if "{" in self.path else self.ann
+        told = {"ann": self.ann, "bob": self.bob or hidden, "stranger": self.stranger or hidden}
+        return {"nobody": 302, "outsider": 403, **told}
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+PAGES = [
+    Page("GET", "/console/status"),
+    Page("GET", "/console/chat"),
+    Page("GET", "/console/chat?assistant={assistant_id}", bob=200),
+    Page("POST", "/console/chat", 201, 201, 404, {"assistant": "{assistant_id}", "message": "Hi", "run": "{new}"}),
+    Page("GET", "/console/chat/conversations"),
+    Page("GET", CHAT),
+    Page("GET", f"{CHAT}/earlier?before=5"),
+    Page("GET", f"{CHAT}/events?after=0-0"),
+    Page("POST", f"{CHAT}/title", 302, form={"title": "Mine"}),
+    Page("GET", f"{CHAT}/runs/{{run_id}}/calls/{{call_id}}"),
+]
+# They answer everybody, and show nothing of any workspace: with what, the tests below say.
+OPEN = {"/", "/favicon.ico", "/login", "/logout", "/sign-in/{token}", "/console/"}
+
+
+def test_every_page_has_a_case() -> None:
+    assert {page.path.partition("?")[0] for page in PAGES} | OPEN == pages()
+
+
+def ask(client: Client, method: str, path: str, form: Any = None, **options: Any) -> Any:
+    return client.generic(method, path, **options) if form is None else client.post(path, form, **options)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+@pytest.mark.parametrize("who", ["nobody", "outsider", "ann", "bob", "stranger"])
+def test_a_page_shows_what_its_reader_may_see(world: World, page: Page, who: str) -> None:
+    expected = page.expected[who]
+    ids = world.fresh() if page.method == "POST" and expected < 400 else world.ids
+    before, anns = world.rows(), world.anns()
+    client = world.people[who]
+    answer = ask(client, page.method, filled(page.path, ids), filled(page.form, ids))
+    assert answer.status_code == expected, answer.text
+    if who == "nobody":
+        assert answer["Location"].startswith(f"{LOGIN}?next=/console/")
+    if who != "ann":
+        assert OF_USER not in answer.text
+        assert world.anns() == anns
+    if who not in {"ann", "bob"}:
+        assert OF_WORKSPACE not in answer.text
+    if expected < 400 and who != "nobody":
+        return
+    assert world.rows() == before
+    if expected == 404:
+        gone = world.unknown()
+        unknown = ask(client, page.method, filled(page.path, gone), filled(page.form, gone))
+        assert _same(answer) == _same(unknown)
+
+
+def _same(answer: Any) -> Any:
+    # A page names its request, and has a token for its forms.
+    text = re.sub(r"[0-9A-Za-z]{64}|[0-9a-f]{32}", "", answer.text)
+    return answer.status_code, text, sorted(answer.headers.items())
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.method == "POST"], ids=str)
+def test_a_form_without_its_token_does_nothing(world: World, page: Page) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.cookies = world.people["ann"].cookies
+    before = world.rows()
+    assert ask(client, "POST", filled(page.path, world.ids), filled(page.form, world.ids)).status_code == 403
+    assert world.rows() == before
+
+
+# -- what is open --------------------------------------------------------------------------------------------------------
+
+
+def test_the_start_leads_to_the_login_or_the_console(world: World) -> None:
+    assert world.people["nobody"].get("/")["Location"] == LOGIN
+    assert world.people["ann"].get("/")["Location"] == "/console/"
+    # It shows nothing; the chat, to which it leads, asks who comes.
+    assert world.people["nobody"].get("/console/")["Location"] == "/console/chat"
+
+
+def test_the_login_and_the_icon_are_open(world: World) -> None:
+    nobody = world.people["nobody"]
+    assert nobody.get(LOGIN).status_code == 200
+    assert nobody.get("/favicon.ico")["Location"].startswith("/static/")
+    # Static files hold nothing of anybody.
+    assert nobody.get("/static/favicon.svg").status_code == 200
+    assert nobody.get("/static/../config/settings.py").status_code == 404
+
+
+def test_signing_out_takes_a_form(world: World) -> None:
+    assert world.people["nobody"].get("/logout").status_code == 405
+    assert world.people["nobody"].post("/logout")["Location"] == LOGIN
+
+
+def test_a_sign_in_link_that_is_unknown_or_a_websockets_signs_nobody_in(world: World) -> None:
+    person = User.objects.get(username="ann")
+    ticket, _ = issue_ticket(TicketPurpose.WEBSOCKET, path="/", user=person)
+    for token in ("unknown", ticket):
+        client = Client()
+        assert client.post(f"/sign-in/{token}").status_code == 410
+        assert client.get("/console/chat").status_code == 302
+
+
+# -- the admin -----------------------------------------------------------------------------------------------------------
+
+NUMBERS = {"number": "1", "app_label": "runs", "url": "nowhere"}
+
+
+def admin_path(world: World, path: str) -> str:
+    """The path with what there is: an id of ours where it is one of that page's objects."""
+    kinds = {"session": "session_id", "run": "run_id", "assistant": "assistant_id", "apikey": "api_key_id"}
+    kind = next((name for model, name in kinds.items() if f"/{model}/" in path), "")
+    return re.sub(r"{(\w+)}", lambda match: NUMBERS.get(match[1], world.ids.get(kind, UNKNOWN)), path)
+
+
+@pytest.mark.parametrize("path", [*admin_pages(), "/admin/runs/", "/admin/nowhere"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_the_admin_lets_in_nobody_but_its_staff(world: World, path: str, method: str) -> None:
+    before = world.rows()
+    for who in ("nobody", "ann", "stranger"):
+        answer = world.people[who].generic(method, admin_path(world, path), follow=False)
+        while answer.status_code in {301, 302}:
+            assert answer["Location"].startswith(("/admin/", LOGIN)), answer["Location"]
+            answer = world.people[who].get(answer["Location"])
+        # To the login page, or to the word that the admin is not for them.
+        assert answer.status_code == (200 if who == "nobody" else 403)
+        assert who != "nobody" or answer.wsgi_request.path == LOGIN
+        assert OF_WORKSPACE not in answer.text
+    assert world.rows() == before
+
+
+# -- the API in a browser ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", [case for case in API if not case.writes], ids=str)
+@pytest.mark.parametrize("who", ["nobody", "outsider", "stranger", "bob", "ann"])
+def test_the_browsable_api_has_the_same_walls(world: World, case: Case, who: str) -> None:
+    if case.path == "/docs/" or case.path.endswith("/stream"):
+        return
+    # A member is bound to their own name, and holds no keys:write; reading they may all.
+    expected = {"stranger": case.for_stranger, "bob": case.for_other, "ann": case.for_owner}.get(who, 401)
+    before = world.rows()
+    client = world.people[who]
+    answer = client.get(filled(case.path, world.ids), headers=BROWSER)
+    assert answer.status_code == expected
+    if who != "ann":
+        assert OF_USER not in answer.text
+    if who not in {"ann", "bob"}:
+        assert OF_WORKSPACE not in answer.text
+    assert world.rows() == before
+    if expected == 404 and who == "stranger":
+        unknown = client.get(filled(case.path, world.unknown()), headers=BROWSER)
+        assert _without_ids(answer, world.ids) == _without_ids(unknown, world.unknown())
+
+
+def _without_ids(answer: Any, ids: dict[str, str]) -> Any:
+    status, text, headers = _same(answer)
+    # The page repeats the address that was asked for.
+    for name in World.OBJECTS:
+        text = text.replace(ids[name], "")
+    return status, text, headers
+
+
+@pytest.mark.parametrize("case", [case for case in API if case.writes], ids=str)
+@pytest.mark.parametrize("who", ["nobody", "outsider", "stranger", "ann"])
+def test_a_login_writes_nothing_without_its_token(world: World, case: Case, who: str) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.cookies = world.people[who].cookies
+    before = world.rows()
+    body = "" if case.body is None else json.dumps(filled(case.body, world.ids))
+    answer = client.generic(case.method, filled(case.path, world.ids), body, content_type="application/json")
+    assert answer.status_code in ({401, 403} if who == "outsider" else {401 if who == "nobody" else 403})
+    assert world.rows() == before
+
+
+def test_the_docs_lead_a_browser_to_the_login(world: World) -> None:
+    assert world.people["nobody"].get("/docs/", headers=BROWSER)["Location"] == f"{LOGIN}?next=/docs/"
+    assert world.people["ann"].get("/docs/", headers=BROWSER).status_code == 200

@@ -1,0 +1,253 @@
+"""Two workspaces, the keys and the people at their doors, and a way to knock: the whole web application, no server."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from asgiref.sync import sync_to_async
+from django.db import connection, connections
+from django.test import Client
+from django.utils import timezone
+
+from accounts.identity import FAMILIES
+from accounts.models import ApiKey, Membership, Role, User, Workspace
+from accounts.services import create_api_key, revoke_api_key
+from assistants.services import tag_version
+from config.asgi import application, django_app
+from core.db import close_pool, open_pool
+from core.edge import Edge
+from core.ids import new_id
+from runs.bodies import CreateRun
+from runs.services import create_run
+from sessions.bodies import OpenSession
+from sessions.models import Message
+from sessions.services import open_session
+from tests.api import UNKNOWN, Api
+from tests.doors.cases import Case
+
+# In what belongs to the workspace, and in what belongs to one of its users. No answer may hold what its caller may not
+# see.
+OF_WORKSPACE, OF_USER = "hush-workspace", "hush-user"
+# The application without the async routes, as a login's request goes through it.
+DJANGO: Any = Edge(django_app)  # type: ignore[arg-type]
+# When a key was last used is written beside the request.
+_TABLE = "(SELECT jsonb_build_array(count(*), sum(hashtext((to_jsonb(t) - 'last_used_at')::text))) FROM %s t)"
+_PRINT = "SELECT %s"
+# Made by migrations, and long.
+_FIXED = {"django_migrations", "django_content_type", "auth_permission"}
+# What differs between two answers that say the same.
+_OF_THE_REQUEST = {b"x-request-id", b"date", b"set-cookie"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back; of a stream, how it began."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The one error body."""
+        document: dict[str, Any] = json.loads(self.body)
+        assert set(document) == {"detail", "code", "request_id", "errors"}
+        return document
+
+    @property
+    def told(self) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        """All that a caller could tell two answers from each other by, without what is of the request itself."""
+        headers = [(name, value) for name, value in self.headers if name not in _OF_THE_REQUEST]
+        identifier = dict(self.headers).get(b"x-request-id", b"-")
+        return self.status, headers, self.body.replace(identifier, b"")
+
+
+@dataclass
+class World:
+    """What there is. `ids` are our workspace's, of ann's session; each is the name of a parameter in a path."""
+
+    OBJECTS = ("assistant_id", "session_id", "checkpoint_id", "run_id", "api_key_id")
+
+    loop: asyncio.Runner
+    ours: Api = field(init=False)
+    theirs: Api = field(init=False)
+    ids: dict[str, str] = field(init=False)
+    keys: dict[str, str] = field(init=False)
+    people: dict[str, Client] = field(init=False)
+    _print: str = field(init=False, default="")
+
+    def __post_init__(self) -> None:
+        self.loop.run(open_pool(size=4))
+        self.ours = Api(Workspace.objects.create(name="Ours", slug="ours"))
+        self.theirs = Api(Workspace.objects.create(name="Theirs", slug="theirs"))
+        self.ids = self.fresh()
+        self.keys = self._keys()
+        self.people = self._people()
+
+    def close(self) -> None:
+        self.loop.run(close_pool())
+        # Django's side of the application has a thread of its own, and that a connection.
+        self.loop.run(sync_to_async(connections.close_all)())
+
+    def fresh(self) -> dict[str, str]:
+        """Ids of new objects, for a request that may change them."""
+        caller = self.ours.identity
+        assistant = self.ours.assistant(name=f"{OF_WORKSPACE} {uuid4()}", metadata={OF_WORKSPACE: 1})
+        tag_version(caller, UUID(assistant), 1, "stable")
+        said = {"messages": [{"role": "user", "content": OF_USER}]}
+        opening = OpenSession.model_validate({"user_id": "ann", "title": OF_USER, "initial_state": said})
+        session = open_session(caller, UUID(assistant), opening).run()
+        run = create_run(caller, session["id"], CreateRun(input={"message": OF_USER}), new_id()).run()
+        called = [{"id": "c1", "name": "calculator", "args": {"expression": OF_USER}}]
+        Message.objects.filter(session_id=session["id"]).update(run_id=run["id"], tool_calls=called)
+        return {
+            "assistant_id": assistant,
+            "session_id": str(session["id"]),
+            "checkpoint_id": str(session["checkpoint_id"]),
+            "run_id": str(run["id"]),
+            "call_id": "c1",
+            "api_key_id": str(create_api_key(self.ours.workspace, OF_WORKSPACE, ["*"], user_id="ann")[0].id),
+            "number": "1",
+            "tag": "stable",
+            "new": str(uuid4()),
+        }
+
+    def mend(self) -> None:
+        """After a request that may stop every run there is."""
+        if self.ours.get(f"/runs/{self.ids['run_id']}").json()["status"] != "pending":
+            self.ids = self.fresh()
+
+    def unknown(self) -> dict[str, str]:
+        """The ids of nothing; what has no id, as it is."""
+        return {name: UNKNOWN if name in self.OBJECTS else value for name, value in self.ids.items()}
+
+    def _keys(self) -> dict[str, str]:
+        ours = self.ours.workspace
+        made = {name: create_api_key(ours, name, ["*"]) for name in ("expired", "revoked", "everything")}
+        ApiKey.objects.filter(id=made["expired"][0].pk).update(expires_at=timezone.now() - timedelta(seconds=1))
+        revoke_api_key(ours.pk, made["revoked"][0].pk)
+        keys = {name: key for name, (_, key) in made.items()}
+        keys["malformed"], keys["unknown"] = "no key", "sk_" + "0" * 50
+        keys["stranger"] = create_api_key(self.theirs.workspace, "stranger", ["*"])[1]
+        for user in ("ann", "bob"):
+            keys[user] = create_api_key(ours, user, ["*"], user_id=user)[1]
+        return keys
+
+    def key_with(self, *scopes: str) -> str:
+        """Our workspace's key with these scopes and no more."""
+        name = " ".join(sorted(scopes))
+        if name not in self.keys:
+            self.keys[name] = create_api_key(self.ours.workspace, "some scopes", scopes)[1]
+        return self.keys[name]
+
+    def key_without(self, family: str, verbs: tuple[str, ...] = ("read", "write")) -> str:
+        """Our workspace's key with all scopes but these of the family."""
+        every = {f"{other}:{verb}" for other in FAMILIES for verb in ("read", "write")}
+        return self.key_with(*(every - {f"{family}:{verb}" for verb in verbs}))
+
+    def _people(self) -> dict[str, Client]:
+        belongs = {
+            "ann": (self.ours.workspace, Role.MEMBER),
+            "bob": (self.ours.workspace, Role.MEMBER),
+            "stranger": (self.theirs.workspace, Role.ADMIN),
+            "outsider": None,
+        }
+        people = {"nobody": Client()}
+        for name, membership in belongs.items():
+            person = User.objects.create_user(name)
+            if membership:
+                Membership.objects.create(workspace=membership[0], user=person, role=membership[1])
+            people[name] = Client()
+            people[name].force_login(person)
+        return people
+
+    # -- knocking --------------------------------------------------------------------------------------------------
+
+    def ask(
+        self, case: Case, ids: Mapping[str, str], headers: Mapping[str, str], *, method: str = "", django: bool = False
+    ) -> Answer:
+        """Send the case's request. `django`: past the async routes."""
+        return self.send(method or case.method, filled(case.path, ids), filled(case.body, ids), headers, django=django)
+
+    def send(self, method: str, path: str, body: Any, headers: Mapping[str, str], *, django: bool = False) -> Answer:
+        """Any request. A stream is left as soon as it has begun."""
+        return self.loop.run(_send(DJANGO if django else application, method, path, body, headers))
+
+    def rows(self) -> list[Any]:
+        """A print of every row that there is: nothing can be stored, changed or deleted without being seen here."""
+        with connection.cursor() as cursor:
+            if not self._print:
+                cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+                self._print = _PRINT % ", ".join(_TABLE % name for (name,) in cursor.fetchall() if name not in _FIXED)
+            cursor.execute(self._print)
+            return list(cursor.fetchone())
+
+    def anns(self) -> Any:
+        """What is ann's, as it is."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT to_jsonb(s)::text, to_jsonb(r)::text, (SELECT count(*) FROM messages WHERE session_id = s.id) "
+                "FROM sessions s JOIN runs r ON r.session_id = s.id WHERE s.id = %s",
+                [self.ids["session_id"]],
+            )
+            return cursor.fetchall()
+
+
+def filled(template: Any, ids: Mapping[str, str]) -> Any:
+    """A path or a body with the ids at their places."""
+    match template:
+        case str():
+            return template.format(**ids) if "{" in template else template
+        case dict():
+            return {name: filled(value, ids) for name, value in template.items()}
+        case list():
+            return [filled(value, ids) for value in template]
+    return template
+
+
+async def _send(app: Any, method: str, path: str, body: Any, headers: Mapping[str, str]) -> Answer:
+    path, _, query = path.partition("?")
+    raw = b"" if body is None else json.dumps(body).encode()
+    sent = {"host": "testserver", "accept": "application/json", **headers}
+    if body is not None:
+        sent |= {"content-type": "application/json", "content-length": str(len(raw))}
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "root_path": "",
+        "headers": [(name.encode(), value.encode()) for name, value in sent.items()],
+        "client": ("127.0.0.1", 1),
+        "server": ("testserver", 80),
+    }
+    requests = [{"type": "http.request", "body": raw, "more_body": False}]
+    heard: list[Any] = []
+    over = asyncio.Event()
+
+    async def receive() -> Any:
+        if requests:
+            return requests.pop()
+        await over.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        heard.append(message)
+        is_stream = (b"content-type", b"text/event-stream; charset=utf-8") in heard[0]["headers"]
+        if is_stream or (message["type"] == "http.response.body" and not message.get("more_body")):
+            over.set()
+
+    await app(scope, receive, send)
+    said = b"".join(message.get("body", b"") for message in heard[1:])
+    return Answer(heard[0]["status"], [(name.lower(), value) for name, value in heard[0]["headers"]], said)
