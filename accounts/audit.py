@@ -10,6 +10,7 @@ from accounts.models import AuditEntry, Membership, User, Workspace
 from core.clock import isoformat
 from core.db import Operation, Query, jsonb, operation
 from core.ids import new_id
+from core.redaction import everywhere
 
 # Who is named where nobody is known: whoever tried to sign in.
 NOBODY = "anonymous"
@@ -37,7 +38,7 @@ def entry(identity: Identity, action: str, subject_type: str, subject_id: UUID, 
             "action": action,
             "subject_type": subject_type,
             "subject": subject_id,
-            "details": jsonb(details),
+            "details": jsonb(everywhere.value(details)),
         },
     )
 
@@ -53,7 +54,8 @@ def tally(
 def record(identity: Identity, action: str, subject_type: str, subject_id: UUID, **details: Any) -> None:
     """Keep that the caller did `action` ("updated") to the `subject_type` ("assistant") with this id.
 
-    Call it inside the transaction of the act: both are stored, or neither. `details` are JSON and hold no secrets.
+    Call it inside the transaction of the act: both are stored, or neither. `details` are JSON; the server's own secrets
+    are cut out of them.
     """
     _carry_out(entry(identity, action, subject_type, subject_id, **details)).run()
 
@@ -81,7 +83,7 @@ def record_of_person(user: User, action: str, *, anonymous: bool = False, **deta
             action=action,
             subject_type="user",
             subject_id=user.pk,
-            details=details,
+            details=everywhere.value(details),
         )
         for workspace_id in workspaces
     )

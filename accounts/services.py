@@ -14,7 +14,9 @@ from django.utils import timezone
 
 from accounts import audit, queries, vault
 from accounts.credentials import KEY_FORM, MEMORY, digest_of
+from accounts.external import WORKSPACES
 from accounts.identity import SCOPES, Identity
+from accounts.limits import Limits
 from accounts.models import ApiKey, Secret, Ticket, TicketPurpose, User, Workspace
 from core.clock import ClockTimestamp
 from core.db import Operation, Query, jsonb, operation
@@ -23,6 +25,7 @@ from core.ids import new_id
 from core.url_guard import allowed_host
 
 SHOWN_CHARACTERS = 12
+NO_LIMITS = Limits()
 SLUG_FORM = re.compile(r"[A-Za-z0-9_-]{1,64}")
 # A sign-in link waits for a person, an invitation for their mail, a websocket ticket for the page's next line of code.
 TICKET_LIFETIME_S = {
@@ -45,6 +48,27 @@ def create_workspace(name: str, slug: str) -> Workspace:
         raise AlreadyExists(f"There is a workspace {slug!r} already.") from None
 
 
+def limit_workspace(identity: Identity, limits: Limits) -> None:
+    """Set what the caller's workspace may take, with an entry in its audit trail.
+
+    Other processes go by it as soon as they ask for their callers' keys again, which is seconds later.
+    """
+    with transaction.atomic():
+        workspace = Workspace.objects.select_for_update().get(id=identity.workspace_id)
+        before, after = workspace.limits, limits.document()
+        if before == after:
+            return
+        Workspace.objects.filter(id=workspace.id).update(limits=after)
+        audit.record(identity, "limited", "workspace", workspace.id, before=before, limits=after)
+        _forget_callers()
+        transaction.on_commit(_forget_callers)
+
+
+def _forget_callers() -> None:
+    MEMORY.clear()
+    WORKSPACES.clear()
+
+
 def create_api_key(
     workspace: Workspace | UUID,
     name: str,
@@ -54,6 +78,7 @@ def create_api_key(
     key_id: UUID | None = None,
     user_id: str | None = None,
     expires_at: datetime | None = None,
+    limits: Limits = NO_LIMITS,
     rotated_from: ApiKey | None = None,
     created_by: str | None = None,
 ) -> tuple[ApiKey, str]:
@@ -82,6 +107,7 @@ def create_api_key(
                 scopes=sorted(set(scopes)),
                 user_id=user_id,
                 expires_at=expires_at,
+                limits=limits.document(),
                 rotated_from=rotated_from,
                 created_by=created_by,
             )
@@ -100,11 +126,13 @@ def grant_api_key(
     key_id: UUID | None = None,
     user_id: str | None = None,
     expires_at: datetime | None = None,
+    limits: Limits = NO_LIMITS,
 ) -> tuple[ApiKey, str]:
     """`create_api_key` on behalf of a caller, who can hand on no more than they hold. Raises `Forbidden` too."""
     identity.hands_on(scopes)
     if identity.user_id is not None and user_id != identity.user_id:
         raise Forbidden("Your key is bound to a user; keys that it makes must be bound to the same one.")
+    identity.hands_on_limits(limits)
     stored, key = create_api_key(
         identity.workspace_id,
         name,
@@ -113,6 +141,7 @@ def grant_api_key(
         key_id=key_id,
         user_id=user_id,
         expires_at=expires_at,
+        limits=limits,
         created_by=identity.actor,
     )
     _record_key(identity, "created", stored)
@@ -141,7 +170,9 @@ def rotate_api_key(
         raise NotFound
     if former.revoked_at is not None or (former.expires_at is not None and former.expires_at <= former.now):
         raise Conflict("The key is revoked or has expired; create a new one.")
+    limits = Limits(**former.limits)
     identity.hands_on(former.scopes)
+    identity.hands_on_limits(limits)
     if expires_at is None and former.expires_at is not None:
         expires_at = former.now + (former.expires_at - former.created_at)
     stored, key = create_api_key(
@@ -151,6 +182,7 @@ def rotate_api_key(
         key_id=key_id,
         user_id=former.user_id,
         expires_at=expires_at,
+        limits=limits,
         rotated_from=former,
         created_by=identity.actor,
     )
@@ -179,7 +211,7 @@ def _forget(key: ApiKey) -> None:
 
 
 def _record_key(identity: Identity, action: str, key: ApiKey, **details: Any) -> None:
-    told = {"name": key.name, "prefix": key.prefix, "scopes": key.scopes, "user_id": key.user_id}
+    told = {"name": key.name, "prefix": key.prefix, "scopes": key.scopes, "user_id": key.user_id, "limits": key.limits}
     audit.record(identity, action, "api_key", key.id, **told, **details)
 
 

@@ -16,6 +16,10 @@ from django.conf import settings  # noqa: E402
 from django.urls import re_path  # noqa: E402
 
 from accounts.authentication import authenticate_hot, authenticate_scope  # noqa: E402
+from accounts.counters import COUNTERS  # noqa: E402
+from accounts.rates import acount_request  # noqa: E402
+from accounts.streams import STREAMS  # noqa: E402
+from accounts.watch import WATCH  # noqa: E402
 from config import status  # noqa: E402
 from config.env import ENV  # noqa: E402
 from core.asgi import App, Receive, Scope, Send, refuse_handshake  # noqa: E402
@@ -33,7 +37,7 @@ from sessions import hot as sessions_hot  # noqa: E402
 
 POOL_SIZE = 16
 
-router = Router(authenticate_hot)
+router = Router(authenticate_hot, admit=acount_request)
 for part in (status.router, sessions_hot.router, runs_hot.router):
     router.include(part)
 
@@ -49,12 +53,14 @@ async def lifespan(receive: Receive, send: Send) -> None:
     """Open what the async routes share, and close it when the server stops."""
     assert (await receive())["type"] == "lifespan.startup"
     await open_pool(size=POOL_SIZE)
-    reader = asyncio.create_task(hub().run())
+    background = asyncio.gather(hub().run(), WATCH.run())
     await send({"type": "lifespan.startup.complete"})
     await receive()
-    reader.cancel()
+    background.cancel()
     with suppress(asyncio.CancelledError):
-        await reader
+        await background
+    await STREAMS.close()
+    await COUNTERS.aclose()
     await close_pool()
     await send({"type": "lifespan.shutdown.complete"})
 

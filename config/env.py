@@ -81,7 +81,9 @@ def _proxies(name: str, default: str) -> list[str]:
         try:
             _ = proxy == "*" or ip_network(proxy)
         except ValueError:
-            raise BadEnvironment(f"{name} must hold addresses and networks such as 10.0.0.0/8, not {proxy!r}.") from None
+            raise BadEnvironment(
+                f"{name} must hold addresses and networks such as 10.0.0.0/8, not {proxy!r}."
+            ) from None
     return proxies
 
 
@@ -124,6 +126,7 @@ class Environment:
     workers: int = field(default_factory=lambda: _integer("AGENT_SERVER_WORKERS", 2))
     jobs_per_worker: int = field(default_factory=lambda: _integer("N_JOBS_PER_WORKER", 10))
     max_pending_runs: int = field(default_factory=lambda: _integer("AGENT_SERVER_MAX_PENDING_RUNS", 100_000, 1))
+    workspace_limits: str = field(default_factory=lambda: os.environ.get("AGENT_SERVER_WORKSPACE_LIMITS", ""))
     url_allowlist: list[str] = field(default_factory=lambda: _list("AGENT_SERVER_URL_ALLOWLIST"))
     secret_env_prefixes: list[str] = field(
         default_factory=lambda: _list("AGENT_SERVER_SECRET_ENV_PREFIXES", "OPENAI_,ANTHROPIC_,MCP_,AGENT_SECRET_")

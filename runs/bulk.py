@@ -66,7 +66,7 @@ def _lock(identity: Identity, runs: Sequence[BatchedRun]) -> Operation[None]:
         "OR id IN (SELECT assistant_id FROM sessions WHERE id = ANY(%(sessions)s)))",
         scope,
     )
-    yield from take_turns(concerned)
+    yield from take_turns(identity, concerned)
 
 
 def _of_run(index: int, fault: AppError) -> AppError:

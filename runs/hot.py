@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from functools import partial
 from uuid import UUID
 
 from accounts.idempotency import REPLAYED, Replayed, once
 from accounts.identity import Identity
+from accounts.streams import take_stream
+from accounts.watch import WATCH
 from core.db import Bound, Row
 from core.errors import Invalid
 from core.hot import HotRequest, HotResponse, HotStream, Router
@@ -110,8 +112,11 @@ async def _wait(request: HotRequest, accept: _Accept) -> HotResponse:
 
 async def _stream_new(request: HotRequest, accept: _Accept) -> HotStream:
     request.only_query()
-    run, told = await _accept(request, accept, new_id())
-    return HotStream(_frames(run, (run["number"] or 0, 0)), told)
+    with ExitStack() as held:
+        # Before the run: one whose stream is refused is not made.
+        held.callback(await take_stream(request.identity))
+        run, told = await _accept(request, accept, new_id())
+        return HotStream(_frames(request.identity, run, (run["number"] or 0, 0)), told, held.pop_all().close)
 
 
 # -- come back -------------------------------------------------------------------------------------------------------
@@ -133,7 +138,8 @@ async def join(request: HotRequest) -> HotResponse:
 async def stream(request: HotRequest) -> HotStream:
     request.only_query("after")
     run = await get_run_state(request.identity, request.id("run_id")).arun()
-    return HotStream(_frames(run, _after(request, run)))
+    after = _after(request, run)
+    return HotStream(_frames(request.identity, run, after), ended=await take_stream(request.identity))
 
 
 def _after(request: HotRequest, run: Row) -> Position:
@@ -179,12 +185,12 @@ async def _until_ended(identity: Identity, run_id: UUID, subscription: Subscript
                 return run, True
 
 
-async def _frames(run: Row, after: Position) -> AsyncIterator[bytes]:
-    """The run's events as server-sent frames until it has ended or waits for a person."""
+async def _frames(identity: Identity, run: Row, after: Position) -> AsyncIterator[bytes]:
+    """The run's events as server-sent frames until it has ended or waits for a person, or the caller may not go on."""
     run_id, committed = run["id"], run["last_seq"]
     if has_ended(run) and after[1] >= committed:
         return
-    with hub().subscribe(str(run_id)) as subscription:
+    with hub().subscribe(str(run_id)) as subscription, WATCH.over(identity, subscription.hang_up):
         events = follow(subscription, lambda position, limit: events_of_run(run_id, position[1], limit), after)
         async with aclosing(events):
             async for event in events:

@@ -1,8 +1,10 @@
 """What the runtime must be told by whoever hosts it: it reads no settings of its own."""
 
+import os
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from core.redaction import everywhere
 from core.url_guard import Allowlist, UrlGuard
 
 DEFAULT_SECRET_PREFIXES = ("OPENAI_", "ANTHROPIC_", "MCP_", "AGENT_SECRET_")
@@ -48,6 +50,9 @@ class _Current:
 def configure(settings: RuntimeSettings) -> None:
     """Take over the host's settings; once per process, before the first run."""
     _Current.settings = settings
+    for name, value in os.environ.items():
+        if name.startswith(settings.secret_env_prefixes):
+            everywhere.learn(name, value)
 
 
 def current() -> RuntimeSettings:
