@@ -219,8 +219,10 @@ def put_secret(identity: Identity, name: str, value: str, hosts: Sequence[str]) 
     """Keep `value` under this name of the caller's workspace, in place of what was there; gives whether it is new.
 
     `hosts` (`host` or `host:port`): it is sent to these only. They are never changed without the value, or whoever
-    does not know it could have it sent to a host of their own. Raises `Invalid`.
+    does not know it could have it sent to a host of their own. Raises `Invalid`, and `Forbidden` for a caller who is
+    bound to a user: secrets are the whole workspace's.
     """
+    _refuse_bound(identity)
     check_secret(name, value, hosts)
     kept = {
         "ciphertext": vault.seal(identity.workspace_id, name, value),
@@ -240,6 +242,11 @@ def put_secret(identity: Identity, name: str, value: str, hosts: Sequence[str]) 
     return row, is_new
 
 
+def _refuse_bound(identity: Identity) -> None:
+    if identity.user_id is not None:
+        raise Forbidden("Who is bound to a user sees that user's part only, and manages no secrets.")
+
+
 def check_secret(name: str, value: str, hosts: Sequence[str]) -> None:
     """Raise `Invalid` for what `put_secret` would not keep."""
     if not vault.NAME.fullmatch(name):
@@ -251,7 +258,8 @@ def check_secret(name: str, value: str, hosts: Sequence[str]) -> None:
 
 @transaction.atomic
 def delete_secret(identity: Identity, name: str) -> None:
-    """Forget the secret; what refers to it fails from the next run on. Raises `NotFound`."""
+    """Forget the secret; what refers to it fails from the next run on. Raises `NotFound` and `Forbidden`."""
+    _refuse_bound(identity)
     rows = Secret.objects.select_for_update().filter(workspace_id=identity.workspace_id, name=name)
     row = rows.first() if vault.NAME.fullmatch(name) else None
     if row is None:

@@ -1,5 +1,6 @@
 from django.apps import AppConfig
 
+from config import checks  # noqa: F401 - Django finds its checks by their import
 from config.env import ENV, BadEnvironment
 from config.own_secrets import learn_settings
 from runtime.configuration import RuntimeSettings, configure

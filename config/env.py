@@ -42,6 +42,13 @@ def _text(name: str) -> str:
     return os.environ.get(name, "").strip()
 
 
+def _choice(name: str, *choices: str) -> str:
+    text = _text(name).lower()
+    if text not in choices:
+        raise BadEnvironment(f"{name} must be {' or '.join(filter(None, choices))}, or not set, not {text!r}.")
+    return text
+
+
 def _list(name: str, default: str = "") -> list[str]:
     return [item.strip() for item in os.environ.get(name, default).split(",") if item.strip()]
 
@@ -111,6 +118,7 @@ class Environment:
     database_direct_url: str = field(default_factory=lambda: os.environ.get("DATABASE_DIRECT_URL", ""))
     redis_url: str = field(default_factory=lambda: os.environ.get("REDIS_URL", ""))
     redis_key_prefix: str = field(default_factory=lambda: os.environ.get("REDIS_KEY_PREFIX") or "agent-server")
+    production: bool = field(default_factory=lambda: _choice("AGENT_SERVER_ENV", "", "production") == "production")
     debug: bool = field(default_factory=lambda: _flag("DEBUG"))
     bootstrap_key: str = field(default_factory=lambda: os.environ.get("AGENT_SERVER_BOOTSTRAP_KEY", ""))
     encryption_keys: list[str] = field(default_factory=lambda: _keys("AGENT_SERVER_ENCRYPTION_KEYS"))

@@ -7,6 +7,7 @@ from drf_spectacular.drainage import set_override
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter
 from pydantic import BaseModel, Field, create_model
+from rest_framework.permissions import SAFE_METHODS
 
 from core.pagination import DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, MAX_TOTAL, Listing
 
@@ -32,6 +33,18 @@ IDEMPOTENCY_KEY = OpenApiParameter(
 )
 
 
+_ERRORS = {
+    "400": "The request cannot be read, or carries two different keys.",
+    "401": "No key or login, or one that does not hold.",
+    "403": "The key or login lacks the scope.",
+    "404": "There is no such thing, or it is another workspace's or another user's.",
+    "409": "It cannot be done as things stand.",
+    "413": "The body is too large.",
+    "415": "The body is not `application/json`.",
+    "422": "The query or the body is not valid; `errors` says where.",
+}
+
+
 class Schema(AutoSchema):
     """drf-spectacular's view inspector with our names and errors."""
 
@@ -53,8 +66,19 @@ class Schema(AutoSchema):
     def _get_response_bodies(self, direction: Literal["request", "response"] = "response") -> dict[str, Any]:
         bodies: dict[str, Any] = super()._get_response_bodies(direction)
         error = self._get_response_for_code(Error, "default", ["application/json"], direction)  # type: ignore[no-untyped-call]
+        for status in self._errors():
+            bodies.setdefault(status, {**error, "description": _ERRORS[status]})
         bodies.setdefault("default", {**error, "description": "What went wrong."})
         return bodies
+
+    def _errors(self) -> list[str]:
+        """The statuses that every operation of this kind may answer with, whatever else it says of itself."""
+        found = ["400", "401", "403", "422"]
+        if "{" in self.path:
+            found.append("404")
+        if self.method not in SAFE_METHODS:
+            found += ["409", "413", "415"]
+        return sorted(found)
 
 
 def _singular(word: str) -> str:

@@ -81,6 +81,17 @@ def test_variables_that_assistants_may_name_are_known_before_one_does(monkeypatc
     assert everywhere.text("nobody has used it") == "[AGENT_SECRET_UNUSED]"
 
 
+def test_what_is_no_key_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://models.of-ours.example/v1")
+    monkeypatch.setenv("OPENAI_MODEL", "model-of-ours")
+    monkeypatch.setenv("OPENAI_PROXY_URL", "https://user:password-of-ours@models.example")
+    configure(current())
+    told = everywhere.text(
+        "model-of-ours https://models.of-ours.example/v1 https://user:password-of-ours@models.example"
+    )
+    assert told == "model-of-ours https://models.of-ours.example/v1 [OPENAI_PROXY_URL]"
+
+
 def test_keys_of_this_server_are_known_by_their_form() -> None:
     key = f"sk_{'0' * 12}_{'a' * 40}"
     assert everywhere.text(f"x={key}.") == "x=[key]."

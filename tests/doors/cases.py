@@ -16,7 +16,8 @@ class Case:
 
     `right`: the status that this caller gets. `stranger`: what another workspace's key gets, by rule 404 where an id is
     in the path. `other`: what a key gets that is bound to another user than the session's, by rule 404 where a session
-    or a run is in the path. `owner`: what a key of that user gets. Ids in braces are those of the prepared world.
+    or a run is in the path. `owner`: what a key of that user gets. `holds_all`: the right caller needs more than the
+    scope, because it hands on others. Ids in braces are those of the prepared world.
     """
 
     method: str
@@ -27,6 +28,7 @@ class Case:
     stranger: int | None = None
     other: int | None = None
     owner: int | None = None
+    holds_all: bool = False
 
     @property
     def route(self) -> tuple[str, str]:
@@ -52,6 +54,9 @@ class Case:
         return f"{self.method} {self.path}"
 
 
+# Who is bound to a user, be it the one whose objects these are, does nothing that concerns everybody.
+BOUND = (403, 403)
+MEMBER, SECRET = "/members/{member_id}", "/secrets/{name}"
 ONE, SESSION, RUN = "/assistants/{assistant_id}", "/sessions/{session_id}", "/runs/{run_id}"
 ECHO = {"name": "{new}", "llm": {"provider": "fake", "model": "echo"}}
 STATELESS = {**HELLO, "assistant_id": "{assistant_id}"}
@@ -63,6 +68,21 @@ API = [
     Case("POST", "/api-keys", "keys:write", {"name": "k", "scopes": ["keys:read"]}, 201, other=403, owner=403),
     Case("GET", "/api-keys/{api_key_id}", "keys:read", other=404),
     Case("DELETE", "/api-keys/{api_key_id}", "keys:write", right=204, other=404),
+    Case("POST", "/api-keys/{api_key_id}/rotate", "keys:write", {}, 201, other=404),
+    Case("GET", "/members", "keys:read"),
+    Case("POST", "/members", "keys:write", {"username": "{new}", "role": "member"}, 201, None, *BOUND, holds_all=True),
+    Case("GET", MEMBER, "keys:read", other=404, owner=404),
+    Case("PATCH", MEMBER, "keys:write", {"role": "editor"}, 200, None, *BOUND, holds_all=True),
+    Case("DELETE", MEMBER, "keys:write", None, 204, None, *BOUND, holds_all=True),
+    Case("POST", f"{MEMBER}/invitation", "keys:write", {}, 201, None, *BOUND, holds_all=True),
+    Case("GET", "/me", None),
+    Case("GET", "/workspaces", None),
+    Case("GET", "/audit", "keys:read"),
+    Case("GET", "/secrets", "keys:read"),
+    Case("GET", SECRET, "keys:read"),
+    # Its name is the caller's own: in another workspace it makes another secret.
+    Case("PUT", SECRET, "keys:write", {"value": "x", "hosts": ["a.example"]}, 200, 201, *BOUND),
+    Case("DELETE", SECRET, "keys:write", None, 204, None, *BOUND),
     Case("POST", "/ws-tickets", None, {"path": "/ws/sessions/x"}, 201),
     # -- assistants
     Case("GET", "/assistants", "assistants:read"),

@@ -5,9 +5,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.core.management import call_command
+from django.db import connections
 
 from accounts.credentials import MEMORY
+from core.db import close_pool, open_pool
 from tests.doors.world import World
 
 
@@ -22,7 +25,11 @@ def db(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
 @pytest.fixture(scope="package")
 def world(db: None) -> Iterator[World]:
     with asyncio.Runner() as loop:
-        world = World(loop)
-        yield world
-        world.close()
-        MEMORY.clear()
+        loop.run(open_pool(size=4))
+        try:
+            yield World(loop)
+        finally:
+            loop.run(close_pool())
+            # Django's side of the application has a thread of its own, and that a connection.
+            loop.run(sync_to_async(connections.close_all)())
+            MEMORY.clear()

@@ -8,17 +8,16 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from asgiref.sync import sync_to_async
-from django.db import connection, connections
+from django.contrib.auth.hashers import make_password
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
 from accounts.identity import FAMILIES
 from accounts.models import ApiKey, Membership, Role, User, Workspace
-from accounts.services import create_api_key, revoke_api_key
+from accounts.services import create_api_key, put_secret, revoke_api_key
 from assistants.services import tag_version
 from config.asgi import application, django_app
-from core.db import close_pool, open_pool
 from core.edge import Edge
 from core.ids import new_id
 from runs.bodies import CreateRun
@@ -56,9 +55,13 @@ class Answer:
         return self.body.decode()
 
     @property
+    def document(self) -> Any:
+        return json.loads(self.body)
+
+    @property
     def error(self) -> dict[str, Any]:
         """The one error body."""
-        document: dict[str, Any] = json.loads(self.body)
+        document: dict[str, Any] = self.document
         assert set(document) == {"detail", "code", "request_id", "errors"}
         return document
 
@@ -74,7 +77,7 @@ class Answer:
 class World:
     """What there is. `ids` are our workspace's, of ann's session; each is the name of a parameter in a path."""
 
-    OBJECTS = ("assistant_id", "session_id", "checkpoint_id", "run_id", "api_key_id")
+    OBJECTS = ("assistant_id", "session_id", "checkpoint_id", "run_id", "api_key_id", "member_id")
 
     loop: asyncio.Runner
     ours: Api = field(init=False)
@@ -85,27 +88,24 @@ class World:
     _print: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
-        self.loop.run(open_pool(size=4))
         self.ours = Api(Workspace.objects.create(name="Ours", slug="ours"))
         self.theirs = Api(Workspace.objects.create(name="Theirs", slug="theirs"))
         self.ids = self.fresh()
         self.keys = self._keys()
         self.people = self._people()
 
-    def close(self) -> None:
-        self.loop.run(close_pool())
-        # Django's side of the application has a thread of its own, and that a connection.
-        self.loop.run(sync_to_async(connections.close_all)())
-
     def fresh(self) -> dict[str, str]:
         """Ids of new objects, for a request that may change them."""
-        caller = self.ours.identity
+        caller, ours = self.ours.identity, self.ours.workspace
+        person = User.objects.create(username=f"{OF_WORKSPACE}.{uuid4()}", password=make_password(None))
         assistant = self.ours.assistant(name=f"{OF_WORKSPACE} {uuid4()}", metadata={OF_WORKSPACE: 1})
         tag_version(caller, UUID(assistant), 1, "stable")
         said = {"messages": [{"role": "user", "content": OF_USER}]}
         opening = OpenSession.model_validate({"user_id": "ann", "title": OF_USER, "initial_state": said})
         session = open_session(caller, UUID(assistant), opening).run()
         run = create_run(caller, session["id"], CreateRun(input={"message": OF_USER}), new_id()).run()
+        secret = f"secret_{uuid4().hex[:20]}"
+        put_secret(caller, secret, OF_WORKSPACE, ["a.example"])
         called = [{"id": "c1", "name": "calculator", "args": {"expression": OF_USER}}]
         Message.objects.filter(session_id=session["id"]).update(run_id=run["id"], tool_calls=called)
         return {
@@ -114,7 +114,9 @@ class World:
             "checkpoint_id": str(session["checkpoint_id"]),
             "run_id": str(run["id"]),
             "call_id": "c1",
-            "api_key_id": str(create_api_key(self.ours.workspace, OF_WORKSPACE, ["*"], user_id="ann")[0].id),
+            "api_key_id": str(create_api_key(ours, OF_WORKSPACE, ["keys:read"], user_id="ann")[0].pk),
+            "member_id": str(Membership.objects.create(workspace=ours, user=person, invited=True).pk),
+            "name": secret,
             "number": "1",
             "tag": "stable",
             "new": str(uuid4()),
@@ -127,13 +129,13 @@ class World:
 
     def unknown(self) -> dict[str, str]:
         """The ids of nothing; what has no id, as it is."""
-        return {name: UNKNOWN if name in self.OBJECTS else value for name, value in self.ids.items()}
+        return {**self.ids, **dict.fromkeys(self.OBJECTS, UNKNOWN), "name": "nothing"}
 
     def _keys(self) -> dict[str, str]:
         ours = self.ours.workspace
         made = {name: create_api_key(ours, name, ["*"]) for name in ("expired", "revoked", "everything")}
         ApiKey.objects.filter(id=made["expired"][0].pk).update(expires_at=timezone.now() - timedelta(seconds=1))
-        revoke_api_key(ours.pk, made["revoked"][0].pk)
+        revoke_api_key(self.ours.identity, made["revoked"][0].pk)
         keys = {name: key for name, (_, key) in made.items()}
         keys["malformed"], keys["unknown"] = "no key", "sk_" + "0" * 50
         keys["stranger"] = create_api_key(self.theirs.workspace, "stranger", ["*"])[1]
