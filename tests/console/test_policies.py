@@ -49,6 +49,11 @@ def test_the_docs_are_drawn(tab: Tab) -> None:
     tab.wait(".execute")
 
 
+def test_our_own_pages_are_drawn(tab: Tab) -> None:
+    for page in ("chat", "settings/keys", "settings/members", "settings/audit", "settings/secrets"):
+        visit(tab, f"/console/{page}")
+
+
 @pytest.mark.parametrize("path", ["/assistants", "/workers", "/api-keys"])
 def test_the_browsable_api_is_drawn(tab: Tab, path: str) -> None:
     visit(tab, path)

@@ -160,8 +160,8 @@ def test_many_large_offers_leave_the_memory_as_it_was(hasty: Server) -> None:
         wires = [stack.enter_context(Wire(hasty)) for _ in range(200)]
         for i, wire in enumerate(wires):
             target, key = TARGETS[i % len(TARGETS)], (None, WRONG_KEY)[i % 2]
-            wire.say(head(f"POST {target} HTTP/1.1", JSON, "Transfer-Encoding: chunked", key=key))
-            wire.say(b"%x\r\n" % (50 * MIB))
+            offered = head(f"POST {target} HTTP/1.1", JSON, "Transfer-Encoding: chunked", key=key)
+            wire.say(offered + b"%x\r\n" % (50 * MIB))
             wire.socket.setblocking(False)
         for _ in range(20):
             for wire in wires:
