@@ -25,9 +25,9 @@ def try_to_get_in(address: str, name: str | None = None) -> int:
     that they are wrong: many at once would pass otherwise. `was_right` takes one back.
     """
     waits = [0]
-    for counter, (allowed, pause_s) in _counters(address, name).items():
-        count, left = _add(counter, pause_s)
-        if count > allowed:
+    for counter, bound in _counters(address, name).items():
+        count, left = _add(counter, *bound)
+        if count > bound[0]:
             waits.append(left)
     return max(waits)
 
@@ -41,18 +41,24 @@ def was_right(address: str, name: str | None = None) -> None:
                 client().delete(counter)
             else:
                 AWAY.take_back(counter)
-                client().decr(counter)
+                # It may have been forgotten meanwhile, and one without an end would never be.
+                pipeline = client().pipeline()
+                pipeline.set(counter, 0, ex=bound[1], nx=True)
+                pipeline.decr(counter)
+                pipeline.execute()
         except redis.RedisError as fault:
             log.warning("A login was not taken off the tries: %s", fault)
 
 
-def _add(counter: str, pause_s: int) -> tuple[int, int]:
+def _add(counter: str, allowed: int, pause_s: int) -> tuple[int, int]:
     try:
         pipeline = client().pipeline()
         pipeline.set(counter, 0, ex=pause_s, nx=True)
         pipeline.incr(counter)
         pipeline.ttl(counter)
         _, count, left = pipeline.execute()
+        if int(count) == allowed:
+            client().expire(counter, pause_s)  # the pause begins with the last try
     except redis.RedisError as fault:
         log.warning("Login attempts are counted in this process only: %s", fault)
         return AWAY.add(counter, pause_s)

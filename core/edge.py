@@ -13,7 +13,18 @@ from uuid import uuid4
 from django.conf import settings
 from structlog.contextvars import bound_contextvars
 
-from core.asgi import KEY_HEADERS, App, Message, Receive, Scope, Send, client_address, refuse_handshake, send_error
+from core.asgi import (
+    KEY_HEADERS,
+    SECURITY_HEADERS,
+    App,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    client_address,
+    refuse_handshake,
+    send_error,
+)
 from core.counting import one_more_wrong
 from core.errors import AppError, BadRequest, Internal, NotFound, RateLimited, TooLarge, UnsupportedMediaType
 from core.http import as_app_error
@@ -26,17 +37,6 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 # In bytes: a path with its query, and all headers together.
 LONGEST_TARGET = 8_192
 LARGEST_HEAD = 65_536
-# What an answer says that does not say otherwise itself. Its data is private, it loads nothing and runs nothing, and no
-# page may hold it in a frame; pages have policies of their own (`console.csp`).
-SECURITY_HEADERS = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"same-origin"),
-    (b"permissions-policy", b"camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"),
-    (b"cross-origin-opener-policy", b"same-origin"),
-    (b"x-frame-options", b"DENY"),
-    (b"content-security-policy", b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
-    (b"cache-control", b"no-store"),
-)
 # RFC 6797: for a year only https is used for this name.
 HSTS = (b"strict-transport-security", b"max-age=31536000")
 # A client that is still sending may lose an early answer, so some more of its body is read, for this long.

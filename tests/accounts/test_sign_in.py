@@ -6,6 +6,7 @@ from django.contrib.auth.hashers import MD5PasswordHasher
 from django.test import Client
 from pytest_django import Settings
 
+from accounts import throttle
 from accounts.models import TicketPurpose, User, Workspace
 from accounts.services import issue_ticket
 from core.redis import client as redis_client
@@ -126,6 +127,14 @@ def test_from_one_address_a_pause_comes_after_thirty_failures_whatever_the_names
     neighbour = Client(REMOTE_ADDR="2001:db8::2")  # of the same /64, which one customer has
     assert neighbour.post("/login", RIGHT).status_code == 429
     assert Client(REMOTE_ADDR="2001:db8:0:1::1").post("/login", RIGHT).status_code == 302
+
+
+def test_no_count_stays_for_ever(client: Client, person: User) -> None:
+    client.post("/login", {**RIGHT, "password": "no"})
+    redis_client().delete(*redis_client().keys("*logins:*"))  # forgotten between the try and its success
+    throttle.was_right("127.0.0.1", "ada")
+    client.post("/login", {**RIGHT, "password": "no"})
+    assert all(0 < redis_client().ttl(key) <= 60 for key in redis_client().keys("*login*"))
 
 
 def test_links_are_tries_too(client: Client, person: User) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.edge.frames import BINARY, MORE, PING, TEXT, Socket, command, frame
 from tests.edge.test_requests import resident_kib
+from tests.edge.wire import assert_error
 from tests.servers import KEY, Server
 
 pytestmark = pytest.mark.servers
@@ -108,7 +109,8 @@ def test_a_handshake_elsewhere_is_refused_in_the_error_body(hasty: Server, path:
     with Socket(hasty) as socket:
         answer = socket.open(path, key=KEY)
         assert answer.status == status
-        assert status == 101 or answer.document["request_id"]
+        if status != 101:
+            assert_error(answer, status, answer.document["code"])
 
 
 # -- what is too much ------------------------------------------------------------------------------------------------
