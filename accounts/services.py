@@ -16,6 +16,7 @@ from accounts import audit, queries, vault
 from accounts.credentials import KEY_FORM, MEMORY, digest_of
 from accounts.identity import SCOPES, Identity
 from accounts.models import ApiKey, Secret, Ticket, TicketPurpose, User, Workspace
+from accounts.scoping import of_workspace
 from core.clock import ClockTimestamp
 from core.db import Operation, Query, jsonb, operation
 from core.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound, Unauthenticated
@@ -228,7 +229,7 @@ def check_secret(name: str, value: str, hosts: Sequence[str]) -> None:
 def delete_secret(identity: Identity, name: str) -> None:
     """Forget the secret; what refers to it fails from the next run on. Raises `NotFound` and `Forbidden`."""
     _refuse_bound(identity)
-    rows = Secret.objects.select_for_update().filter(workspace_id=identity.workspace_id, name=name)
+    rows = of_workspace(identity, Secret.objects.select_for_update()).filter(name=name)
     row = rows.first() if vault.NAME.fullmatch(name) else None
     if row is None:
         raise NotFound
