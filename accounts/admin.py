@@ -23,6 +23,7 @@ from unfold.widgets import (
 )
 
 from accounts import members, services
+from accounts.admin_limits import LimitFields, limit_fieldset
 from accounts.identity import SCOPES
 from accounts.models import ApiKey, AuditEntry, Membership, Secret, User, Workspace
 from accounts.permissions import identity_in
@@ -41,6 +42,14 @@ class MembershipInline(ReadOnlyInline):
     fields = readonly_fields = ("user", "workspace", "role", "created_at")
 
 
+class WorkspaceForm(LimitFields, forms.ModelForm[Workspace]):
+    """A workspace with a number for each of its limits."""
+
+    class Meta:
+        model = Workspace
+        fields = ["name", "slug"]
+
+
 @admin.register(Workspace)
 class WorkspaceAdmin(ServerAdmin, ModelAdmin):
     list_display = ("name", "slug", "created_at")
@@ -48,6 +57,20 @@ class WorkspaceAdmin(ServerAdmin, ModelAdmin):
     prepopulated_fields = {"slug": ("name",)}
     readonly_fields = ("created_at",)
     inlines = (MembershipInline,)
+
+    def get_form(self, request: HttpRequest, obj: Workspace | None = None, change: bool = False, **kwargs: Any) -> Any:
+        if obj is not None:
+            kwargs["form"] = WorkspaceForm
+        return super().get_form(request, obj, change, **kwargs)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Workspace | None = None) -> Any:
+        plain = (None, {"fields": ("name", "slug", "created_at")})
+        return [plain, limit_fieldset()] if obj is not None else [plain]
+
+    def save_model(self, request: HttpRequest, obj: Workspace, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if isinstance(form, WorkspaceForm):
+            services.limit_workspace(identity_in(request, obj.id), form.limits())
 
     def has_delete_permission(self, request: HttpRequest, obj: Workspace | None = None) -> bool:
         # Everything in it would go at once, runs under way included.
@@ -133,7 +156,7 @@ class MembershipAdmin(WalledAdmin):
             self.delete_model(request, member)
 
 
-class NewApiKeyForm(forms.ModelForm[ApiKey]):
+class NewApiKeyForm(LimitFields, forms.ModelForm[ApiKey]):
     """A new key; the server makes its text."""
 
     scopes = forms.MultipleChoiceField(
@@ -169,7 +192,12 @@ class ApiKeyAdmin(WalledAdmin):
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
         identity = identity_in(request, obj.workspace.id)
         stored, key = services.grant_api_key(
-            identity, obj.name, obj.scopes, user_id=obj.user_id or None, expires_at=obj.expires_at
+            identity,
+            obj.name,
+            obj.scopes,
+            user_id=obj.user_id or None,
+            expires_at=obj.expires_at,
+            limits=form.limits(),
         )
         obj.pk, obj.prefix = stored.pk, stored.prefix
         shown_once = format_html("The key, shown this once: <code>{}</code>", key)

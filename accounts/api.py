@@ -10,6 +10,7 @@ from accounts import openapi, queries, services  # noqa: F401 - drf-spectacular 
 from accounts.bodies import CreateApiKey, CreateWsTicket, PutSecret, RotateApiKey
 from accounts.documents import api_key_document, secret_document
 from accounts.idempotency import REPLAYED, Replayed, claim, once_of
+from accounts.limits import Limits
 from accounts.models import TicketPurpose
 from accounts.permissions import identity_of
 from accounts.serializers import ApiKeyDocument, NewApiKeyDocument, SecretDocument, WsTicketDocument
@@ -43,7 +44,13 @@ class ApiKeys(APIView):
             with transaction.atomic():
                 claim(once_of(request, identity), key_id).run()
                 stored, key = services.grant_api_key(
-                    identity, body.name, body.scopes, key_id=key_id, user_id=body.user_id, expires_at=body.expires_at
+                    identity,
+                    body.name,
+                    body.scopes,
+                    key_id=key_id,
+                    user_id=body.user_id,
+                    expires_at=body.expires_at,
+                    limits=Limits(**body.limits.model_dump(exclude_unset=True)),
                 )
         except Replayed as earlier:
             # The key's text is not stored: it was in the first answer only.

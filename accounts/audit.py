@@ -7,10 +7,11 @@ from django.db.models import QuerySet
 
 from accounts.identity import Identity
 from accounts.models import AuditEntry, Membership, User, Workspace
-from accounts.scoping import of_workspace, only_own
+from accounts.scoping import only_own
 from core.clock import isoformat
 from core.db import Operation, Query, jsonb, operation
 from core.ids import new_id
+from core.redaction import everywhere
 
 # Who is named where nobody is known: whoever tried to sign in.
 NOBODY = "anonymous"
@@ -38,7 +39,7 @@ def entry(identity: Identity, action: str, subject_type: str, subject_id: UUID, 
             "action": action,
             "subject_type": subject_type,
             "subject": subject_id,
-            "details": jsonb(details),
+            "details": jsonb(everywhere.value(details)),
         },
     )
 
@@ -54,7 +55,8 @@ def tally(
 def record(identity: Identity, action: str, subject_type: str, subject_id: UUID, **details: Any) -> None:
     """Keep that the caller did `action` ("updated") to the `subject_type` ("assistant") with this id.
 
-    Call it inside the transaction of the act: both are stored, or neither. `details` are JSON and hold no secrets.
+    Call it inside the transaction of the act: both are stored, or neither. `details` are JSON; the server's own secrets
+    are cut out of them.
     """
     _carry_out(entry(identity, action, subject_type, subject_id, **details)).run()
 
@@ -82,7 +84,7 @@ def record_of_person(user: User, action: str, *, anonymous: bool = False, **deta
             action=action,
             subject_type="user",
             subject_id=user.pk,
-            details=details,
+            details=everywhere.value(details),
         )
         for workspace_id in workspaces
     )
@@ -94,8 +96,8 @@ def entries(identity: Identity, **filters: Any) -> QuerySet[AuditEntry]:
 
 
 def entries_of(identity: Identity, subject_type: str, subject_id: UUID) -> QuerySet[AuditEntry]:
-    """What was done to one object of the caller's workspace."""
-    return of_workspace(identity, AuditEntry.objects.filter(subject_type=subject_type, subject_id=subject_id))
+    """What was done to one object of the caller's workspace; by itself, for a caller that is bound to a user."""
+    return only_own(identity, AuditEntry.objects.filter(subject_type=subject_type, subject_id=subject_id))
 
 
 def entry_document(entry: AuditEntry) -> dict[str, Any]:

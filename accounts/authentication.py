@@ -25,6 +25,7 @@ from accounts.credentials import aidentify, identify, shown_in
 from accounts.external import identity_of, vouched_by_hook
 from accounts.hook import AuthRequest
 from accounts.identity import EVERYTHING, ROLE_SCOPES, Identity
+from accounts.limits import holders
 from accounts.models import Membership, Role, User, Workspace
 from accounts.oidc import token_in
 from core.asgi import Scope, header_map, own_path
@@ -45,23 +46,24 @@ def login_identity(user: User, session: SessionBase) -> Identity | None:
     """
     user_id = None
     chosen = parse_id(str(session.get(WORKSPACE_CHOICE, "")))
-    memberships = list(Membership.objects.filter(user=user).order_by("created_at", "id"))
+    memberships = list(Membership.objects.filter(user=user).select_related("workspace").order_by("created_at", "id"))
     membership = next((m for m in memberships if m.workspace_id == chosen), None) or next(iter(memberships), None)
     if user.is_superuser:
         workspaces = Workspace.objects.order_by("created_at", "id")
-        workspace_id = membership.workspace_id if membership else workspaces.values_list("id", flat=True).first()
-        if chosen and workspaces.filter(id=chosen).exists():
-            workspace_id = chosen
+        workspace = membership.workspace if membership else workspaces.first()
+        if chosen:
+            workspace = workspaces.filter(id=chosen).first() or workspace
         scopes = frozenset({EVERYTHING})
     elif membership:
-        workspace_id, scopes = membership.workspace_id, frozenset(ROLE_SCOPES[Role(membership.role)])
+        workspace, scopes = membership.workspace, frozenset(ROLE_SCOPES[Role(membership.role)])
         user_id = user.get_username() if membership.role == Role.MEMBER else None
     else:
         return None
-    if workspace_id is None:
+    if workspace is None:
         return None
     actor, login_key = f"user:{user.get_username()}", session.session_key
-    return Identity(workspace_id, scopes, actor, user_id=user_id, login_id=user.pk, login_key=login_key)
+    limits = holders(workspace.id, workspace.limits, settings.WORKSPACE_LIMITS)
+    return Identity(workspace.id, scopes, actor, user_id=user_id, login_id=user.pk, login_key=login_key, limits=limits)
 
 
 class Credential(Protocol):

@@ -6,6 +6,7 @@ from django.conf import settings
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints
 
 from accounts.identity import SCOPES
+from accounts.limits import LARGEST
 from accounts.models import Role as Roles
 from accounts.vault import LONGEST, MOST_HOSTS
 from core.validation import Body, UserId
@@ -32,6 +33,24 @@ Moment = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_only_tex
 Role = Annotated[Roles, Field(strict=False)]
 
 
+def _absent() -> Any:
+    # A limit is there or not; null is no way to say so.
+    return Field(default_factory=lambda: None)
+
+
+AtMost = Annotated[int, Field(ge=1, le=LARGEST)]
+
+
+class KeyLimits(Body):
+    """What the key may take at most; what is left out has no limit of the key's own."""
+
+    requests_per_minute: AtMost = _absent()
+    concurrent_runs: AtMost = _absent()
+    streams: AtMost = _absent()
+    runs_per_day: AtMost = _absent()
+    tokens_per_day: AtMost = _absent()
+
+
 class CreateApiKey(Body):
     """A new key."""
 
@@ -39,6 +58,7 @@ class CreateApiKey(Body):
     scopes: Annotated[list[Annotated[str, AfterValidator(_known_scope)]], Field(min_length=1, max_length=20)]
     user_id: UserId | None = None
     expires_at: Moment | None = None
+    limits: KeyLimits = Field(default_factory=KeyLimits)
 
 
 class RotateApiKey(Body):

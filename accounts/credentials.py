@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from hashlib import sha256
 from uuid import UUID
 
+from django.conf import settings
+
 from accounts.identity import Identity
+from accounts.limits import holders
 from core.db import Operation, Query, operation
 from core.errors import BadRequest, Unauthenticated
 from core.http import DATABASE_DOWN
@@ -57,9 +60,10 @@ def _digest_of_key(key: str) -> str:
 def find_identity(digest: str) -> Operation[Identity | None]:
     """The identity of the key with this digest, None if it is unknown, revoked or expired."""
     rows = yield Query(
-        """SELECT id, workspace_id, name, scopes, user_id FROM api_keys
-           WHERE digest = %(digest)s AND revoked_at IS NULL
-             AND (expires_at IS NULL OR expires_at > clock_timestamp())""",
+        """SELECT k.id, k.workspace_id, k.name, k.scopes, k.user_id, k.limits, w.limits AS workspace_limits
+           FROM api_keys k JOIN workspaces w ON w.id = k.workspace_id
+           WHERE k.digest = %(digest)s AND k.revoked_at IS NULL
+             AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())""",
         {"digest": digest},
     )
     if not rows:
@@ -71,6 +75,9 @@ def find_identity(digest: str) -> Operation[Identity | None]:
         actor=f"key:{key['name']}",
         user_id=key["user_id"],
         api_key_id=key["id"],
+        limits=holders(
+            key["workspace_id"], key["workspace_limits"], settings.WORKSPACE_LIMITS, key["id"], key["limits"]
+        ),
     )
 
 

@@ -13,6 +13,7 @@ def api_key_document(key: ApiKey) -> dict[str, Any]:
         "prefix": key.prefix,
         "scopes": key.scopes,
         "user_id": key.user_id,
+        "limits": key.limits,
         "rotated_from": key.rotated_from_id,
         "created_by": key.created_by,
         "created_at": key.created_at,

@@ -6,11 +6,13 @@ from datetime import datetime
 from typing import Generic, TypeVar
 from uuid import UUID
 
+from django.conf import settings
 from django.utils import timezone
 
 from accounts.credentials import MEMORY_S, MEMORY_SIZE
 from accounts.hook import Caller, broken
 from accounts.identity import ROLE_SCOPES, SCOPES, Identity
+from accounts.limits import Holder, holders
 from accounts.models import Role
 from core.db import Operation, Query, operation
 from core.errors import Forbidden, Unauthenticated
@@ -52,25 +54,27 @@ class ShortMemory(Generic[T]):
         self._known.clear()
 
 
-WORKSPACES: ShortMemory[UUID] = ShortMemory()
+# The ids of workspaces, and the limits that they have.
+WORKSPACES: ShortMemory[tuple[UUID, tuple[Holder, ...]]] = ShortMemory()
 
 
 @operation()
 def identity_of(vouched: Vouched) -> Operation[Identity]:
     """The caller's identity. Raises `Forbidden` where the workspace does not exist."""
-    workspace_id = WORKSPACES.get(vouched.workspace)
-    if workspace_id is None:
+    known = WORKSPACES.get(vouched.workspace)
+    if known is None:
         rows = []
         if is_plain(vouched.workspace, _LONGEST_SLUG):
             # What looks like an id is one: a slug could be chosen to look like a stranger's.
             column = "id" if parse_id(vouched.workspace) else "slug"
-            rows = yield Query(f"SELECT id FROM workspaces WHERE {column} = %(it)s", {"it": vouched.workspace})  # noqa: S608 - one of two
+            rows = yield Query(f"SELECT id, limits FROM workspaces WHERE {column} = %(it)s", {"it": vouched.workspace})  # noqa: S608 - one of two
         if not rows:
             raise Forbidden("The workspace that your credential names does not exist here.")
         found: UUID = rows[0]["id"]
-        WORKSPACES.put(vouched.workspace, found)
-        workspace_id = found
-    return Identity(workspace_id, vouched.scopes, vouched.actor, user_id=vouched.user_id)
+        known = found, holders(found, rows[0]["limits"], settings.WORKSPACE_LIMITS)
+        WORKSPACES.put(vouched.workspace, known)
+    workspace_id, limits = known
+    return Identity(workspace_id, vouched.scopes, vouched.actor, user_id=vouched.user_id, limits=limits)
 
 
 def vouched_by_hook(caller: Caller) -> Vouched:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from accounts.limits import Holder, Limits, holder_document, holder_from
 from accounts.models import Role
 from core.errors import Forbidden
 
@@ -27,7 +28,8 @@ class Identity:
     """The caller of one request: a key or a login, always inside one workspace.
 
     `actor` ("key:<name>", "user:<username>") is what `created_by` shows. `user_id` is the end user that a key
-    is bound to, or a member's own name: such a caller sees that user's sessions only.
+    is bound to, or a member's own name: such a caller sees that user's sessions only. `limits` are those of the key and
+    of the workspace, where they have any.
     """
 
     workspace_id: UUID
@@ -38,6 +40,7 @@ class Identity:
     login_id: UUID | None = None
     # Of the session that a login's cookie names, to see when that has ended.
     login_key: str | None = field(default=None, repr=False)
+    limits: tuple[Holder, ...] = ()
 
     @property
     def actor_id(self) -> UUID | None:
@@ -56,11 +59,23 @@ class Identity:
         if not self.allows(scope):
             raise Forbidden(f"This needs the scope {scope}.")
 
+    def require_unbound(self, what: str) -> None:
+        """Raise `Forbidden` for a caller who is bound to a user: `what` ("secrets") concerns the whole workspace."""
+        if self.user_id is not None:
+            raise Forbidden(f"Who is bound to a user sees that user's part only, and no {what}.")
+
     def hands_on(self, scopes: Iterable[str]) -> None:
         """Raise `Forbidden` unless all of these scopes are held, so that a key or a role may be given them."""
         for scope in sorted(SCOPES & set(scopes)):
             if not (EVERYTHING in self.scopes if scope == EVERYTHING else self.allows(scope)):
                 raise Forbidden(f"You do not hold the scope {scope} yourself.")
+
+    def hands_on_limits(self, limits: Limits) -> None:
+        """Raise `Forbidden` unless these are within those of the caller's key, so that a key may be given them."""
+        for holder in self.limits:
+            if holder.kind == "key" and (name := limits.beyond(holder.limits)):
+                bound = holder.limits.document()[name]
+                raise Forbidden(f"Your key's limit of {name} is {bound}; keys that it makes must have one within it.")
 
     def document(self) -> dict[str, Any]:
         """As JSON, for a ticket that stands for this caller for some seconds."""
@@ -71,6 +86,7 @@ class Identity:
             "actor": self.actor,
             "user_id": self.user_id,
             "login_key": self.login_key,
+            "limits": [holder_document(holder) for holder in self.limits],
             **{name: str(value) if value else None for name, value in ids.items()},
         }
 
@@ -84,5 +100,6 @@ class Identity:
             actor=document["actor"],
             user_id=document["user_id"],
             login_key=document.get("login_key"),
+            limits=tuple(holder_from(holder) for holder in document.get("limits", ())),
             **ids,
         )

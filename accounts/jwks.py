@@ -155,7 +155,7 @@ def _readable(found: list[Any]) -> Iterable[SigningKey]:
 
 def _signing_key(document: dict[str, Any]) -> SigningKey | None:
     """The key, None for one that is not for signatures, is too weak, or is no public one."""
-    if document.get("use", "sig") != "sig" or "d" in document or document.get("kty") not in ["RSA", "EC", "OKP"]:
+    if document.get("use", "sig") != "sig" or document.get("kty") not in ["RSA", "EC", "OKP"]:
         return None
     uses = document.get("key_ops", ["verify"])
     if not isinstance(uses, list) or "verify" not in uses:
@@ -173,6 +173,7 @@ def _signing_key(document: dict[str, Any]) -> SigningKey | None:
 
 
 def _algorithms_of(key: Any) -> frozenset[str]:
+    """None for a private key: one that its owner has published is everybody's."""
     if isinstance(key, rsa.RSAPublicKey):
         return _RSA if key.key_size >= SMALLEST_RSA_KEY else frozenset()
     if isinstance(key, ec.EllipticCurvePublicKey):

@@ -22,6 +22,9 @@ class Workspace(models.Model):
     id = id_field()
     name = models.CharField(max_length=200)
     slug = models.SlugField(max_length=64, unique=True)
+    limits = models.JSONField(
+        default=dict, blank=True, db_default={}, help_text="`accounts.limits`; empty: the default ones."
+    )
     created_at = created_field()
 
     class Meta:
@@ -97,6 +100,7 @@ class ApiKey(models.Model):
     created_at = created_field()
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    limits = models.JSONField(default=dict, blank=True, db_default={}, help_text="What it may take: `accounts.limits`.")
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
@@ -105,6 +109,21 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
+
+
+class RequestCount(models.Model):
+    """How many requests a key or a workspace made in a minute, while Redis, which counts them else, is away."""
+
+    pk = models.CompositePrimaryKey("holder_id", "minute")
+    holder_id = models.UUIDField()
+    minute = models.DateTimeField()
+    requests = models.PositiveIntegerField()
+
+    class Meta:
+        db_table = "request_counts"
+
+    def __str__(self) -> str:
+        return f"{self.requests} requests of {self.holder_id} at {self.minute:%H:%M}"
 
 
 class Secret(models.Model):

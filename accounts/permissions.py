@@ -6,9 +6,11 @@ from uuid import UUID
 from django.http import HttpRequest
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
+from rest_framework.throttling import BaseThrottle
 
 from accounts.identity import ROLE_SCOPES, Identity
 from accounts.models import Membership, Role
+from accounts.rates import count_request
 from core.errors import Forbidden, Unauthenticated
 from core.hot import refuse_key
 
@@ -31,6 +33,15 @@ class HasScope(BasePermission):
         family = view.scope_family
         if family is not None:
             identity.require(f"{family}:{'read' if is_safe(request) else 'write'}")
+        return True
+
+
+class WithinLimits(BaseThrottle):
+    """Counts the request of a caller who may make it (`accounts.rates`); raises RateLimited for one too many."""
+
+    def allow_request(self, request: Request, view: Any) -> bool:
+        if isinstance(request.auth, Identity):
+            count_request(request.auth)
         return True
 
 

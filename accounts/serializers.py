@@ -17,6 +17,7 @@ class ApiKeyDocument(BaseModel):
     prefix: str = Field(description="The key's first 12 characters.")
     scopes: list[str]
     user_id: str | None = Field(description="The end user that the key is bound to.")
+    limits: dict[str, int] = Field(description="What the key may take at most, by the names of limits.")
     rotated_from: UUID | None = Field(description="The key whose place it takes.")
     created_by: str | None = Field(description="`key:<name>`, `user:<username>` or `command:<name>`.")
     created_at: datetime

@@ -14,7 +14,9 @@ from django.utils import timezone
 
 from accounts import audit, queries, vault
 from accounts.credentials import KEY_FORM, MEMORY, digest_of
+from accounts.external import WORKSPACES
 from accounts.identity import SCOPES, Identity
+from accounts.limits import Limits
 from accounts.models import ApiKey, Secret, Ticket, TicketPurpose, User, Workspace
 from accounts.scoping import of_workspace
 from core.clock import ClockTimestamp
@@ -24,6 +26,7 @@ from core.ids import new_id
 from core.url_guard import allowed_host
 
 SHOWN_CHARACTERS = 12
+NO_LIMITS = Limits()
 SLUG_FORM = re.compile(r"[A-Za-z0-9_-]{1,64}")
 # A sign-in link waits for a person, an invitation for their mail, a websocket ticket for the page's next line of code.
 TICKET_LIFETIME_S = {
@@ -46,6 +49,27 @@ def create_workspace(name: str, slug: str) -> Workspace:
         raise AlreadyExists(f"There is a workspace {slug!r} already.") from None
 
 
+def limit_workspace(identity: Identity, limits: Limits) -> None:
+    """Set what the caller's workspace may take, with an entry in its audit trail.
+
+    Other processes go by it as soon as they ask for their callers' keys again, which is seconds later.
+    """
+    with transaction.atomic():
+        workspace = Workspace.objects.select_for_update().get(id=identity.workspace_id)
+        before, after = workspace.limits, limits.document()
+        if before == after:
+            return
+        Workspace.objects.filter(id=workspace.id).update(limits=after)
+        audit.record(identity, "limited", "workspace", workspace.id, before=before, limits=after)
+        _forget_callers()
+        transaction.on_commit(_forget_callers)
+
+
+def _forget_callers() -> None:
+    MEMORY.clear()
+    WORKSPACES.clear()
+
+
 def create_api_key(
     workspace: Workspace | UUID,
     name: str,
@@ -55,6 +79,7 @@ def create_api_key(
     key_id: UUID | None = None,
     user_id: str | None = None,
     expires_at: datetime | None = None,
+    limits: Limits = NO_LIMITS,
     rotated_from: ApiKey | None = None,
     created_by: str | None = None,
 ) -> tuple[ApiKey, str]:
@@ -83,6 +108,7 @@ def create_api_key(
                 scopes=sorted(set(scopes)),
                 user_id=user_id,
                 expires_at=expires_at,
+                limits=limits.document(),
                 rotated_from=rotated_from,
                 created_by=created_by,
             )
@@ -101,11 +127,13 @@ def grant_api_key(
     key_id: UUID | None = None,
     user_id: str | None = None,
     expires_at: datetime | None = None,
+    limits: Limits = NO_LIMITS,
 ) -> tuple[ApiKey, str]:
     """`create_api_key` on behalf of a caller, who can hand on no more than they hold. Raises `Forbidden` too."""
     identity.hands_on(scopes)
     if identity.user_id is not None and user_id != identity.user_id:
         raise Forbidden("Your key is bound to a user; keys that it makes must be bound to the same one.")
+    identity.hands_on_limits(limits)
     stored, key = create_api_key(
         identity.workspace_id,
         name,
@@ -114,6 +142,7 @@ def grant_api_key(
         key_id=key_id,
         user_id=user_id,
         expires_at=expires_at,
+        limits=limits,
         created_by=identity.actor,
     )
     _record_key(identity, "created", stored)
@@ -142,7 +171,9 @@ def rotate_api_key(
         raise NotFound
     if former.revoked_at is not None or (former.expires_at is not None and former.expires_at <= former.now):
         raise Conflict("The key is revoked or has expired; create a new one.")
+    limits = Limits(**former.limits)
     identity.hands_on(former.scopes)
+    identity.hands_on_limits(limits)
     if expires_at is None and former.expires_at is not None:
         expires_at = former.now + (former.expires_at - former.created_at)
     stored, key = create_api_key(
@@ -152,6 +183,7 @@ def rotate_api_key(
         key_id=key_id,
         user_id=former.user_id,
         expires_at=expires_at,
+        limits=limits,
         rotated_from=former,
         created_by=identity.actor,
     )
@@ -180,7 +212,7 @@ def _forget(key: ApiKey) -> None:
 
 
 def _record_key(identity: Identity, action: str, key: ApiKey, **details: Any) -> None:
-    told = {"name": key.name, "prefix": key.prefix, "scopes": key.scopes, "user_id": key.user_id}
+    told = {"name": key.name, "prefix": key.prefix, "scopes": key.scopes, "user_id": key.user_id, "limits": key.limits}
     audit.record(identity, action, "api_key", key.id, **told, **details)
 
 
@@ -191,7 +223,7 @@ def put_secret(identity: Identity, name: str, value: str, hosts: Sequence[str]) 
     does not know it could have it sent to a host of their own. Raises `Invalid`, and `Forbidden` for a caller who is
     bound to a user: secrets are the whole workspace's.
     """
-    _refuse_bound(identity)
+    identity.require_unbound("secrets")
     check_secret(name, value, hosts)
     kept = {
         "ciphertext": vault.seal(identity.workspace_id, name, value),
@@ -211,11 +243,6 @@ def put_secret(identity: Identity, name: str, value: str, hosts: Sequence[str]) 
     return row, is_new
 
 
-def _refuse_bound(identity: Identity) -> None:
-    if identity.user_id is not None:
-        raise Forbidden("Who is bound to a user sees that user's part only, and manages no secrets.")
-
-
 def check_secret(name: str, value: str, hosts: Sequence[str]) -> None:
     """Raise `Invalid` for what `put_secret` would not keep."""
     if not vault.NAME.fullmatch(name):
@@ -228,7 +255,7 @@ def check_secret(name: str, value: str, hosts: Sequence[str]) -> None:
 @transaction.atomic
 def delete_secret(identity: Identity, name: str) -> None:
     """Forget the secret; what refers to it fails from the next run on. Raises `NotFound` and `Forbidden`."""
-    _refuse_bound(identity)
+    identity.require_unbound("secrets")
     rows = of_workspace(identity, Secret.objects.select_for_update()).filter(name=name)
     row = rows.first() if vault.NAME.fullmatch(name) else None
     if row is None:

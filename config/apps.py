@@ -1,6 +1,8 @@
 from django.apps import AppConfig
 
+from config import checks  # noqa: F401 - Django finds its checks by their import
 from config.env import ENV, BadEnvironment
+from config.own_secrets import learn_settings
 from runtime.configuration import RuntimeSettings, configure
 from runtime.registry import ENTRY_POINTS, load_agents, load_installed_agents
 
@@ -19,6 +21,7 @@ class ConfigConfig(AppConfig):
                 mcp_commands=tuple(ENV.mcp_commands),
             )
         )
+        learn_settings()
         try:
             load_agents(ENV.agent_modules)
         except ImportError as error:

@@ -15,6 +15,9 @@ from channels.routing import URLRouter  # noqa: E402
 from django.urls import re_path  # noqa: E402
 
 from accounts.authentication import authenticate_hot, authenticate_scope  # noqa: E402
+from accounts.counters import COUNTERS  # noqa: E402
+from accounts.rates import acount_request  # noqa: E402
+from accounts.streams import STREAMS  # noqa: E402
 from accounts.watch import WATCH  # noqa: E402
 from config import status  # noqa: E402
 from config.env import ENV  # noqa: E402
@@ -33,7 +36,7 @@ from sessions import hot as sessions_hot  # noqa: E402
 
 POOL_SIZE = 16
 
-router = Router(authenticate_hot)
+router = Router(authenticate_hot, admit=acount_request)
 for part in (status.router, sessions_hot.router, runs_hot.router):
     router.include(part)
 
@@ -55,6 +58,8 @@ async def lifespan(receive: Receive, send: Send) -> None:
     background.cancel()
     with suppress(asyncio.CancelledError):
         await background
+    await STREAMS.close()
+    await COUNTERS.aclose()
     await close_pool()
     await send({"type": "lifespan.shutdown.complete"})
 

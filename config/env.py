@@ -41,6 +41,13 @@ def _text(name: str) -> str:
     return os.environ.get(name, "").strip()
 
 
+def _choice(name: str, *choices: str) -> str:
+    text = _text(name).lower()
+    if text not in choices:
+        raise BadEnvironment(f"{name} must be {' or '.join(filter(None, choices))}, or not set, not {text!r}.")
+    return text
+
+
 def _list(name: str, default: str = "") -> list[str]:
     return [item.strip() for item in os.environ.get(name, default).split(",") if item.strip()]
 
@@ -97,6 +104,7 @@ class Environment:
     database_direct_url: str = field(default_factory=lambda: os.environ.get("DATABASE_DIRECT_URL", ""))
     redis_url: str = field(default_factory=lambda: os.environ.get("REDIS_URL", ""))
     redis_key_prefix: str = field(default_factory=lambda: os.environ.get("REDIS_KEY_PREFIX") or "agent-server")
+    production: bool = field(default_factory=lambda: _choice("AGENT_SERVER_ENV", "", "production") == "production")
     debug: bool = field(default_factory=lambda: _flag("DEBUG"))
     bootstrap_key: str = field(default_factory=lambda: os.environ.get("AGENT_SERVER_BOOTSTRAP_KEY", ""))
     encryption_keys: list[str] = field(default_factory=lambda: _keys("AGENT_SERVER_ENCRYPTION_KEYS"))
@@ -113,6 +121,7 @@ class Environment:
     workers: int = field(default_factory=lambda: _integer("AGENT_SERVER_WORKERS", 2))
     jobs_per_worker: int = field(default_factory=lambda: _integer("N_JOBS_PER_WORKER", 10))
     max_pending_runs: int = field(default_factory=lambda: _integer("AGENT_SERVER_MAX_PENDING_RUNS", 100_000, 1))
+    workspace_limits: str = field(default_factory=lambda: os.environ.get("AGENT_SERVER_WORKSPACE_LIMITS", ""))
     url_allowlist: list[str] = field(default_factory=lambda: _list("AGENT_SERVER_URL_ALLOWLIST"))
     secret_env_prefixes: list[str] = field(
         default_factory=lambda: _list("AGENT_SERVER_SECRET_ENV_PREFIXES", "OPENAI_,ANTHROPIC_,MCP_,AGENT_SECRET_")

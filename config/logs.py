@@ -9,6 +9,7 @@ from celery.signals import setup_logging
 from structlog.types import EventDict, Processor, WrappedLogger
 
 from config.env import ENV, BadEnvironment
+from core.redaction import in_logs
 
 # Their every-day lines would drown ours, and those of the HTTP clients show URLs and headers; their warnings stay.
 _QUIET = ("celery", "django_celery_beat.schedulers", "httpcore", "httpcore2", "httpx", "httpx2")
@@ -31,7 +32,7 @@ def configure_logging(role: str) -> None:
         raise BadEnvironment(f"LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR, not {ENV.log_level!r}.")
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
+        _Redacted(
             foreign_pre_chain=_SHARED,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(role)],
         )
@@ -52,6 +53,13 @@ def configure_logging(role: str) -> None:
     )
     # Celery sets its own logging up unless somebody listens here.
     setup_logging.connect(_leave_as_it_is, weak=False, dispatch_uid="config.logs")
+
+
+class _Redacted(structlog.stdlib.ProcessorFormatter):
+    """Cuts secrets out of whole lines: of libraries' messages and tracebacks as of ours."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return in_logs.line(super().format(record))
 
 
 def _rendering(role: str) -> list[Processor]:

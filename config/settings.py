@@ -7,6 +7,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import django_stubs_ext
 
+from accounts.limits import Limits
+from accounts.limits import read_limits as read_caller_limits
 from config.env import BASE_DIR, ENV, BadEnvironment
 from runtime.providers.limits import Limit, read_limits
 
@@ -52,6 +54,13 @@ def _provider_limits(text: str) -> dict[str, Limit]:
         return read_limits(text)
     except ValueError as fault:
         raise BadEnvironment(f"AGENT_SERVER_PROVIDER_LIMITS: {fault}") from None
+
+
+def _workspace_limits(text: str) -> Limits:
+    try:
+        return read_caller_limits(text)
+    except ValueError as fault:
+        raise BadEnvironment(f"AGENT_SERVER_WORKSPACE_LIMITS: {fault}.") from None
 
 
 DATABASE_URL = ENV.database_url or _embedded("postgres") or "postgresql://postgres@127.0.0.1:5432/postgres"
@@ -173,6 +182,7 @@ REST_FRAMEWORK = {
         "accounts.authentication.LoginAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["accounts.permissions.HasScope"],
+    "DEFAULT_THROTTLE_CLASSES": ["accounts.permissions.WithinLimits"],
     "DEFAULT_PAGINATION_CLASS": None,
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "core.http.LenientNegotiation",
     "DEFAULT_SCHEMA_CLASS": "core.openapi.Schema",
@@ -262,6 +272,8 @@ REDIS_KEY_PREFIX = ENV.redis_key_prefix
 # The runner: see `runs/worker/`.
 MAX_PENDING_RUNS = ENV.max_pending_runs
 PROVIDER_LIMITS = _provider_limits(ENV.provider_limits)
+# What workspaces may take that set no limits of their own.
+WORKSPACE_LIMITS = _workspace_limits(ENV.workspace_limits)
 RUNNER_SLOTS = ENV.jobs_per_worker
 RUNNER_GRACE_S = ENV.grace_period_s
 RUNNER_LOOP_HANG_S = ENV.loop_hang_s

@@ -1,4 +1,4 @@
-"""Who may see a page: a login that belongs to a workspace."""
+"""Who may see a page: a login that belongs to a workspace, and for some a role in it."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -9,7 +9,8 @@ from django.http import HttpRequest, HttpResponse
 
 from accounts.authentication import login_identity
 from accounts.identity import Identity
-from accounts.models import User
+from accounts.models import Role, User
+from console import queries
 from core.errors import Forbidden
 
 P = ParamSpec("P")
@@ -34,5 +35,27 @@ def page(
         response = view(request, identity, *args, **kwargs)
         response.headers["Cache-Control"] = "no-store"
         return response
+
+    return guarded
+
+
+def may_administer(identity: Identity) -> bool:
+    """Whether keys, members, secrets and the audit trail are the caller's to manage: an admin's."""
+    return identity.allows("keys:write") and identity.user_id is None
+
+
+def admin_page(
+    view: Callable[Concatenate[HttpRequest, Identity, P], HttpResponse],
+) -> Callable[Concatenate[HttpRequest, P], HttpResponse]:
+    """`page` for admins of the workspace. To others it raises `Forbidden` that names the role, and whom to ask."""
+
+    @page
+    @wraps(view)
+    def guarded(request: HttpRequest, identity: Identity, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        if not may_administer(identity):
+            name, admins = queries.workspace_and_admins(identity).run()
+            ask = f" Ask {' or '.join(admins)}." if admins else ""
+            raise Forbidden(f"It needs the {Role.ADMIN.label} role in {name}.{ask}")
+        return view(request, identity, *args, **kwargs)
 
     return guarded

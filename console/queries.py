@@ -16,6 +16,7 @@ from core.errors import NotFound
 PAGE = 50
 SIDEBAR = 50
 ASSISTANTS = 200
+ADMINS = 3
 
 
 @operation()
@@ -166,9 +167,16 @@ def active_assistants(identity: Identity, chosen: UUID | None) -> Operation[list
 
 
 @operation()
-def workspace_name(identity: Identity) -> Operation[str]:
-    rows = yield Query("SELECT name FROM workspaces WHERE id = %(id)s", {"id": identity.workspace_id})
-    return str(rows[0]["name"]) if rows else ""
+def workspace_and_admins(identity: Identity) -> Operation[tuple[str, list[str]]]:
+    """What the workspace is called, and the names of some who manage it: the longest there first."""
+    rows = yield Query(
+        "SELECT w.name, u.username FROM workspaces w "  # noqa: S608
+        f"LEFT JOIN memberships m ON {in_workspace('m')} AND m.role = 'admin' "
+        "LEFT JOIN users u ON u.id = m.user_id AND u.is_active "
+        "WHERE w.id = %(workspace)s ORDER BY u.id IS NULL, m.created_at LIMIT %(limit)s",
+        {**parameters_of(identity), "limit": ADMINS},
+    )
+    return str(rows[0]["name"]) if rows else "", [row["username"] for row in rows if row["username"]]
 
 
 @operation()

@@ -8,9 +8,12 @@ from django.shortcuts import redirect, render
 from django.urls import get_script_prefix, reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from accounts.identity import EVERYTHING, Identity
+from accounts.authentication import WORKSPACE_CHOICE
+from accounts.identity import Identity
+from accounts.queries import workspaces
 from console import queries
 from console.access import page
+from console.frame import frame
 from console.history import read_page
 from console.services import start_conversation
 from core.errors import Invalid, NotFound
@@ -137,15 +140,24 @@ def status(request: HttpRequest, identity: Identity) -> HttpResponse:
     return JsonResponse({"worker": queries.worker_is_running().run()})
 
 
+@require_POST
+@page
+def switch_workspace(request: HttpRequest, identity: Identity) -> HttpResponse:
+    """Go on in another of the person's workspaces, for as long as they stay signed in."""
+    wanted = _posted_id(request, "workspace")
+    if not workspaces(identity).filter(id=wanted).exists():
+        raise NotFound("You belong to no workspace with this id.")
+    request.session[WORKSPACE_CHOICE] = str(wanted)
+    return redirect("console:home")
+
+
 def _around(request: HttpRequest, identity: Identity, session: Any = None) -> dict[str, Any]:
     """What every page of the chat has beside the conversation."""
     return {
-        "workspace": queries.workspace_name(identity).run(),
+        **frame(request, identity, "chat"),
         "conversations": queries.conversations(identity, _owner(request)).run(),
         "current": session["id"] if session else None,
         "worker_is_running": queries.worker_is_running().run(),
-        "sees_admin": EVERYTHING in identity.scopes and getattr(request.user, "is_staff", False),
-        "api_root": get_script_prefix(),
     }
 
 

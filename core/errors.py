@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from core.redaction import everywhere
+
 
 @dataclass(frozen=True)
 class FieldError:
@@ -13,7 +15,7 @@ class FieldError:
     message: str
 
     def document(self) -> dict[str, Any]:
-        return {"loc": list(self.loc), "message": self.message}
+        return {"loc": list(self.loc), "message": everywhere.text(self.message)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class AppError(Exception):
     def document(self, request_id: str) -> dict[str, Any]:
         """The one error body of the native API."""
         return {
-            "detail": self.detail,
+            "detail": everywhere.text(self.detail),
             "code": self.code,
             "request_id": request_id,
             "errors": [error.document() for error in self.errors],

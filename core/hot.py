@@ -1,6 +1,6 @@
 """The async routes: the few that carry the load, without Django's request object and a thread per request.
 
-    router = Router(authenticate=authenticate)
+    router = Router(authenticate=authenticate, admit=acount_request)
 
     @router.route("POST", "/sessions/{session_id}/runs", scope="runs:write")
     async def create(request: HotRequest) -> HotResponse:
@@ -24,6 +24,7 @@ from core.ids import path_id
 from core.strict_json import media_type, parse_json
 
 Authenticate = Callable[[Scope, dict[str, str]], Awaitable["Caller | None"]]
+Admit = Callable[[Any], Awaitable[None]]
 
 
 class Caller(Protocol):
@@ -93,10 +94,14 @@ class HotResponse:
 
 @dataclass(slots=True)
 class HotStream:
-    """Server-sent events: each frame is bytes ready to be sent; when the client leaves, `frames` is closed."""
+    """Server-sent events: each frame is bytes ready to be sent; when the client leaves, `frames` is closed.
+
+    `ended` is called once the stream is over, also where no frame was ever asked for.
+    """
 
     frames: AsyncIterator[bytes]
     headers: dict[str, str] = field(default_factory=dict)
+    ended: Callable[[], None] | None = None
 
 
 Handler = Callable[[HotRequest], Awaitable[HotResponse | HotStream]]
@@ -114,11 +119,13 @@ class Router:
     """Routes by method and path.
 
     `authenticate` gives the caller behind a scope and its headers, None for a request that is not for these routes,
-    or raises.
+    or raises. `admit` is asked once for each request of a caller who may make it, and raises where that is one too
+    many.
     """
 
-    def __init__(self, authenticate: Authenticate | None = None):
+    def __init__(self, authenticate: Authenticate | None = None, *, admit: Admit | None = None):
         self._authenticate = authenticate
+        self._admit = admit
         self._routes: dict[str, list[_Route]] = {}
 
     def route(
@@ -159,6 +166,8 @@ class Router:
             if identity is None:
                 return False
             identity.require(route.scope)
+            if self._admit is not None:
+                await self._admit(identity)
         try:
             request = await self._read(scope, receive, route, match.groupdict(), headers, identity)
         except ClientGoneError:
@@ -166,8 +175,12 @@ class Router:
         answer = await route.handler(request)
         if isinstance(answer, HotResponse):
             await send_document(send, answer.document, answer.status, answer.headers)
-        else:
+            return True
+        try:
             await _stream(answer, receive, send)
+        finally:
+            if answer.ended is not None:
+                answer.ended()
         return True
 
     async def _read(

@@ -27,38 +27,14 @@ import anyio
 import httpcore2
 import httpx2
 
-IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+from core.addresses import is_public, literal_address
 
-# Spelt out, because what `is_global` means has changed between Python's patch releases.
-_INTERNAL_V4 = [
-    ipaddress.IPv4Network(network)
-    for network in (
-        "0.0.0.0/8",
-        "10.0.0.0/8",
-        "100.64.0.0/10",
-        "127.0.0.0/8",
-        "168.63.129.16/32",  # Azure's own services, although the address is a public one
-        "169.254.0.0/16",
-        "172.16.0.0/12",
-        "192.0.0.0/24",
-        "192.0.2.0/24",
-        "192.88.99.0/24",
-        "192.168.0.0/16",
-        "198.18.0.0/15",
-        "198.51.100.0/24",
-        "203.0.113.0/24",
-        "224.0.0.0/3",
-    )
-]
-_PUBLIC_V6 = ipaddress.IPv6Network("2000::/3")
-_INTERNAL_V6 = [ipaddress.IPv6Network(network) for network in ("2001::/23", "2001:db8::/32", "3fff::/20")]
-# Networks whose addresses carry an IPv4 address, and how far it is shifted to the left: mapped, NAT64, 6to4.
-_TRANSLATED = [
-    (ipaddress.IPv6Network("::ffff:0:0/96"), 0),
-    (ipaddress.IPv6Network("64:ff9b::/96"), 0),
-    (ipaddress.IPv6Network("2002::/16"), 80),
-]
 _HOST_NAME = re.compile(r"[a-z0-9_.-]{1,253}\Z")
+# Where a host ends in a number, browsers and resolvers take it for an address, each in a way of its own.
+_NUMERIC = re.compile(r"(.*\.)?(0x[0-9a-f]*|[0-9]+)\.*\Z")
+_AUTHORITY = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(:[0-9]*)?\Z")
+# Names that are never those of the open internet: RFC 6761 and 6762, ICANN's `internal`, and common practice.
+_LOCAL_NAMES = ("localhost", "localdomain", "local", "internal")
 _ENTRY = re.compile(r"([a-z0-9]([a-z0-9_.-]{0,251}[a-z0-9])?|\[(?P<v6>[0-9a-f:.]+)\])(:(?P<port>[0-9]{1,5}))?")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -126,17 +102,17 @@ class UrlGuard:
         called."""
         parsed = _parse(url)
         host, port = host_and_port(parsed)
-        if not _written_plainly(url, host):
-            raise BlockedUrl("The URL's host is not a valid name.")
-        if parsed.userinfo:
+        authority = _authority(url)
+        if parsed.userinfo or "@" in authority:
             raise BlockedUrl("The URL must not hold a user name or a password.")
+        if not _written_plainly(authority, host):
+            raise BlockedUrl("The URL's host is not a valid name.")
         if self.allowlist.opens(host, port):
             return
         address = literal_address(host)
-        if address is None and ":" not in host and not _HOST_NAME.match(host):
+        if address is None and (not _HOST_NAME.match(host) or _NUMERIC.match(host)):
             raise BlockedUrl("The URL's host is not a valid name.")
-        name = host.rstrip(".")
-        if name == "localhost" or name.endswith(".localhost") or (":" in host and address is None):
+        if host.rstrip(".").rpartition(".")[2] in _LOCAL_NAMES:
             raise BlockedUrl(f"The server does not connect to {host}.")
         if address is not None and not is_public(address):
             raise BlockedUrl(f"The server does not connect to the internal address {host}.")
@@ -167,14 +143,10 @@ class UrlGuard:
         Raises `BlockedUrl`, `AnswerTooLong`, or httpx2's errors.
         """
         self.check(url)
-        # A compressed answer could be small on the wire and huge in memory.
-        sent = {**(headers or {}), "accept-encoding": "identity"}
         async with (
             self.client(timeout_s=timeout_s, max_seconds=timeout_s, max_bytes=max_bytes) as client,
-            client.stream(method, url, headers=sent, content=body) as response,
+            client.stream(method, url, headers=headers, content=body) as response,
         ):
-            if response.headers.get("content-encoding", "identity") != "identity":
-                raise BlockedUrl("The answer is compressed although this was not asked for.")
             content = b"".join([chunk async for chunk in response.aiter_raw()])
         return Answer(response.status_code, dict(response.headers), content, _codec(response.charset_encoding))
 
@@ -211,6 +183,8 @@ class GuardedTransport(httpx2.AsyncHTTPTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         self._guard.check(str(request.url))
+        # A compressed answer could be small on the wire and huge in memory.
+        request.headers["accept-encoding"] = "identity"
         deadline = asyncio.get_running_loop().time() + self._max_seconds
         try:
             async with asyncio.timeout_at(deadline):
@@ -218,6 +192,9 @@ class GuardedTransport(httpx2.AsyncHTTPTransport):
         except TimeoutError:
             raise httpx2.ReadTimeout("The answer took too long.", request=request) from None
         assert isinstance(response.stream, httpx2.AsyncByteStream)
+        if response.headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
+            await response.aclose()
+            raise BlockedUrl("The answer is compressed although this was not asked for.")
         response.stream = _BoundedStream(response.stream, deadline, self._max_bytes)
         return response
 
@@ -320,32 +297,6 @@ class _Stream(httpcore2.AsyncNetworkStream):
         return self._inner.get_extra_info(info)
 
 
-def is_public(address: IPAddress) -> bool:
-    """Whether `address` is one of the open internet, through every translation that it may carry."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return not any(address in network for network in _INTERNAL_V4)
-    if address.scope_id is not None:
-        return False
-    for network, shift in _TRANSLATED:
-        if address in network:
-            return is_public(ipaddress.IPv4Address((int(address) >> shift) & 0xFFFFFFFF))
-    return address in _PUBLIC_V6 and not any(address in network for network in _INTERNAL_V6)
-
-
-def literal_address(host: str) -> IPAddress | None:
-    """The address that `host` spells: dotted, short, decimal, octal or hexadecimal, or IPv6; None for a
-    name."""
-    if ":" in host:
-        try:
-            return ipaddress.IPv6Address(host)
-        except ValueError:
-            return None
-    try:
-        return ipaddress.IPv4Address(socket.inet_aton(host.rstrip(".")))
-    except (OSError, ValueError):
-        return None
-
-
 def host_and_port(url: httpx2.URL) -> tuple[str, int]:
     """The host in its ASCII form and lower case, without brackets, and the port or the scheme's own."""
     return url.raw_host.decode("ascii").lower(), url.port or _DEFAULT_PORTS[url.scheme]
@@ -365,14 +316,18 @@ def _parse(url: str) -> httpx2.URL:
     return parsed
 
 
-def _written_plainly(url: str, host: str) -> bool:
-    # A full-width digit or dot becomes a plain one when the name is encoded, and so could spell an address
-    # that the allow-list opens in another writing.
+def _authority(url: str) -> str:
     try:
-        written = urlsplit(url).hostname or ""
+        return urlsplit(url).netloc
     except ValueError:
-        return False
-    return written.isascii() or "xn--" in host
+        raise BlockedUrl("The URL's host is not a valid name.") from None
+
+
+def _written_plainly(authority: str, host: str) -> bool:
+    # A full-width digit or dot becomes a plain one when the name is encoded, and so could spell an address
+    # that the allow-list opens in another writing; and Python reads other digits, and blanks, as a port.
+    written = _AUTHORITY.match(authority)
+    return written is not None and (written[1].isascii() or "xn--" in host)
 
 
 @functools.cache

@@ -65,7 +65,7 @@ def _lock(identity: Identity, runs: Sequence[BatchedRun]) -> Operation[None]:
         f"OR id IN (SELECT assistant_id FROM sessions s WHERE s.id = ANY(%(sessions)s) AND {visible('s')}))",
         scope,
     )
-    yield from take_turns(concerned)
+    yield from take_turns(identity, concerned)
 
 
 def _of_run(index: int, fault: AppError) -> AppError:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from contextlib import aclosing, suppress
+from contextlib import ExitStack, aclosing, suppress
 from typing import Any
 from urllib.parse import parse_qsl
 from uuid import UUID
@@ -13,10 +13,12 @@ from psycopg_pool import PoolTimeout
 
 from accounts.authentication import describe_scope
 from accounts.identity import Identity
+from accounts.rates import acount_request
+from accounts.streams import take_stream
 from accounts.watch import WATCH
 from accounts.websocket import authenticate_websocket
 from core.asgi import header_map, own_path
-from core.errors import AppError, BadRequest, Invalid, NotFound, Unavailable
+from core.errors import AppError, BadRequest, Invalid, NotFound, RateLimited, Unavailable
 from core.ids import new_id, path_id
 from core.strict_json import dump_json, parse_json
 from core.validation import validate
@@ -39,7 +41,8 @@ log = logging.getLogger(__name__)
 SUBPROTOCOL = "agent-server.v1"
 # Larger ones do not come this far (`config.protocols`).
 MAX_FRAME_BYTES = 1_048_576
-BAD_FRAME, NO_CREDENTIAL, NOT_FOUND = 4400, 4401, 4404
+BAD_FRAME, NO_CREDENTIAL, NOT_FOUND, LIMIT = 4400, 4401, 4404, 4429
+MAX_REASON = 120  # RFC 6455 has room for 123 bytes
 TRY_LATER = 1013  # of the same registry as the next
 LEAVING = 1012  # "service restart" (RFC 6455's registry): come back with the last id
 
@@ -50,6 +53,11 @@ class SessionConsumer(AsyncWebsocketConsumer):
     identity: Identity
     session_id: UUID
     _following: asyncio.Task[None] | None = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        # `disconnect` is not called where something fails.
+        with ExitStack() as self._held:
+            await super().__call__(scope, receive, send)
 
     # -- the connection --------------------------------------------------------------------------------------------
 
@@ -67,9 +75,13 @@ class SessionConsumer(AsyncWebsocketConsumer):
                 lambda: describe_scope(self.scope, headers),
             )
             self.identity.require("runs:read")
+            await acount_request(self.identity)
             self.session_id = path_id(self.scope["url_route"]["kwargs"]["session_id"])
             await get_session(self.identity, self.session_id).arun()
             after = parse_event_id(query["after"], "after") if "after" in query else START
+            self._held.callback(await take_stream(self.identity))
+        except RateLimited as refused:
+            await self.close(LIMIT, refused.detail[:MAX_REASON])
         except Invalid:
             await self.close(BAD_FRAME)
         except NotFound:
@@ -104,6 +116,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
             return
         ref = command.pop("ref", None)
         try:
+            await acount_request(self.identity)
             data = await self._carry_out(command.pop("action"), command)
         except AppError as error:
             await self._tell({"ref": ref, "ok": False, "error": error.document(self._request_id)})

@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from functools import partial
 from uuid import UUID
 
 from accounts.idempotency import REPLAYED, Replayed, once
 from accounts.identity import Identity
+from accounts.streams import take_stream
 from accounts.watch import WATCH
 from core.db import Bound, Row
 from core.errors import Invalid
@@ -111,8 +112,11 @@ async def _wait(request: HotRequest, accept: _Accept) -> HotResponse:
 
 async def _stream_new(request: HotRequest, accept: _Accept) -> HotStream:
     request.only_query()
-    run, told = await _accept(request, accept, new_id())
-    return HotStream(_frames(request.identity, run, (run["number"] or 0, 0)), told)
+    with ExitStack() as held:
+        # Before the run: one whose stream is refused is not made.
+        held.callback(await take_stream(request.identity))
+        run, told = await _accept(request, accept, new_id())
+        return HotStream(_frames(request.identity, run, (run["number"] or 0, 0)), told, held.pop_all().close)
 
 
 # -- come back -------------------------------------------------------------------------------------------------------
@@ -134,7 +138,8 @@ async def join(request: HotRequest) -> HotResponse:
 async def stream(request: HotRequest) -> HotStream:
     request.only_query("after")
     run = await get_run_state(request.identity, request.id("run_id")).arun()
-    return HotStream(_frames(request.identity, run, _after(request, run)))
+    after = _after(request, run)
+    return HotStream(_frames(request.identity, run, after), ended=await take_stream(request.identity))
 
 
 def _after(request: HotRequest, run: Row) -> Position:

@@ -45,6 +45,7 @@ class Run(models.Model):
     assistant_version = models.PositiveIntegerField()
     user_id = models.CharField(max_length=255, null=True)
     number = models.PositiveIntegerField(null=True, help_text="Its place in the session, given at the first claim.")
+    api_key_id = models.UUIDField(null=True, help_text="The key that it came by, if that one has limits on its runs.")
     parent_run = models.ForeignKey("self", models.SET_NULL, null=True, db_index=False)
     schedule_id = models.UUIDField(null=True)
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.PENDING)
@@ -136,6 +137,15 @@ class Run(models.Model):
             models.Index("session", F("created_at").desc(), F("id").desc(), name="run_of_session"),
             # Limits count by it too.
             models.Index("assistant", F("created_at").desc(), F("id").desc(), name="run_of_assistant"),
+            # These two hold the runs of limited keys only: the others pay nothing for them.
+            models.Index(
+                fields=["api_key_id", "-created_at"], condition=Q(api_key_id__isnull=False), name="run_of_key"
+            ),
+            models.Index(
+                fields=["api_key_id"],
+                condition=Q(api_key_id__isnull=False, status__in=["pending", "running"]),
+                name="run_of_key_active",
+            ),
             models.Index(fields=["parent_run"], condition=Q(parent_run__isnull=False), name="run_of_parent"),
         ]
 

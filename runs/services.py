@@ -1,6 +1,6 @@
 """Accepting, cancelling and ending runs: every write that does not come from a worker's step.
 
-Lock order everywhere: the session's row, then its runs, or the lock of its assistant's limits. The session's
+Lock order everywhere: the session's row, then its runs, or the locks of limits (`runs.limits`). The session's
 `head_run_id` names the one run of its queue that may be claimed.
 """
 
@@ -22,7 +22,7 @@ from runs.bodies import BatchedRun, CreateRun, CreateStatelessRun
 from runs.ending import SUPERSEDED, end_runs, end_waiting
 from runs.inputs import check_input
 from runs.lifecycle import ACTIVE, TERMINAL, Status
-from runs.limits import admit, is_limited
+from runs.limits import admit, limited_holders
 from runs.models import MultitaskStrategy
 from runs.pools import COMMON
 from runs.queries import anything_waiting
@@ -53,10 +53,10 @@ WITH head AS (
         AND activity <> 'interrupted' AND assistant_version = %(version)s AND (NOT %(reject)s OR head_run_id IS NULL)
     RETURNING head_run_id
 ), accepted AS (
-    INSERT INTO runs (id, workspace_id, session_id, assistant_id, assistant_version, user_id, status, ready, priority,
-        durability, multitask_strategy, retry_policy, timeout_s, metadata, from_checkpoint_id, queued_at,
+    INSERT INTO runs (id, workspace_id, session_id, assistant_id, assistant_version, user_id, api_key_id, status, ready,
+        priority, durability, multitask_strategy, retry_policy, timeout_s, metadata, from_checkpoint_id, queued_at,
         next_attempt_at, queue_deadline_at)
-    SELECT %(id)s, %(workspace)s, %(session)s, %(assistant)s, %(version)s, %(user)s, 'pending',
+    SELECT %(id)s, %(workspace)s, %(session)s, %(assistant)s, %(version)s, %(user)s, %(key)s, 'pending',
         head.head_run_id = %(id)s, %(priority)s, %(durability)s, %(strategy)s, %(retry_policy)s, %(timeout_s)s,
         %(metadata)s, %(from_checkpoint)s, due.at, CASE WHEN %(after_s)s::float8 > 0 THEN due.at END,
         due.at + make_interval(secs => %(queue_timeout_s)s)
@@ -113,6 +113,7 @@ def accept(identity: Identity, session_id: UUID, body: CreateRun, run_id: UUID) 
         "id": run_id,
         "session": session_id,
         **parameters_of(identity),
+        "key": next((holder.id for holder in limited_holders(identity) if holder.kind == "key"), None),
     }
     ended: list[UUID] = []
     # A session re-pinned to another version between the two statements, or whose run asks a person since, is read
@@ -133,8 +134,7 @@ def accept(identity: Identity, session_id: UUID, body: CreateRun, run_id: UUID) 
         # After a rollback, which may have taken it out.
         if body.checkpoint_id is not None:
             yield from _refuse_unless_there(session_id, body.checkpoint_id, goes_on=body.input is None)
-        if is_limited(binding):
-            yield from admit(binding["assistant_id"], session_id)
+        yield from admit(identity, session_id, binding)
         rows = yield Query(_INSERT, _insert_parameters(scope, binding, defaults, body))
         if rows:
             return {**rows[0], "ended": ended}

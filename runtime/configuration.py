@@ -1,11 +1,19 @@
 """What the runtime must be told by whoever hosts it: it reads no settings of its own."""
 
+import os
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from core.redaction import everywhere
 from core.url_guard import Allowlist, UrlGuard
 
 DEFAULT_SECRET_PREFIXES = ("OPENAI_", "ANTHROPIC_", "MCP_", "AGENT_SECRET_")
+
+# Beside keys, such variables hold what may be read (OPENAI_MODEL, OPENAI_BASE_URL), and texts would miss it. One that
+# an assistant names as a key is cut out all the same, from then on.
+_OPEN = ("_MODEL", "_VERSION", "_REGION", "_HOST")
+_ADDRESS = re.compile(r"https?://[^@?#]*")
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,9 @@ class _Current:
 def configure(settings: RuntimeSettings) -> None:
     """Take over the host's settings; once per process, before the first run."""
     _Current.settings = settings
+    for name, value in os.environ.items():
+        if name.startswith(settings.secret_env_prefixes) and not name.endswith(_OPEN) and not _ADDRESS.fullmatch(value):
+            everywhere.learn(name, value)
 
 
 def current() -> RuntimeSettings:

@@ -13,10 +13,14 @@ class AgentError(Exception):
     retryable = False
 
     def __init__(self, message: str, *, code: str | None = None, retry_after_s: float | None = None):
-        super().__init__(message)
-        self.message = message
+        self.say(message)
         self.code = code or type(self).code
         self.retry_after_s = retry_after_s
+
+    def say(self, message: str) -> None:
+        """Say it otherwise."""
+        self.message = message
+        self.args = (message,)
 
 
 class ModelError(AgentError):

@@ -1,6 +1,7 @@
 """One model call: the messages go out, tokens are heard as they come, and one answer is put together."""
 
 import json
+import re
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
@@ -12,17 +13,21 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import add_ai_message_chunks
 from langchain_core.runnables import Runnable
 
+from core.redaction import Redactor
 from core.text import clean
 from runtime.contract import Message, StepIO, ToolCall, Usage
 from runtime.errors import AgentError, ModelError
 from runtime.messages import to_langchain
 from runtime.providers import provider
 from runtime.providers.base import LLM, Provider
-from runtime.secrets import NO_SECRETS, Secrets
+from runtime.secrets import NO_SECRETS, Secrets, redactor
 
 Kind = Literal["text", "reasoning"]
 Listener = Callable[[str, Kind], None]
 
+_LONGEST_MESSAGE = 600
+# Providers name the refused key by its first and last characters.
+_KEY_LIKE = re.compile(r"\bsk-[\w*-]{6,}")
 _THINKING = ("thinking", "redacted_thinking")
 
 
@@ -97,6 +102,10 @@ class _Candidate:
         return model.bind_tools(self.tools) if self.tools else model
 
     @cached_property
+    def _redactor(self) -> Redactor:
+        return redactor(self.secrets)
+
+    @cached_property
     def place(self) -> str:
         return self.provider.place(self.llm)
 
@@ -130,7 +139,9 @@ class _Candidate:
             raise
         except self.provider.failures() as error:
             # The original is not chained: a stranger's answer may repeat the key that was sent to it.
-            raise self.provider.classify(error) from None
+            failure = self.provider.classify(error)
+            failure.say(_KEY_LIKE.sub("[key]", self._redactor.text(failure.message))[:_LONGEST_MESSAGE])
+            raise failure from None
 
 
 @dataclass(slots=True)

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from core.redaction import Redactor, everywhere, in_logs
+
 MARK = "secret:"
 
 
@@ -27,6 +29,17 @@ def name_in(reference: str) -> str | None:
 def names_in(config: Mapping[str, Any]) -> frozenset[str]:
     """The names of all secrets that an assistant's configuration refers to."""
     return frozenset(name for reference in _references(config) if (name := name_in(reference)) is not None)
+
+
+def redactor(secrets: Secrets) -> Redactor:
+    """What cuts these secrets, and those of the server, out of the texts of a run. Logs know them from now on, too."""
+    if not secrets:
+        return everywhere
+    made = Redactor(everywhere)
+    for name, secret in secrets.items():
+        made.learn(MARK + name, secret.value)
+        in_logs.learn(MARK + name, secret.value)
+    return made
 
 
 def _references(config: Mapping[str, Any]) -> Iterator[str]:

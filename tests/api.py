@@ -7,8 +7,9 @@ import pytest
 from rest_framework.test import APIClient
 
 from accounts.identity import Identity
+from accounts.limits import Limits
 from accounts.models import Workspace
-from accounts.services import create_api_key
+from accounts.services import NO_LIMITS, create_api_key, limit_workspace
 from assistants.services import create_assistant
 
 ECHO = {"provider": "fake", "model": "echo"}
@@ -20,11 +21,22 @@ UNKNOWN = "01a1b2c3-d4e5-7f60-8abc-0123456789ab"
 class Api:
     """A key of a workspace, and requests that carry it. Methods give the answer; `ok` gives its document."""
 
-    def __init__(self, workspace: Workspace, *, scopes: tuple[str, ...] = ("*",), user_id: str | None = None):
+    def __init__(
+        self,
+        workspace: Workspace,
+        *,
+        scopes: tuple[str, ...] = ("*",),
+        user_id: str | None = None,
+        limits: Limits = NO_LIMITS,
+    ):
         self.workspace = workspace
-        _, self.key = create_api_key(workspace, f"key {uuid4()}", scopes, user_id=user_id)
+        _, self.key = create_api_key(workspace, f"key {uuid4()}", scopes, user_id=user_id, limits=limits)
         self.identity = Identity(workspace.id, frozenset(scopes), "key:tests", user_id=user_id)
         self.client = APIClient(headers={"authorization": f"Bearer {self.key}"})
+
+    def limit(self, **limits: int) -> None:
+        """Limit the workspace."""
+        limit_workspace(self.identity, Limits(**limits))
 
     def get(self, path: str, **query: Any) -> Any:
         return self.client.get(path, query)

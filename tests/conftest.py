@@ -23,7 +23,7 @@ os.environ.update(
     DATABASE_URL=_engines.postgres.url,
     DATABASE_DIRECT_URL=_engines.postgres.url,
     REDIS_URL=_engines.redis.url,
-    SECRET_KEY="only-for-tests",
+    SECRET_KEY="only-for-tests-but-as-long-as-a-start-of-the-server-demands-it",
 )
 django.setup()
 

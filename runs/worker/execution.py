@@ -17,6 +17,7 @@ import orjson
 
 from core.db import Row
 from core.ids import new_id
+from core.redaction import Redactor
 from runs.models import CRASHES_BEFORE_ALONE, Durability
 from runs.worker.commit import StepCommit
 from runs.worker.committer import Committer, MustCancel
@@ -38,6 +39,7 @@ from runs.worker.traffic.traffic import WAIT_S, Call, Traffic
 from runtime.contract import BaseAgent, Step, ToolRecord
 from runtime.errors import AgentError, MustWait
 from runtime.interrupts import sound_interrupt
+from runtime.secrets import redactor
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +76,8 @@ class Execution:
         self._deadline = time.monotonic() + claim["time_left_s"]
         self._step_timeout_s = float(agent.spec.config["step_timeout_s"])
         # What waits in its slot must not be taken for a step that hangs.
-        self._io = _IO(claim, journal, traffic, wait_s=min(WAIT_S, self._step_timeout_s / 2))
+        self._redactor = redactor(agent.spec.secrets)
+        self._io = _IO(claim, journal, traffic, self._redactor, wait_s=min(WAIT_S, self._step_timeout_s / 2))
         self._stop: Outcome | None = Cancelled(claim["superseded"]) if claim["cancel_requested_at"] else None
         self._in_flight: asyncio.Task[Step] | None = None
         self._writes_beside: bool = claim["durability"] == Durability.ASYNC
@@ -166,7 +169,7 @@ class Execution:
         self._in_flight = asyncio.ensure_future(self._agent.step(self._recorder.state(), self._io))
         try:
             async with asyncio.timeout(min(time_left, self._step_timeout_s)):
-                return Finished(_checked(await self._in_flight))
+                return Finished(_checked(await self._in_flight, self._redactor))
         except TimeoutError:
             if time.monotonic() >= self._deadline:
                 return TimedOut()
@@ -180,19 +183,21 @@ class Execution:
             # Not beyond the end of its time, which whoever claims it then tells.
             return Postponed(max(0.0, min(wait.wait_s, self._deadline - time.monotonic())))
         except AgentError as error:
+            error.say(self._redactor.text(error.message))
             return Failed(error)
         except Exception as error:
             # The executor's edge: an agent's or tool's own bug ends its run, never the worker.
             log.exception("run %s: the agent raised", self.run_id)
-            return Failed(UnexpectedError(f"{type(error).__name__}: {error}"))
+            return Failed(UnexpectedError(self._redactor.text(f"{type(error).__name__}: {error}")))
         finally:
             self._in_flight = None
 
 
-def _checked(step: Step) -> Step:
-    """The step, with what it asks a person as readers and answers find it. Raises AgentError.
+def _checked(step: Step, redactor: Redactor) -> Step:
+    """The step, with what it asks a person as readers and answers find it, and without secrets. Raises AgentError.
 
-    What is not JSON would be refused with all that is committed beside it.
+    What is not JSON would be refused with all that is committed beside it. What a model says is left as it is: its
+    tokens have been heard by then, and it has seen no secret.
     """
     if step.changes or step.structured is not None:
         _refuse_unless_json("What a step keeps", [step.changes, step.structured])
@@ -201,8 +206,18 @@ def _checked(step: Step) -> Step:
     if step.interrupt is not None:
         if step.done:
             raise AgentError("A step that asks a person cannot be the last one.")
-        step.interrupt = sound_interrupt(step.interrupt)
+        step.interrupt = redactor.value(sound_interrupt(step.interrupt))
+    if step.kind != "model":
+        for message in step.messages:
+            message.content, message.metadata = redactor.value(message.content), redactor.value(message.metadata)
+        for record in step.tool_calls:
+            _redact(record, redactor)
+    step.changes, step.structured = redactor.value(step.changes), redactor.value(step.structured)
     return step
+
+
+def _redact(record: ToolRecord, redactor: Redactor) -> None:
+    record.result, record.error = redactor.value(record.result), redactor.value(record.error)
 
 
 def _refuse_unless_json(what: str, value: Any) -> None:
@@ -215,7 +230,7 @@ def _refuse_unless_json(what: str, value: Any) -> None:
 class _IO:
     """What the agent sees of its run while it steps (`runtime.contract.StepIO`)."""
 
-    def __init__(self, claim: Row, journal: Journal, traffic: Traffic, *, wait_s: float):
+    def __init__(self, claim: Row, journal: Journal, traffic: Traffic, redactor: Redactor, *, wait_s: float):
         self.run_id = str(claim["id"])
         self.session_id = str(claim["session_id"])
         self.workspace_id = str(claim["workspace_id"])
@@ -223,18 +238,21 @@ class _IO:
         self.attempt: int = claim["attempt"]
         self._journal = journal
         self._traffic = traffic
+        self._redactor = redactor
         self._wait_s = wait_s
 
     def token(self, message_id: str, text: str, kind: Literal["text", "reasoning"] = "text") -> None:
         self._journal.token(message_id, text, kind)
 
     def tool_result(self, record: ToolRecord) -> None:
+        # The record itself: the message that the model is shown is made of it.
+        _redact(record, self._redactor)
         document = record.document()
         self._journal.tell("tool_result", {k: v for k, v in document.items() if k != "args"})
 
     def custom(self, name: str, value: Any) -> None:
         _refuse_unless_json(f"The event {name!r}", value)
-        self._journal.tell("custom", {"name": name, "value": value})
+        self._journal.tell("custom", {"name": name, "value": self._redactor.value(value)})
 
     def model_call(self, provider: str, model: str, place: str = "") -> Call:
         return self._traffic.call(self.run_id, provider, model, place, wait_s=self._wait_s)

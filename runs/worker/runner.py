@@ -15,6 +15,7 @@ from psycopg_pool import PoolTimeout
 
 from assistants.spec import agent_for
 from core.db import AsyncPool, Row, close_pool, configure, open_pool
+from core.redaction import in_logs
 from runs.announce import announce
 from runs.doorbell import doorbell
 from runs.lifecycle import Status, sources
@@ -237,7 +238,8 @@ class Runner:
         except Exception as error:
             # The edge: PostgreSQL refuses what the step made. A run that nobody can record must not hold its session.
             log.exception("run %s cannot be recorded", execution.run_id)
-            await give_up(UUID(execution.run_id), self._presence.id, f"{type(error).__name__}: {error}").arun()
+            reason = in_logs.text(f"{type(error).__name__}: {error}")
+            await give_up(UUID(execution.run_id), self._presence.id, reason).arun()
         else:
             self._conversations.keep(execution.conversation)
             if last.status == Status.PENDING:
@@ -366,7 +368,9 @@ async def _agent(row: Row, conversation: Conversation) -> BaseAgent:
     except Exception as error:
         # The edge: a configuration that worked when it was saved may name a tool that this process does not have.
         log.exception("assistant %s v%s cannot be built", row["assistant_id"], row["assistant_version"])
-        return _BrokenAgent(AgentError(f"The assistant cannot be built: {error}", code="assistant_unusable"))
+        return _BrokenAgent(
+            AgentError(in_logs.text(f"The assistant cannot be built: {error}"), code="assistant_unusable")
+        )
 
 
 async def _for_claims(conn: psycopg.AsyncConnection[Row]) -> None:

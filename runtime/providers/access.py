@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import httpx2
 
+from core.redaction import everywhere, in_logs
 from core.url_guard import Allowlist, BlockedUrl, UrlGuard, host_and_port
 from runtime.configuration import current
 from runtime.errors import AgentError, MissingSecret, ModelError
@@ -24,11 +25,8 @@ from runtime.providers.base import LLM, Problem
 from runtime.secrets import NO_SECRETS, Secrets, name_in
 
 PLACEHOLDER = "not-needed"
-# A shorter value is no key, and cutting it out would garble every message.
-_SHORTEST_SECRET = 8
 # A header can hold no more, and a library that is given anything else quotes it in its error.
 _SENDABLE = re.compile(r"[\x21-\x7e]*")
-_KEY_LIKE = re.compile(r"\bsk-[\w*-]{6,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +99,6 @@ def guard() -> UrlGuard:
     return UrlGuard([*current().url_allowlist, *entries])
 
 
-def redact(text: str) -> str:
-    """`text` without the keys of the environment and without what looks like one."""
-    prefixes = (*current().secret_env_prefixes, *_HOMES)
-    for name, value in os.environ.items():
-        if name.startswith(prefixes) and len(value) >= _SHORTEST_SECRET:
-            text = text.replace(value, f"[{name}]")
-    return _KEY_LIKE.sub("[key]", text)
-
-
 def _resolve(llm: LLM, home: Home, secrets: Secrets) -> Access | Problem:
     url = llm.get("base_url") or os.environ.get(home.address_variable) or home.addresses[0]
     named = llm.get("api_key_env")
@@ -139,6 +128,7 @@ def _held(reference: str, url: str, secrets: Secrets, *, is_named: bool) -> tupl
         else _of_workspace(name, url, secrets)
     )
     value = value.strip()
+    (everywhere if name is None else in_logs).learn(reference, value)
     if refusal is None and not _SENDABLE.fullmatch(value):
         refusal = f"What {reference} holds cannot be sent as a key: it has blanks or other than ASCII characters."
     return value, refusal

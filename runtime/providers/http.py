@@ -8,12 +8,10 @@ from pydantic import Field
 
 from core.url_guard import AnswerTooLong, BlockedUrl
 from runtime.errors import AgentError, ModelError, ModelServerError, ModelTimeout, ModelUnreachable
-from runtime.providers.access import Home, check_access, redact
+from runtime.providers.access import Home, check_access
 from runtime.providers.base import LLM, Problem, Provider, Settings
 from runtime.providers.failures import by_status, retry_after
 from runtime.secrets import NO_SECRETS, Secrets
-
-_LONGEST_MESSAGE = 500
 
 
 class HTTPSettings(Settings):
@@ -51,16 +49,16 @@ class HTTPProvider(Provider):
             return ModelUnreachable(f"{self.name} could not be reached.")
         if isinstance(error, sdk.APIError):
             return self._broken_off(error)
-        return ModelError(f"{self.name}: {_short(str(error))}")
+        return ModelError(f"{self.name}: {error}")
 
     def _refused(self, error: Any) -> AgentError:
         status = _status_of_type(error.body) or error.status_code
-        message = f"{self.name} answered {status}: {_short(_said(error))}"
+        message = f"{self.name} answered {status}: {_said(error)}"
         return by_status(status, message, retry_after(error.response.headers))
 
     def _broken_off(self, error: Any) -> AgentError:
         code = error.body.get("code") if isinstance(error.body, dict) else None
-        message = f"{self.name} broke off: {_short(_said(error))}"
+        message = f"{self.name} broke off: {_said(error)}"
         # Some compatible servers put the status here.
         if isinstance(code, int) and code >= 400:
             return by_status(code, message)
@@ -93,7 +91,3 @@ def _said(error: Any) -> str:
         if message:
             return str(message)
     return str(error.message)
-
-
-def _short(text: str) -> str:
-    return redact(text)[:_LONGEST_MESSAGE]

@@ -11,7 +11,8 @@ from django.db.models import Model
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
-from accounts.models import Membership, Role, User, Workspace
+from accounts.models import Membership, Role, Secret, User, Workspace
+from accounts.services import put_secret
 from accounts.wall import ServerAdmin, WalledAdmin
 from assistants.models import Assistant
 from runs.models import Run, RunEvent, RunStep
@@ -23,7 +24,7 @@ STAFF = [Role.OPERATOR, Role.EDITOR, Role.ADMIN]
 REGISTERED = dict(admin.site._registry)
 WALLED = {model._meta.label_lower: model for model, found in REGISTERED.items() if isinstance(found, WalledAdmin)}
 SERVERWIDE = {model._meta.label_lower: model for model, found in REGISTERED.items() if isinstance(found, ServerAdmin)}
-FOR_ADMINS = {"accounts.membership", "accounts.apikey", "accounts.auditentry"}
+FOR_ADMINS = {"accounts.membership", "accounts.apikey", "accounts.secret", "accounts.auditentry"}
 
 
 def list_of(model: type[Model]) -> str:
@@ -39,6 +40,7 @@ def fill(api: Api) -> None:
     )
     RunEvent.objects.create(run=run, seq=1, event="metadata", data={}, ts=NOW)
     Run.objects.filter(id=run.id).update(last_seq=1)
+    put_secret(api.identity, "crm", "a value", ["crm.example.com"])
     person = User.objects.create_user(f"{api.workspace.slug} person")
     Membership.objects.create(workspace=api.workspace, user=person)
 
@@ -237,6 +239,14 @@ def test_a_key_is_made_for_a_workspace_of_ones_own(ours: Workspace, theirs: Work
     assert not theirs.api_keys.filter(name="mine").exists()
     assert client.post("/admin/accounts/apikey/add/", {**form, "workspace": ours.pk}).status_code == 302
     assert ours.api_keys.filter(name="mine").exists()
+
+
+def test_a_secret_is_kept_in_a_workspace_of_ones_own(ours: Workspace, theirs: Workspace) -> None:
+    client = staff(Role.ADMIN, ours)
+    form = {"name": "mine", "value": "a value", "hosts": "crm.example.com"}
+    for workspace, status in ((theirs, 200), (ours, 302)):
+        assert client.post("/admin/accounts/secret/add/", {**form, "workspace": workspace.pk}).status_code == status
+    assert list(Secret.objects.filter(name="mine").values_list("workspace", flat=True)) == [ours.pk]
 
 
 def test_an_admin_manages_members_by_the_services(ours: Workspace, theirs: Workspace) -> None:

@@ -38,7 +38,7 @@ def test_what_becomes_of_a_key_is_kept(api: APIClient) -> None:
     entries = api.get("/audit", {"subject_id": made["id"]}).json()["items"]
     asking = ApiKey.objects.get(name="test")
     assert [(entry["actor"], entry["actor_id"]) for entry in entries] == [("key:test", str(asking.id))] * 2
-    known = {"name": "ci", "prefix": made["prefix"], "scopes": ["runs:read"], "user_id": None}
+    known = {"name": "ci", "prefix": made["prefix"], "scopes": ["runs:read"], "user_id": None, "limits": {}}
     assert entries[0]["details"] == {**known, "into": new["id"], "overlap_s": 86_400.0}
     assert made["key"] not in str(entries)
     assert new["key"] not in str(entries)

@@ -214,6 +214,13 @@ def test_only_public_keys_for_signatures_count(
     assert status_of(issuer.token(algorithm="ES256")) == 200
 
 
+def test_a_key_is_good_for_its_own_algorithm_only(issuer: IssuerStub, workspace: Workspace, install: Install) -> None:
+    issuer.publish(public_jwk(RSA, "RS256", kid="RS256", alg="RS256"))
+    install()
+    assert status_of(issuer.token()) == 200
+    assert status_of(issuer.token(algorithm="PS512", kid="RS256")) == 401
+
+
 def test_a_short_key_is_not_trusted(issuer: IssuerStub, workspace: Workspace) -> None:
     short = rsa.generate_private_key(65537, 1024)
     issuer.publish(public_jwk(short, "RS256", kid="RS256"), public_jwk(EC, "ES256", kid="ES256"))

@@ -193,9 +193,9 @@ def test_no_transaction_is_open_while_servers_are_asked(
     in_transaction = []
     probe_all = validation.probe_all
 
-    def watched(servers: list[Any]) -> list[str]:
+    def watched(servers: list[Any], secrets: Any) -> list[str]:
         in_transaction.append(connection.in_atomic_block)
-        return probe_all(servers)
+        return probe_all(servers, secrets)
 
     monkeypatch.setattr(validation, "probe_all", watched)
     server = {"name": "nobody", "transport": "sse", "url": "http://127.0.0.1:9/sse"}

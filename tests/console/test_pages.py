@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
-from accounts.models import Role, User, Workspace
+from accounts.models import Membership, Role, User, Workspace
 from accounts.services import create_workspace
 from assistants.models import Assistant
 from core.ids import new_id
@@ -329,3 +329,51 @@ def test_our_pages_have_a_policy_with_a_fresh_nonce_and_stay_out_of_caches(ada: 
 def test_the_login_page_has_it_too_and_the_admin_does_not(ada: Person) -> None:
     assert "nonce-" in Client().get("/login")["Content-Security-Policy"]
     assert "Content-Security-Policy" not in Client().get("/admin/login/")
+
+
+# -- workspaces ------------------------------------------------------------------------------------------------------
+
+
+def test_who_has_several_workspaces_switches_between_them(workspace: Workspace, ada: Person, echo: UUID) -> None:
+    assert "Switch" not in text(ada.get("/console/chat"))
+    other = create_workspace("Other", "other")
+    Membership.objects.create(workspace=other, user=ada.user, role=Role.ADMIN)
+    page = text(ada.get("/console/chat"))
+    assert "Member in Acme" in page
+    assert f'name="workspace" value="{other.id}">Other' in page
+    assert ada.client.post("/console/workspace", {"workspace": other.id})["Location"] == "/console/"
+    page = text(ada.get("/console/chat"))
+    assert "Admin in Other" in page
+    assert "Echo" not in page
+    assert ada.client.get("/me").json()["workspace"]["id"] == str(other.id)
+
+
+def test_one_switches_to_ones_own_workspaces_only(ada: Person) -> None:
+    stranger = create_workspace("Elsewhere", "elsewhere")
+    for wanted, status in ((stranger.id, 404), (new_id(), 404), ("x", 422)):
+        assert ada.client.post("/console/workspace", {"workspace": wanted}).status_code == status
+    assert "Elsewhere" not in text(ada.get("/console/chat"))
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(ada.user)
+    assert strict.post("/console/workspace", {"workspace": stranger.id}).status_code == 403
+    assert ada.get("/console/workspace").status_code == 405
+
+
+def test_a_superuser_switches_to_any(workspace: Workspace) -> None:
+    other = create_workspace("Other", "other")
+    client = Client()
+    client.force_login(User.objects.create_superuser("root"))
+    assert "Superuser in Acme" in client.get("/console/chat").text
+    client.post("/console/workspace", {"workspace": other.id})
+    assert "Superuser in Other" in client.get("/console/settings/keys").text
+
+
+@pytest.mark.parametrize(
+    ("role", "staff", "sees"), [("operator", True, True), ("member", True, False), ("admin", False, False)]
+)
+def test_the_way_to_the_admin_is_shown_to_whom_it_is_open(
+    workspace: Workspace, role: str, staff: bool, sees: bool
+) -> None:
+    person = Person(workspace, "eve", Role(role))
+    User.objects.filter(pk=person.user.pk).update(is_staff=staff)
+    assert ('href="/admin/"' in text(person.get("/console/chat"))) == sees

@@ -18,6 +18,25 @@ INTERNAL = [
     "http://017700000001/",
     "http://0177.0.0.1/",
     "http://0/",
+    "http://0X7F.0X0.0x0.1/",
+    "http://127.0.1/",
+    "http://127.65536.1/",
+    "http://0b1111111.0.0.1/",
+    "http://1.1.1.1.1/",
+    "http://4294967297/",
+    "http://0x100000000/",
+    "http://127.0.0.1../",
+    "http://127%2e0%2e0%2e1/",
+    "http://127.0.0.1%00.example.com/",
+    "http://127｡0｡0｡1/",
+    "http://ⓛⓞⓒⓐⓛⓗⓞⓢⓣ/",
+    "http://loc\u00adalhost/",
+    "hTTp://LocalHost../",
+    "http://metadata.google.internal/computeMetadata/v1/",
+    "http://metadata.google.internal./",
+    "http://host.docker.internal:11434/",
+    "http://printer.local/",
+    "http://localhost.localdomain/",
     "http://127.0.0.1./",
     "http://127。0。0。1/",
     "http://\uff11\uff12\uff17.0.0.1/",
@@ -27,6 +46,10 @@ INTERNAL = [
     "http://db.localhost/",
     "http://10.0.0.8/",
     "http://100.64.0.1/",
+    "http://100.100.100.200/latest/meta-data/",
+    "http://192.0.0.170/",
+    "http://240.0.0.1/",
+    "http://239.255.255.250:1900/",
     "http://169.254.169.254/latest/meta-data/",
     "http://168.63.129.16/",
     "http://172.31.255.255/",
@@ -46,6 +69,20 @@ INTERNAL = [
     "http://[2002:7f00:1::]/",
     "http://[2002:c0a8:101::1]/",
     "http://[2001:0:7f00:1::]/",
+    "http://[::ffff:169.254.169.254]/",
+    "http://[0:0:0:0:0:ffff:a9fe:a9fe]/",
+    "http://[::ffff:0:127.0.0.1]/",
+    "http://[64:ff9b:1::7f00:1]/",
+    "http://[2606:4700::5efe:10.0.0.1]/",
+    "http://[2606:4700::200:5efe:7f00:1]/",
+    "http://[fec0::1]/",
+    "http://[5f00::1]/",
+    "http://[100::1]/",
+    "http://[3fff::1]/",
+    "http://[::1%25lo]/",
+    "http://[127.0.0.1]/",
+    "http://[::1].example.com/",
+    "http://[::1/",
     "http://[fe80::1]/",
     "http://[fe80::1%25eth0]/",
     "http://[fe80::1%eth0]/",
@@ -55,6 +92,20 @@ INTERNAL = [
     "http://[2001:db8::1]/",
     "http://example.com:80@127.0.0.1/",
     "http://user:secret@example.com/",
+    "http://:@example.com/",
+    "http://example.com\\@127.0.0.1/",
+    "http:\\\\127.0.0.1/",
+    "http:/127.0.0.1/",
+    "http:127.0.0.1/",
+    "http://127.0.0.1\t/",
+    "http://exa\tmple.com/",
+    "http://example.com\r\nhost: 127.0.0.1/",
+    " http://127.0.0.1/",
+    "http://127.0.0.1 example.com/",
+    "http://127.0.0.1:80:80/",
+    "http://example.com:-1/",
+    "http://example.com:0x50/",
+    "jar:http://127.0.0.1!/",
     "http://127.0.0.1\\@example.com/",
     "http://exa%6dple.com/",
     "http://example.com:0/",
@@ -75,6 +126,11 @@ PUBLIC = [
     "https://93.184.216.34/",
     "https://[2606:4700:4700::1111]/",
     "https://[64:ff9b::5db8:d822]/",
+    "https://[2606:4700::5efe:93.184.216.34]/",
+    "https://example.com:/",
+    "https://internal.example/",
+    "https://7.example.com/",
+    "https://xn--bcher-kva.example/",
     "https://[2002:5db8:d822::1]/",
 ]
 
@@ -121,7 +177,11 @@ def resolving_to(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> list[str]:
     return asked
 
 
-@pytest.mark.parametrize("url", INTERNAL)
+# A client reads these as plain ones.
+STRANGE = ["http://@example.com/", "http://example.com:\u0668\u0660/", "http://example.com: 80/"]
+
+
+@pytest.mark.parametrize("url", [*INTERNAL, *STRANGE])
 def test_what_the_text_shows_is_refused(url: str) -> None:
     with pytest.raises(BlockedUrl):
         UrlGuard().check(url)
@@ -188,6 +248,24 @@ async def test_the_address_looked_at_is_the_one_connected_to(monkeypatch: pytest
         assert asked == ["harmless.example"]
 
 
+async def test_a_name_is_looked_at_again_for_each_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    guard = UrlGuard()
+    resolving_to(monkeypatch, "93.184.216.34")
+    assert await guard.addresses("rebinding.example", 80) == ["93.184.216.34"]
+    resolving_to(monkeypatch, "127.0.0.1")
+    with pytest.raises(BlockedUrl):
+        await guard.addresses("rebinding.example", 80)
+
+
+async def test_a_redirect_to_an_internal_address_is_refused_to_who_follows_it() -> None:
+    # A library may ask for it, whatever the client is set to.
+    async with served(answering(b"caught")) as trap:
+        head = f"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:{trap}/"
+        async with served(answering(b"", head)) as port, UrlGuard([f"127.0.0.1:{port}"]).client() as client:
+            with pytest.raises(BlockedUrl):
+                await client.get(f"http://127.0.0.1:{port}/", follow_redirects=True)
+
+
 async def test_redirects_are_answers() -> None:
     head = "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/"
     async with served(answering(b"", head)) as port:
@@ -213,11 +291,66 @@ async def test_an_answer_is_read_up_to_its_bound(size: int, fits: bool) -> None:
                 await fetched
 
 
-async def test_a_compressed_answer_is_not_unpacked() -> None:
-    head = "HTTP/1.1 200 OK\r\ncontent-encoding: gzip"
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "identity, gzip", "deflate", "br", "zstd"])
+async def test_a_compressed_answer_is_not_unpacked(encoding: str) -> None:
+    head = f"HTTP/1.1 200 OK\r\ncontent-encoding: {encoding}"
     async with served(answering(gzip.compress(b"x" * 10_000_000), head)) as port:
         with pytest.raises(BlockedUrl, match="compressed"):
             await UrlGuard(["127.0.0.1"]).fetch("GET", f"http://127.0.0.1:{port}/")
+        async with UrlGuard(["127.0.0.1"]).client() as client:
+            with pytest.raises(BlockedUrl, match="compressed"):
+                await client.get(f"http://127.0.0.1:{port}/")
+
+
+async def test_no_client_asks_for_a_compressed_answer() -> None:
+    heads: list[bytes] = []
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 204 No Content\r\ncontent-encoding: identity\r\nconnection: close\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    async with server, UrlGuard(["127.0.0.1"]).client() as client:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        await client.get(url, headers={"accept-encoding": "gzip, br"})
+    assert heads[0].lower().count(b"accept-encoding: identity\r\n") == heads[0].lower().count(b"accept-encoding") == 1
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [
+        b"HTTP/1.1 200 OK\r\nx: " + b"x" * 4096,
+        b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 1000,
+        b"HTTP/1.1 200 " + b"x" * 4096,
+        b"x" * 4096,
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1;" + b"x" * 4096,
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n" + b"x: y\r\n" * 1000,
+    ],
+    ids=["header", "headers", "status", "nonsense", "chunk", "trailers"],
+)
+async def test_an_endless_head_is_given_up(endless: bytes) -> None:
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(endless)
+        while True:
+            writer.write(endless.rpartition(b"\r\n")[2] or b"x: y\r\n" * 1000)
+            await writer.drain()
+
+    async with served(flood) as port:
+        with pytest.raises(httpx2.RemoteProtocolError):
+            await UrlGuard(["127.0.0.1"]).fetch("GET", f"http://127.0.0.1:{port}/", timeout_s=30)
+
+
+async def test_endless_announcements_of_an_answer_end_in_time() -> None:
+    async def announce(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            writer.write(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+            await writer.drain()
+            await asyncio.sleep(0.01)
+
+    async with served(announce) as port:
+        with pytest.raises(httpx2.TimeoutException):
+            await UrlGuard(["127.0.0.1"]).fetch("GET", f"http://127.0.0.1:{port}/", timeout_s=0.4)
 
 
 @pytest.mark.parametrize("head", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n"])

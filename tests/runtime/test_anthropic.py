@@ -62,6 +62,17 @@ async def test_only_the_protocols_headers_leave(monkeypatch: pytest.MonkeyPatch)
     assert stub.asked[0].headers["x-api-key"] == "not-needed"
 
 
+async def test_a_redirect_is_not_followed() -> None:
+    with (
+        anthropic_stub(Reply("caught")) as trap,
+        anthropic_stub(Reply(status=307, headers={"location": f"http://{trap.address}/v1/messages"})) as stub,
+    ):
+        with pytest.raises(AgentError):
+            await claude(stub).say("hi")
+        assert stub.asked
+        assert not trap.asked
+
+
 @pytest.mark.parametrize(
     ("status", "kind"), [(429, ModelRateLimited), (529, ModelServerError), (500, ModelServerError), (401, ModelError)]
 )

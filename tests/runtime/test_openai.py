@@ -203,6 +203,15 @@ async def test_a_name_for_an_internal_address_is_permanent(monkeypatch: pytest.M
     assert "internal address" in error.message
 
 
+async def test_what_a_message_names_by_its_url_is_not_fetched_here() -> None:
+    with openai_stub(Reply("caught")) as trap, openai_stub(Reply("fine")) as stub:
+        image = {"type": "image", "url": f"http://{trap.address}/cat.png"}
+        await local(stub).say([{"type": "text", "text": "What is this?"}, image])
+        shown = stub.body["messages"][0]["content"][1]
+        assert shown == {"type": "image_url", "image_url": {"url": image["url"]}}
+        assert not trap.asked
+
+
 async def test_a_redirect_is_not_followed() -> None:
     with (
         openai_stub(Reply("caught")) as trap,

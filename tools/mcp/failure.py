@@ -6,9 +6,9 @@ from typing import Any
 
 import httpx2
 
+from core.redaction import everywhere
 from core.text import clean
 from core.url_guard import AnswerTooLong, BlockedUrl
-from runtime.providers.access import redact
 
 _LONGEST_REASON = 300
 
@@ -44,7 +44,7 @@ def sentence(server: dict[str, Any], reason: str, token: str | None = None) -> s
     """What is wrong with `server`. `token` is cut out of `reason`, which may repeat what the server said."""
     if token:
         reason = reason.replace(token, f"[{server['auth']['token_env']}]")
-    reason = " ".join(clean(redact(reason)).split())[:_LONGEST_REASON].rstrip(".")
+    reason = " ".join(clean(everywhere.text(reason)).split())[:_LONGEST_REASON].rstrip(".")
     where = f"started as {server['command']!r}" if server["transport"] == "stdio" else f"reached at {_shown(server)}"
     return f"The MCP server {server['name']!r} cannot be {where}: {reason}."
 

@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand
 from django.db import InterfaceError, OperationalError
 
 from config.celery import app
+from config.checks import refuse_start
 from config.env import ENV
 from config.logs import configure_logging
 
@@ -21,6 +22,7 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def handle(self, **_: Any) -> None:
+        refuse_start()
         configure_logging("beat")
         while True:
             try:

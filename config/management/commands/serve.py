@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from config.checks import refuse_start
 from config.env import ENV
 from config.logs import configure_logging
 from config.serve.errors import ServeError
@@ -17,6 +18,7 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def handle(self, **_: Any) -> None:
+        refuse_start()
         configure_logging("serve")
         output = Output(named=not ENV.log_json)
         try:

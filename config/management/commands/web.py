@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand
 
 from accounts.jwks import KeysAway
 from accounts.oidc import fetch_at_start
+from config.checks import refuse_start
 from config.env import ENV, BadEnvironment
 from config.logs import configure_logging
 from config.protocols import HttpProtocol, WebSocketProtocol
@@ -39,6 +40,7 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, default=ENV.port)
 
     def handle(self, *, host: str, port: int, **_: Any) -> None:
+        refuse_start(host)
         configure_logging("web")
         raise_open_files_limit()
         try:

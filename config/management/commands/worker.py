@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from assistants.config.blocks import Label
 from config.celery import app
+from config.checks import refuse_start
 from config.env import ENV
 from config.logs import configure_logging
 from config.serve.limits import raise_open_files_limit
@@ -29,6 +30,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, types: str | None, labels: str | None, **options: Any) -> None:
         runs = Pool(types=None if types is None else _types(types), labels=() if labels is None else _labels(labels))
+        refuse_start()
         configure_logging("worker")
         raise_open_files_limit()
         # It warns of root because of pickled messages, which we never accept.
