@@ -245,10 +245,10 @@ def test_the_browsable_api_has_the_same_walls(world: World, case: Case, who: str
 
 def _without_ids(answer: Any, ids: dict[str, str]) -> Any:
     status, text, headers = _same(answer)
-    # The page repeats the address that was asked for.
+    # The page repeats the address that was asked for, or the end of its id.
     for name in (*World.OBJECTS, "name"):
-        text = text.replace(ids[name], "")
-    return status, text, headers
+        text = text.replace(ids[name], "").replace(ids[name][-8:], "")
+    return status, text, [header for header in headers if header[0] != "Content-Length"]
 
 
 @pytest.mark.parametrize("case", [case for case in API if case.writes], ids=str)

@@ -142,7 +142,7 @@ class World:
 
     def unknown(self) -> dict[str, str]:
         """The ids of nothing; what has no id, as it is."""
-        return {**self.ids, **dict.fromkeys(self.OBJECTS, UNKNOWN), "name": "nothing"}
+        return {**self.ids, **dict.fromkeys(self.OBJECTS, UNKNOWN), "name": "no-such-secret"}
 
     def _keys(self) -> dict[str, str]:
         ours = self.ours.workspace
