@@ -68,9 +68,13 @@ class WorkspaceAdmin(ServerAdmin, ModelAdmin):
         return [plain, limit_fieldset()] if obj is not None else [plain]
 
     def save_model(self, request: HttpRequest, obj: Workspace, form: Any, change: bool) -> None:
-        super().save_model(request, obj, form, change)
-        if isinstance(form, WorkspaceForm):
-            services.limit_workspace(identity_in(request, obj.id), form.limits())
+        if not isinstance(form, WorkspaceForm):
+            actor = f"user:{request.user.get_username()}"
+            obj.pk = services.create_workspace(obj.name, obj.slug, actor=actor, login_id=request.user.pk).pk
+            return
+        identity = identity_in(request, obj.id)
+        services.rename_workspace(identity, obj.name, obj.slug)
+        services.limit_workspace(identity, form.limits())
 
     def has_delete_permission(self, request: HttpRequest, obj: Workspace | None = None) -> bool:
         # Everything in it would go at once, runs under way included.

@@ -5,6 +5,7 @@ The order is that of `CHAIN`, then the login. DRF, the hot routes and websockets
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
@@ -213,12 +214,15 @@ def describe_scope(scope: Scope, headers: Mapping[str, str]) -> AuthRequest:
     """An ASGI request, or a websocket's handshake, as the hook sees it."""
     query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
     client = scope.get("client")
-    return AuthRequest(scope.get("method", "GET"), own_path(scope), headers, query, client[0] if client else None)
+    address = client[0] if client else None
+    return AuthRequest(scope.get("method", "GET"), own_path(scope), MappingProxyType(dict(headers)), query, address)
 
 
 def _describe_django(request: HttpRequest, headers: Mapping[str, str]) -> AuthRequest:
     address = request.META.get("REMOTE_ADDR") or None
-    return AuthRequest(str(request.method), request.path_info, headers, request.GET.dict(), address)
+    return AuthRequest(
+        str(request.method), request.path_info, MappingProxyType(dict(headers)), request.GET.dict(), address
+    )
 
 
 async def _by_login(headers: Mapping[str, str]) -> Identity | None:

@@ -90,6 +90,7 @@ class MemberDetail(APIView):
     def delete(self, request: Request, member_id: str) -> Response:
         """Shut the person out of the workspace."""
         read_no_query(request.query_params)
+        validate(Body, request.data)
         members.remove_member(identity_of(request), path_id(member_id))
         return Response(status=204)
 

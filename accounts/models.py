@@ -4,7 +4,7 @@ from django.contrib.auth.models import AbstractUser
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
-from core.models import created_field, id_field, one_of
+from core.models import DocumentField, created_field, id_field, one_of
 
 
 class Role(models.TextChoices):
@@ -162,7 +162,7 @@ class Ticket(models.Model):
     workspace = models.ForeignKey(Workspace, models.CASCADE, null=True)
     user = models.ForeignKey(User, models.CASCADE, null=True)
     path = models.CharField(max_length=500)
-    identity = models.JSONField(default=dict, help_text="Whom a websocket ticket stands for.")
+    identity = DocumentField(default=dict, help_text="Whom a websocket ticket stands for.")
     created_at = created_field()
     expires_at = models.DateTimeField()
     used_at = models.DateTimeField(null=True)
@@ -212,7 +212,7 @@ class AuditEntry(models.Model):
     action = models.CharField(max_length=64)
     subject_type = models.CharField(max_length=32)
     subject_id = models.UUIDField(help_text="No foreign key: what was done to an object outlives it.")
-    details = models.JSONField(default=dict)
+    details = DocumentField(default=dict)
     created_at = created_field()
 
     class Meta:

@@ -63,8 +63,8 @@ def install(issuer: Issuer | None) -> None:
     TOKENS.clear()
 
 
-def fetch_at_start(patience_s: float) -> None:
-    """Have the issuer's keys, if there is one. Raises `KeysAway` where they cannot be had for `patience_s`."""
+def fetch_at_start(patience_s: float) -> bool:
+    """Have the issuer's keys; False if there is no issuer. Raises `KeysAway` where it takes more than `patience_s`."""
     issuer = _Current.issuer
     deadline = time.monotonic() + patience_s
     while issuer is not None:
@@ -75,7 +75,8 @@ def fetch_at_start(patience_s: float) -> None:
                 raise
             time.sleep(0.5)
         else:
-            return
+            return True
+    return False
 
 
 class _UnknownKey(Exception):

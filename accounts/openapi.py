@@ -11,7 +11,7 @@ class CredentialScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyp
 
     def get_security_definition(self, auto_schema: Any) -> list[dict[str, str]]:
         return [
-            {"type": "http", "scheme": "bearer", "description": "Authorization: Bearer <key>"},
+            {"type": "http", "scheme": "bearer", "description": "Authorization: Bearer <key or token>"},
             {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
         ]
 

@@ -27,8 +27,10 @@ class HasScope(BasePermission):
 
     def has_permission(self, request: Request, view: Any) -> bool:
         identity = identity_of(request)
-        action = getattr(view, "action", None) or str(request.method).lower()
-        if not is_safe(request) and action not in getattr(view, "idempotent", ()):
+        method = str(request.method).lower()
+        action = getattr(view, "action", None) or method
+        # A method that the view does not have is refused as that.
+        if not is_safe(request) and hasattr(view, method) and action not in getattr(view, "idempotent", ()):
             refuse_key(request.headers)
         family = view.scope_family
         if family is not None:

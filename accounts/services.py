@@ -29,24 +29,45 @@ SHOWN_CHARACTERS = 12
 NO_LIMITS = Limits()
 SLUG_FORM = re.compile(r"[A-Za-z0-9_-]{1,64}")
 # A sign-in link waits for a person, an invitation for their mail, a websocket ticket for the page's next line of code.
-TICKET_LIFETIME_S = {
-    TicketPurpose.SIGN_IN: 3600,
-    TicketPurpose.INVITATION: 7 * 86_400,
-    TicketPurpose.WEBSOCKET: 30,
-}
+TICKET_LIFETIME_S = {TicketPurpose.SIGN_IN: 3600, TicketPurpose.INVITATION: 7 * 86_400, TicketPurpose.WEBSOCKET: 30}
 
 
-def create_workspace(name: str, slug: str) -> Workspace:
-    """A new tenant. Raises `AlreadyExists` for a slug that is taken, and `Invalid`."""
+def create_workspace(name: str, slug: str, *, actor: str | None = None, login_id: UUID | None = None) -> Workspace:
+    """A new tenant, in whose trail the `actor` has made it. Raises `AlreadyExists` (the slug) and `Invalid`."""
+    _check_workspace(name, slug)
+    try:
+        with transaction.atomic():
+            workspace = Workspace.objects.create(name=name, slug=slug)
+            if actor is not None:
+                maker = Identity(workspace.id, frozenset(), actor, login_id=login_id)
+                audit.record(maker, "created", "workspace", workspace.id, name=name, slug=slug)
+            return workspace
+    except IntegrityError:
+        raise AlreadyExists(f"There is a workspace {slug!r} already.") from None
+
+
+def rename_workspace(identity: Identity, name: str, slug: str) -> None:
+    """Call the caller's workspace something else. Raises `AlreadyExists` and `Invalid`."""
+    _check_workspace(name, slug)
+    try:
+        with transaction.atomic():
+            former = Workspace.objects.select_for_update(no_key=True).get(id=identity.workspace_id)
+            if (former.name, former.slug) == (name, slug):
+                return
+            told = {"name": name, "slug": slug, "former_name": former.name, "former_slug": former.slug}
+            Workspace.objects.filter(id=former.id).update(name=name, slug=slug)
+            audit.record(identity, "renamed", "workspace", former.id, **told)
+    except IntegrityError:
+        raise AlreadyExists(f"There is a workspace {slug!r} already.") from None
+    # Tokens name a workspace by its slug.
+    _forget_callers()
+
+
+def _check_workspace(name: str, slug: str) -> None:
     if not 1 <= len(name) <= 200 or "\0" in name:
         raise Invalid.at("name", message="A name has 1 to 200 characters.")
     if not SLUG_FORM.fullmatch(slug):
         raise Invalid.at("slug", message="A slug is 1 to 64 letters, digits, - and _.")
-    try:
-        with transaction.atomic():
-            return Workspace.objects.create(name=name, slug=slug)
-    except IntegrityError:
-        raise AlreadyExists(f"There is a workspace {slug!r} already.") from None
 
 
 def limit_workspace(identity: Identity, limits: Limits) -> None:

@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import Q
 
 from accounts.models import Workspace
-from core.models import JSONDecoder, created_field, id_field, one_of
+from core.models import DocumentField, JSONDecoder, created_field, id_field, one_of
 
 
 class Status(models.TextChoices):
@@ -37,7 +37,7 @@ class Assistant(models.Model):
     runs_per_day = models.PositiveIntegerField(null=True)
     tokens_per_day = models.BigIntegerField(null=True)
     labels = ArrayField(models.CharField(max_length=64), default=list, help_text="A worker that runs it has them all.")
-    validation = models.JSONField(default=dict)
+    validation = DocumentField(default=dict)
     created_by = models.CharField(max_length=255, blank=True, default="")
     created_at = created_field()
     updated_at = created_field()

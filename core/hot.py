@@ -12,7 +12,7 @@ that a handler raises are answered by `core.edge`.
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
@@ -113,6 +113,7 @@ class _Route:
     handler: Handler
     scope: str | None
     idempotent: bool
+    besides: frozenset[str]
 
 
 class Router:
@@ -129,16 +130,19 @@ class Router:
         self._routes: dict[str, list[_Route]] = {}
 
     def route(
-        self, method: str, pattern: str, scope: str | None, *, idempotent: bool = False
+        self, method: str, pattern: str, scope: str | None, *, idempotent: bool = False, besides: Collection[str] = ()
     ) -> Callable[[Handler], Handler]:
         """Serve `method` at `pattern` ("/runs/{run_id}") to callers with `scope`; None opens it to all.
 
-        `idempotent`: the handler honours an `Idempotency-Key`.
+        `idempotent`: the handler honours an `Idempotency-Key`. `besides`: addresses that the pattern fits too and that
+        are others', of other methods: there Django says that this one is not allowed.
         """
         expression = re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(pattern)))
 
         def decorate(handler: Handler) -> Handler:
-            self._routes.setdefault(method, []).append(_Route(expression, handler, scope, idempotent))
+            self._routes.setdefault(method, []).append(
+                _Route(expression, handler, scope, idempotent, frozenset(besides))
+            )
             return handler
 
         return decorate
@@ -153,7 +157,7 @@ class Router:
         path = own_path(scope)
         for route in self._routes.get(scope["method"], ()):
             match = route.pattern.fullmatch(path)
-            if match is not None:
+            if match is not None and path not in route.besides:
                 break
         else:
             return False

@@ -32,3 +32,16 @@ class JSONDecoder(json.JSONDecoder):
 
     def decode(self, s: str, *args: Any) -> Any:
         return orjson.loads(s)
+
+
+class DocumentField(models.JSONField[Any, Any]):
+    """JSON as everybody's is read: by `JSONDecoder`. To migrations it is Django's own field."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.decoder = JSONDecoder
+
+    def deconstruct(self) -> Any:
+        name, _, args, kwargs = super().deconstruct()
+        kwargs.pop("decoder")
+        return name, "django.db.models.JSONField", args, kwargs

@@ -300,6 +300,7 @@ def _cursor_values(model: type[Model], query: ListQuery) -> list[Any]:
 def _cursor_value(model: type[Model], column: str, value: Any) -> Any:
     field: Field[Any, Any] = model._meta.get_field(column)  # type: ignore[assignment]
     read = field.to_python(str(value))
-    if read is None or (isinstance(read, datetime) and is_naive(read)):
+    # Ours are in UTC; in another zone the first and last days of the calendar are beyond PostgreSQL's.
+    if read is None or (isinstance(read, datetime) and (is_naive(read) or read.utcoffset())):
         raise ValueError
     return read

@@ -11,7 +11,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db import close_old_connections
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -42,6 +41,7 @@ from runs.serializers import (
     RunDocument,
     RunSummaryDocument,
     SessionStateDocument,
+    StreamedEventDocument,
 )
 from sessions import queries as session_queries
 from sessions.api import SessionViewSet as Sessions
@@ -83,7 +83,7 @@ _WAIT_S = OpenApiParameter(
 )
 _AFTER = OpenApiParameter("after", str, description="An event's id, or `Last-Event-ID` as a header: go on after it.")
 _WAITED = {200: RunDocument, 202: RunDocument}
-_STREAMED: dict[Any, Any] = {(200, "text/event-stream"): OpenApiTypes.STR}
+_STREAMED: dict[Any, Any] = {(200, "text/event-stream"): StreamedEventDocument}
 _CREATED = {202: RunDocument, 200: RunDocument, **_STREAMED}
 _EXAMPLE = {"input": {"message": "Hello"}}
 

@@ -28,6 +28,7 @@ from runs.services import create_run, create_stateless_run
 router = Router()
 
 _LAST = {"end", "interrupt"}
+_ACTIONS = ("batch", "cancel", "stream", "wait")
 HEARTBEAT = b": heartbeat\n\n"
 
 
@@ -122,7 +123,7 @@ async def _stream_new(request: HotRequest, accept: _Accept) -> HotStream:
 # -- come back -------------------------------------------------------------------------------------------------------
 
 
-@router.route("GET", "/runs/{run_id}", scope="runs:read")
+@router.route("GET", "/runs/{run_id}", scope="runs:read", besides=[f"/runs/{name}" for name in _ACTIONS])
 async def read(request: HotRequest) -> HotResponse:
     request.only_query()
     return HotResponse(run_document(await get_run(request.identity, request.id("run_id")).arun()))

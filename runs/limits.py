@@ -6,6 +6,7 @@ does a run that goes on (a retry, a rescue, a resume). A day begins at midnight 
 beforehand, so a token quota refuses once it is reached.
 """
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,6 +23,8 @@ MAX_TALLIES = 10_000
 # Locks of two numbers are apart from those of one, which claims and workers hold.
 LOCK_ROOM = 0x6C_69_6D_69
 
+# For so long after a refusal, in seconds, a caller is looked at before it takes its turn.
+REFUSED_S = 5.0
 # When a run will have ended nobody knows.
 RETRY_AFTER_S = 1
 
@@ -115,6 +118,8 @@ class _Tally:
 
 # Each process has its own; one that has none counts the day once.
 _tallies: dict[UUID, _Tally] = {}
+# When a key or a workspace was refused last, by this process's clock.
+_refused: dict[UUID, float] = {}
 
 
 def is_limited(assistant: Row) -> bool:
@@ -134,7 +139,7 @@ def admit(identity: Identity, session_id: UUID, assistant: Row) -> Operation[Non
     if not callers and not limited:
         return
     # First without the locks: requests that are refused, however many, keep nobody waiting.
-    yield from _refuse_at_limits(callers, limited)
+    yield from _refuse_at_limits([holder for holder in callers if _was_refused(holder.id)], limited)
     yield BEGIN
     turns = [*(holder.id for holder in callers), *limited]
     yield Query(_TAKE_TURNS, {"room": LOCK_ROOM, "turns": turns, "session": session_id})
@@ -161,9 +166,19 @@ def limited_holders(identity: Identity) -> list[Holder]:
 
 def _refuse_at_limits(callers: Sequence[Holder], assistants: Sequence[UUID]) -> Operation[None]:
     for holder in callers:
-        yield from _refuse_caller(holder)
+        try:
+            yield from _refuse_caller(holder)
+        except (RateLimited, QuotaExceeded):
+            if len(_refused) >= MAX_TALLIES:
+                _refused.clear()
+            _refused[holder.id] = time.monotonic()
+            raise
     for assistant_id in assistants:
         yield from _refuse_at_limit(assistant_id)
+
+
+def _was_refused(whose: UUID) -> bool:
+    return time.monotonic() - _refused.get(whose, -REFUSED_S) < REFUSED_S
 
 
 def _refuse_caller(holder: Holder) -> Operation[None]:

@@ -9,7 +9,7 @@ from django.db.models import F, Q
 
 from accounts.models import Workspace
 from assistants.models import Assistant
-from core.models import created_field, id_field, one_of
+from core.models import DocumentField, created_field, id_field, one_of
 from runs.lifecycle import TERMINAL, Status
 from sessions.models import Session
 
@@ -64,11 +64,11 @@ class Run(models.Model):
     multitask_strategy = models.CharField(
         max_length=16, choices=MultitaskStrategy.choices, default=MultitaskStrategy.ENQUEUE
     )
-    retry_policy = models.JSONField(default=dict)
+    retry_policy = DocumentField(default=dict)
     timeout_s = models.FloatField()
-    metadata = models.JSONField(default=dict)
-    error = models.JSONField(null=True)
-    interrupt = models.JSONField(null=True)
+    metadata = DocumentField(default=dict)
+    error = DocumentField(null=True)
+    interrupt = DocumentField(null=True)
     interrupted_at = models.DateTimeField(null=True)
     waited_s = models.FloatField(db_default=0, help_text="Seconds that it waited for a person, of finished waits.")
     input_tokens = models.PositiveIntegerField(db_default=0)
@@ -157,9 +157,9 @@ class RunPayload(models.Model):
     """What went in and what came out, apart from the row: a list cannot read them by accident."""
 
     run = models.OneToOneField(Run, models.CASCADE, primary_key=True, related_name="payload")
-    input = models.JSONField(null=True)
-    output = models.JSONField(null=True)
-    resume = models.JSONField(null=True, help_text="What a person answered, until the next step is stored.")
+    input = DocumentField(null=True)
+    output = DocumentField(null=True)
+    resume = DocumentField(null=True, help_text="What a person answered, until the next step is stored.")
 
     class Meta:
         db_table = "run_payloads"
@@ -178,8 +178,8 @@ class RunStep(models.Model):
     attempt = models.PositiveIntegerField()
     started_at = models.DateTimeField()
     duration_ms = models.FloatField()
-    model = models.JSONField(null=True)
-    tool_calls = models.JSONField(default=list)
+    model = DocumentField(null=True)
+    tool_calls = DocumentField(default=list)
 
     class Meta:
         db_table = "run_steps"
@@ -196,7 +196,7 @@ class RunEvent(models.Model):
     run = models.ForeignKey(Run, models.CASCADE, related_name="events", db_index=False)
     seq = models.PositiveIntegerField()
     event = models.CharField(max_length=32)
-    data = models.JSONField()
+    data = DocumentField()
     ts = models.DateTimeField()
 
     class Meta:

@@ -137,6 +137,14 @@ class EventDocument(BaseModel):
     data: dict[str, Any]
 
 
+class StreamedEventDocument(BaseModel):
+    """One event of a stream, as it is sent: `id:`, `event:` and `data:`. Comments keep a silent stream open."""
+
+    id: str = Field(description="`<run number>-<seq>`.")
+    event: str
+    data: str = Field(description="JSON: the event's `data`, and `run_id` and `ts`.")
+
+
 class PercentilesDocument(BaseModel):
     """Seconds; null where there is nothing to measure."""
 

@@ -8,7 +8,7 @@ from django.db.models.functions import Coalesce
 
 from accounts.models import Workspace
 from assistants.models import Assistant
-from core.models import created_field, id_field, one_of
+from core.models import DocumentField, created_field, id_field, one_of
 
 
 class Status(models.TextChoices):
@@ -68,9 +68,9 @@ class Session(models.Model):
     step = models.PositiveIntegerField(db_default=0, help_text="The last checkpoint's step.")
     head_run_id = models.UUIDField(null=True, editable=False)
     checkpoint_id = models.UUIDField(null=True, editable=False)
-    metadata = models.JSONField(default=dict, blank=True)
-    context = models.JSONField(default=dict, blank=True, help_text="Written by agents.")
-    state = models.JSONField(default=dict, blank=True, help_text="The fold of the checkpoints' changes.")
+    metadata = DocumentField(default=dict, blank=True)
+    context = DocumentField(default=dict, blank=True, help_text="Written by agents.")
+    state = DocumentField(default=dict, blank=True, help_text="The fold of the checkpoints' changes.")
     ttl_seconds = models.PositiveIntegerField(null=True, blank=True)
     created_at = created_field()
     updated_at = created_field()
@@ -126,11 +126,11 @@ class Message(models.Model):
     step = models.PositiveIntegerField(db_default=0)
     dropped_at_step = models.PositiveIntegerField(null=True)
     role = models.CharField(max_length=16, choices=MessageRole.choices)
-    content = models.JSONField(help_text="Text, or a list of parts.")
-    tool_calls = models.JSONField(default=list, blank=True)
+    content = DocumentField(help_text="Text, or a list of parts.")
+    tool_calls = DocumentField(default=list, blank=True)
     tool_call_id = models.CharField(max_length=255, null=True, blank=True)
     name = models.CharField(max_length=255, null=True, blank=True)
-    metadata = models.JSONField(default=dict, blank=True)
+    metadata = DocumentField(default=dict, blank=True)
     created_at = created_field()
 
     class Meta:
@@ -159,10 +159,10 @@ class Checkpoint(models.Model):
     parent = models.ForeignKey("self", models.SET_NULL, null=True, db_constraint=False, db_index=False)
     step = models.PositiveIntegerField()
     source = models.CharField(max_length=16, choices=CheckpointSource.choices)
-    next = models.JSONField(default=list)
+    next = DocumentField(default=list)
     message_count = models.PositiveIntegerField()
-    changes = models.JSONField(default=dict)
-    removed = models.JSONField(default=list)
+    changes = DocumentField(default=dict)
+    removed = DocumentField(default=list)
     created_at = created_field()
 
     class Meta:

@@ -45,7 +45,7 @@ def check_database(url: str) -> None:
     try:
         psycopg.connect(url, connect_timeout=_TIMEOUT_S).close()
     except psycopg.Error as fault:
-        raise ServeError(f"DATABASE_URL ({_shown(url)}) does not work: {_reason(fault)}") from None
+        raise ServeError(f"DATABASE_URL ({shown(url)}) does not work: {reason(fault)}") from None
 
 
 def check_redis(url: str) -> None:
@@ -55,15 +55,15 @@ def check_redis(url: str) -> None:
     try:
         ping(url, _TIMEOUT_S)
     except (redis.RedisError, ValueError) as fault:
-        raise ServeError(f"REDIS_URL ({_shown(url)}) does not work: {_reason(fault)}") from None
+        raise ServeError(f"REDIS_URL ({shown(url)}) does not work: {reason(fault)}") from None
 
 
-def _shown(url: str) -> str:
+def shown(url: str) -> str:
     """The address without its password."""
     return re.sub(r"//[^@/]*@", "//", url.split("?")[0])
 
 
-def _reason(fault: Exception) -> str:
+def reason(fault: Exception) -> str:
     """One line of it: the rest are hints and, for a name with several addresses, the other attempts."""
     lines = [line for line in str(fault).splitlines() if not line.startswith("Multiple connection attempts")]
     return lines[0].removeprefix("connection failed: ") if lines else type(fault).__name__

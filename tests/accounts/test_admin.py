@@ -5,7 +5,7 @@ import re
 import pytest
 from django.test import Client
 
-from accounts.models import ApiKey, User, Workspace
+from accounts.models import ApiKey, AuditEntry, User, Workspace
 from accounts.services import create_api_key
 from core import admin as core_admin
 from tests.accounts.conftest import PASSWORD
@@ -81,3 +81,26 @@ def test_the_menu_shows_what_a_person_may_see(operator: Client, person: User) ->
     User.objects.filter(pk=person.pk).update(is_staff=True)
     operator.force_login(person)
     assert 'href="/admin/runs/run/"' not in operator.get("/admin/").text
+
+
+NO_MEMBERS = {f"memberships-{name}_FORMS": "0" for name in ("TOTAL", "INITIAL")}
+
+
+def test_workspaces_are_made_and_renamed_by_the_services(operator: Client) -> None:
+    form = {"name": "Beta", "slug": "beta"}
+    assert operator.post("/admin/accounts/workspace/add/", {**form, **NO_MEMBERS}).status_code == 302
+    made = Workspace.objects.get(slug="beta")
+    change = {"name": "Gamma", "slug": "gamma"}
+    assert operator.post(f"/admin/accounts/workspace/{made.id}/change/", {**change, **NO_MEMBERS}).status_code == 302
+    trail = AuditEntry.objects.filter(workspace=made).order_by("id")
+    assert [(entry.actor, entry.action, entry.details) for entry in trail] == [
+        ("user:root", "created", form),
+        ("user:root", "renamed", {**change, "former_name": "Beta", "former_slug": "beta"}),
+    ]
+    assert {entry.actor_id for entry in trail} == {User.objects.get(username="root").pk}
+
+
+def test_two_workspaces_have_two_slugs(operator: Client, workspace: Workspace) -> None:
+    form = {"name": "Other", "slug": workspace.slug, **NO_MEMBERS}
+    page = operator.post("/admin/accounts/workspace/add/", form)
+    assert (page.status_code, Workspace.objects.count()) == (200, 1)

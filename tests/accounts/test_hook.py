@@ -66,6 +66,14 @@ def answer_to_a_badge(**headers: str) -> Any:
     return APIClient(headers={**BADGE, **headers}).get("/api-keys?limit=5")
 
 
+def test_it_cannot_change_what_others_read(workspace: Workspace) -> None:
+    def change() -> None:
+        asked[-1].headers["authorization"] = "Bearer x"  # type: ignore[index]
+
+    answers["good"] = change
+    assert_refused(answer_to_a_badge(), 503, "unavailable")
+
+
 def test_its_caller_gets_in(workspace: Workspace) -> None:
     assert answer_to_a_badge().status_code == 200
     seen = asked[0]

@@ -1,6 +1,8 @@
 """Streams and websockets that are open end with the key or the login that opened them."""
 
+import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -26,7 +28,6 @@ from sessions.services import open_session
 from tests.accounts.conftest import PASSWORD, in_thread
 
 ECHO = {"provider": "fake", "model": "echo"}
-pytestmark = pytest.mark.usefixtures("pool")
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +41,7 @@ def boss(workspace: Workspace) -> Identity:
 
 
 @pytest.fixture
-def session(transactional_db: None, boss: Identity) -> str:
+def session(pool: None, boss: Identity) -> str:
     assistant = create_assistant(boss, {"name": "a", "llm": ECHO})
     return str(open_session(boss, assistant.id, OpenSession(user_id="ada")).run()["id"])
 
@@ -182,7 +183,7 @@ async def test_a_ticket_of_the_version_before_still_opens(session: str, boss: Id
     assert Identity.from_document(document) == boss
 
 
-async def test_nothing_open_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nothing_open_costs_nothing(pool: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "_KEYS", "not SQL")
     monkeypatch.setattr(watch, "_LOGINS", "not SQL")
     await WATCH.look()
@@ -194,3 +195,18 @@ async def test_what_was_closed_is_not_looked_at(session: str, key: str) -> None:
     assert len(WATCH._open) == 1
     await socket.disconnect()
     assert not WATCH._open
+
+
+async def test_a_web_process_looks_by_itself(
+    transactional_db: None, boss: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "LOOK_EVERY_S", 0.05)
+    ended, nobody = asyncio.Event(), replace(boss, api_key_id=new_id())
+    web = ApplicationCommunicator(application, {"type": "lifespan"})
+    await web.send_input({"type": "lifespan.startup"})
+    assert (await web.receive_output(10))["type"] == "lifespan.startup.complete"
+    with WATCH.over(nobody, ended.set):
+        async with asyncio.timeout(10):
+            await ended.wait()
+    await web.send_input({"type": "lifespan.shutdown"})
+    await web.wait(10)

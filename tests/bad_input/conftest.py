@@ -65,6 +65,7 @@ def things(door: Door) -> Ids:
     """An assistant, and what belongs to it."""
     assistant = door.good("POST", "/assistants", {"name": f"n {uuid4()}", "llm": LLM})["id"]
     door.good("PUT", f"/assistants/{assistant}/versions/1/tags/tagged")
+    door.good("PUT", "/secrets/KEPT", {"value": "a secret text", "hosts": ["example.com"]})
     said = {"initial_state": {"messages": [{"role": "user", "content": "Hello"}]}}
     session = door.good("POST", f"/assistants/{assistant}/sessions", said)["id"]
     return {
@@ -72,6 +73,7 @@ def things(door: Door) -> Ids:
         "session_id": session,
         "checkpoint_id": door.good("GET", f"/sessions/{session}/checkpoints")["items"][0]["id"],
         "run_id": door.good("POST", f"/sessions/{session}/runs", {"input": {"message": "Hello"}})["id"],
+        "member_id": door.good("POST", "/members", {"username": uuid4().hex})["id"],
         "api_key_id": door.good("POST", "/api-keys", {"name": "spare", "scopes": ["runs:read"]})["id"],
     }
 

@@ -92,7 +92,7 @@ class Door:
         """The request must be answered with the one error body."""
         told = self.measure(method, path, body, **options)
         shown = body[:200] if isinstance(body, bytes) else body
-        assert told.answer.status_code == status, (method, path, shown, options, told.answer.text[:2_000])
+        assert told.answer.status_code == status, (method, path[:200], shown, options, told.answer.text[:500])
         assert_refused(told.answer, status, code)
         document = told.answer.json()
         assert isinstance(document["detail"], str)

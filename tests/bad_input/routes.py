@@ -67,6 +67,13 @@ _SESSION = {
 GOOD: dict[Route, Any] = {
     ("POST", "/api-keys"): {"name": "a key", "scopes": ["runs:read"], "user_id": "ann", "expires_at": None},
     ("DELETE", "/api-keys/{api_key_id}"): None,
+    ("POST", "/api-keys/{api_key_id}/rotate"): {"overlap_s": 60, "expires_at": None},
+    ("POST", "/members"): {"username": "{unique}", "role": "member", "email": "ann@example.com"},
+    ("PATCH", "/members/{member_id}"): {"role": "editor"},
+    ("DELETE", "/members/{member_id}"): None,
+    ("POST", "/members/{member_id}/invitation"): None,
+    ("PUT", "/secrets/NEW"): {"value": "a secret text", "hosts": ["example.com"]},
+    ("DELETE", "/secrets/KEPT"): None,
     ("POST", "/ws-tickets"): {"path": "/ws/sessions/{session_id}"},
     ("POST", "/assistants"): {**_CONFIG, "change_note": "", "status": "created"},
     ("PATCH", "/assistants/{assistant_id}"): {**_CONFIG, "change_note": "", "expected_version": 1},
@@ -97,13 +104,17 @@ GOOD: dict[Route, Any] = {
 }
 
 # What people send from pages: forms with a CSRF token. The admin's are Django's own, and `test_forms` knows them.
-FORMS = {"/login", "/logout", "/sign-in/{token}", "/console/chat", "/console/chat/{session_id}/title"}
+FORMS = {
+    "/login",
+    "/logout",
+    "/sign-in/{token}",
+    "/invitations/{token}",
+    "/console/chat",
+    "/console/chat/{session_id}/title",
+}
 PAGES = {
     "/",
     "/favicon.ico",
-    "/metrics",
-    "/openapi.json",
-    "/docs/",
     "/admin/login/",
     "/console/",
     "/console/status",
@@ -142,11 +153,9 @@ def api_routes() -> set[Route]:
 
 
 def pages() -> set[str]:
-    """The addresses of what is no API, without the admin's."""
+    """The addresses of what is no API, the admin's among them."""
     return {
-        _blank(path)
-        for path, pattern in _patterns(get_resolver().url_patterns)
-        if not _methods(pattern.callback) & set(WRITES) and not hasattr(pattern.callback, "actions")
+        _blank(path) for path, pattern in _patterns(get_resolver().url_patterns) if not hasattr(pattern.callback, "cls")
     }
 
 
@@ -158,9 +167,9 @@ def blank(route: Route) -> Route:
     """A route of `GOOD` as the tables have it."""
     method, path = route
     parts = path.split("/")
-    for before, following in (("versions", "{}"), ("tags", "{}")):
-        if before in parts[:-1]:
-            parts[parts.index(before) + 1] = following
+    for before in ("versions", "tags", "secrets"):
+        if before in parts[:-1] and parts[parts.index(before) + 1] != "diff":
+            parts[parts.index(before) + 1] = "{}"
     return method, _blank("/".join(parts))
 
 

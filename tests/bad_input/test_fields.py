@@ -10,7 +10,7 @@ from drf_spectacular.generators import SchemaGenerator
 from jsonschema import Draft202012Validator, FormatChecker
 
 from tests.bad_input.conftest import World
-from tests.bad_input.routes import GOOD, Route, filled
+from tests.bad_input.routes import GOOD, Route, blank, filled
 
 pytestmark = pytest.mark.django_db
 WITH_BODY = [route for route, body in GOOD.items() if body]
@@ -54,7 +54,7 @@ HOSTILE_IDS = [
     "../../etc/passwd",
     "{{7*7}}",
     "𝟎" * 36,
-    "1" * 10_000,
+    "1" * 5_000,
 ]
 
 
@@ -66,10 +66,12 @@ def description() -> Any:
 @cache
 def oracle(route: Route) -> Draft202012Validator:
     """What `/openapi.json` says of the route's body."""
-    method, path = route
-    document = description()
-    names = {"1": "{number}", "stable": "{tag}", "tagged": "{tag}", "{interrupted_id}": "{run_id}"}
-    described = document["paths"]["/".join(names.get(part, part) for part in path.split("/"))][method.lower()]
+    document, (method, path) = description(), blank(route)
+    described = next(
+        known[method.lower()]
+        for address, known in document["paths"].items()
+        if blank((method, address))[1] == path and method.lower() in known
+    )
     schema = described["requestBody"]["content"]["application/json"]["schema"]
     return Draft202012Validator(
         {**schema, "components": document["components"]}, format_checker=FormatChecker(["uuid"])

@@ -7,11 +7,12 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
-from accounts import audit
 from accounts.documents import workspace_document
 from accounts.identity import EVERYTHING, Identity
 from accounts.services import create_workspace, grant_api_key
 from core.errors import AppError
+
+ACTOR = "command:create_workspace"
 
 
 class Command(BaseCommand):
@@ -25,9 +26,8 @@ class Command(BaseCommand):
     def handle(self, slug: str, *, name: str | None, key_name: str, **_: Any) -> None:
         try:
             with transaction.atomic():
-                workspace = create_workspace(name or slug, slug)
-                operator = Identity(workspace.id, frozenset({EVERYTHING}), "command:create_workspace")
-                audit.record(operator, "created", "workspace", workspace.id, name=workspace.name, slug=slug)
+                workspace = create_workspace(name or slug, slug, actor=ACTOR)
+                operator = Identity(workspace.id, frozenset({EVERYTHING}), ACTOR)
                 stored, key = grant_api_key(operator, key_name, [EVERYTHING])
         except AppError as fault:
             raise CommandError(fault.detail) from None

@@ -1,0 +1,136 @@
+"""Questions about the roles, and about who and what is in the database."""
+
+from collections import Counter
+
+import redis
+from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from config.doctor.findings import Check, Found, fail, ok, warn
+from config.doctor.postgres import connect, row
+from config.serve.probes import reason, shown
+from runtime.providers import check_llm
+
+REDIS_S = 3.0
+OLDEST_REDIS = (6, 2)
+# Beat writes down what it has sent every three minutes.
+BEAT_LATE_S = 600
+UNUSED_DAYS = 90
+MOST_ASSISTANTS = 1_000
+
+
+def _redis_info() -> dict[str, object]:
+    options = {"socket_connect_timeout": REDIS_S, "socket_timeout": REDIS_S, "retry": Retry(NoBackoff(), 0)}
+    with redis.Redis.from_url(settings.REDIS_URL, **options) as client:
+        found: dict[str, object] = client.info()
+    return found
+
+
+def _redis() -> Found:
+    try:
+        info = _redis_info()
+    except (redis.RedisError, ValueError, OSError) as fault:
+        return fail(
+            f"{shown(settings.REDIS_URL)} does not work: {reason(fault).rstrip('.')}.", "Start it, or set REDIS_URL."
+        )
+    version = str(info.get("valkey_version") or info.get("redis_version", "0"))
+    text = f"{version} at {shown(settings.REDIS_URL)}, keys under {settings.REDIS_KEY_PREFIX!r}."
+    parts = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    return ok(text) if parts >= OLDEST_REDIS else fail(text, "It must be 6.2 or newer.")
+
+
+def _redis_memory() -> Found:
+    try:
+        info = _redis_info()
+    except (redis.RedisError, ValueError, OSError):
+        return warn("Not known without Redis.")
+    policy = str(info.get("maxmemory_policy", "noeviction"))
+    if info.get("maxmemory") and policy != "noeviction":
+        return warn(
+            f"It drops keys when its memory is full ({policy}): limits are forgotten, and runs start later.",
+            "Set maxmemory-policy noeviction.",
+        )
+    if info.get("rdb_last_bgsave_status") == "err" or info.get("aof_last_write_status") == "err":
+        return warn("It could not write to its disk, and may refuse writes.", "Look at its log.")
+    return ok("It drops no keys; nothing in it must be kept.")
+
+
+def _workers() -> Found:
+    found = row(
+        """SELECT count(*) FILTER (WHERE state <> 'lost' AND lease_expires_at > clock_timestamp()) AS alive,
+               extract(epoch FROM clock_timestamp() - max(heartbeat_at))::int AS ago FROM workers"""
+    )
+    if not found["alive"]:
+        last = "none was ever seen" if found["ago"] is None else f"the last sign of life is {found['ago']} s old"
+        return fail(f"No worker is alive, {last}: runs wait.", "Start: python manage.py worker")
+    return ok(f"{found['alive']} alive, the last sign of life is {found['ago']} s old.")
+
+
+def _beat() -> Found:
+    found = row(
+        """SELECT extract(epoch FROM clock_timestamp() - max(last_run_at))::int AS ago
+           FROM django_celery_beat_periodictask WHERE name = 'sweep'"""
+    )
+    if found["ago"] is None:
+        return warn("It has not said yet that it swept.", "If it stays so for minutes, start: python manage.py beat")
+    if found["ago"] > BEAT_LATE_S:
+        return fail(f"Its last sweep was {found['ago']} s ago.", "Start: python manage.py beat")
+    return ok(f"Its last sweep was {found['ago']} s ago, as far as it has said.")
+
+
+def _models() -> Found:
+    with connect() as connection:
+        rows = connection.execute(
+            """SELECT a.name, v.config->'llm' AS llm FROM assistants a
+               JOIN assistant_versions v ON v.assistant_id = a.id AND v.number = a.version
+               WHERE a.status = 'active' ORDER BY a.created_at DESC LIMIT %s""",
+            [MOST_ASSISTANTS],
+        ).fetchall()
+    lacks = Counter(problem.message for each in rows for problem in check_llm(each["llm"]))
+    if lacks:
+        message, count = lacks.most_common(1)[0]
+        more = f", and {len(lacks) - 1} more kinds of fault" if len(lacks) > 1 else ""
+        return warn(
+            f"{count} of {len(rows)} active assistants: {message.rstrip('.')}{more}.",
+            "Set the variables where workers run, and look from there.",
+        )
+    return ok(f"The {len(rows)} active assistants have what their models need here.")
+
+
+def _keys() -> Found:
+    found = row(
+        """SELECT count(*) AS keys, count(*) FILTER (WHERE expires_at IS NULL) AS endless,
+               count(*) FILTER (WHERE coalesce(last_used_at, created_at)
+                   < clock_timestamp() - make_interval(days => %s)) AS unused
+           FROM api_keys WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp())""",
+        UNUSED_DAYS,
+    )
+    text = (
+        f"{found['keys']} are good: {found['endless']} never expire, "
+        f"{found['unused']} were not used for {UNUSED_DAYS} days."
+    )
+    if found["endless"] or found["unused"]:
+        return warn(text, "Revoke what nobody needs; give new ones an end.")
+    return ok(text)
+
+
+def _people() -> Found:
+    # Django's mark of a password that nobody can type.
+    found = row(
+        """SELECT count(*) AS people, count(*) FILTER (WHERE password = '' OR password LIKE '!%%') AS without
+           FROM users WHERE is_active"""
+    )
+    text = f"{found['people']} may sign in, {found['without']} of them have no password."
+    return warn(text, "Set one in the admin, or make them inactive.") if found["without"] else ok(text)
+
+
+CHECKS = (
+    Check("redis", _redis),
+    Check("redis memory", _redis_memory),
+    Check("workers", _workers),
+    Check("beat", _beat),
+    Check("models", _models),
+    Check("api keys", _keys),
+    Check("people", _people),
+)
