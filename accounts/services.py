@@ -18,6 +18,7 @@ from accounts.external import WORKSPACES
 from accounts.identity import SCOPES, Identity
 from accounts.limits import Limits
 from accounts.models import ApiKey, Secret, Ticket, TicketPurpose, User, Workspace
+from accounts.scoping import of_workspace
 from core.clock import ClockTimestamp
 from core.db import Operation, Query, jsonb, operation
 from core.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound, Unauthenticated
@@ -242,7 +243,7 @@ def put_secret(identity: Identity, name: str, value: str, hosts: Sequence[str]) 
     does not know it could have it sent to a host of their own. Raises `Invalid`, and `Forbidden` for a caller who is
     bound to a user: secrets are the whole workspace's.
     """
-    _refuse_bound(identity)
+    identity.require_unbound("secrets")
     check_secret(name, value, hosts)
     kept = {
         "ciphertext": vault.seal(identity.workspace_id, name, value),
@@ -262,11 +263,6 @@ def put_secret(identity: Identity, name: str, value: str, hosts: Sequence[str]) 
     return row, is_new
 
 
-def _refuse_bound(identity: Identity) -> None:
-    if identity.user_id is not None:
-        raise Forbidden("Who is bound to a user sees that user's part only, and manages no secrets.")
-
-
 def check_secret(name: str, value: str, hosts: Sequence[str]) -> None:
     """Raise `Invalid` for what `put_secret` would not keep."""
     if not vault.NAME.fullmatch(name):
@@ -279,8 +275,8 @@ def check_secret(name: str, value: str, hosts: Sequence[str]) -> None:
 @transaction.atomic
 def delete_secret(identity: Identity, name: str) -> None:
     """Forget the secret; what refers to it fails from the next run on. Raises `NotFound` and `Forbidden`."""
-    _refuse_bound(identity)
-    rows = Secret.objects.select_for_update().filter(workspace_id=identity.workspace_id, name=name)
+    identity.require_unbound("secrets")
+    rows = of_workspace(identity, Secret.objects.select_for_update()).filter(name=name)
     row = rows.first() if vault.NAME.fullmatch(name) else None
     if row is None:
         raise NotFound
