@@ -191,6 +191,12 @@ def test_an_action_on_a_strangers_row_does_nothing(ours: Workspace, theirs: Work
     assert set(Run.objects.values_list("workspace__slug", "status")) == {("ours", "cancelled"), ("theirs", "pending")}
 
 
+def test_an_action_on_what_is_no_id_is_refused(ours: Workspace) -> None:
+    form = {"action": "cancel", "_selected_action": ["x"]}
+    page = staff(Role.ADMIN, ours).post(list_of(Run), form, follow=True)
+    assert "What was chosen is not in this list." in page.text
+
+
 def test_one_acts_where_ones_role_allows_it(ours: Workspace, theirs: Workspace) -> None:
     client = staff(Role.EDITOR, ours)
     person = User.objects.get(username__startswith="staff")
