@@ -58,6 +58,12 @@ def test_an_authentication_function_that_is_not_there(tmp_path: Path) -> None:
     assert line.startswith("AGENT_SERVER_AUTH: no.such.module cannot be imported")
 
 
+def test_a_workspace_limit_that_cannot_be_meant(tmp_path: Path) -> None:
+    name = "AGENT_SERVER_WORKSPACE_LIMITS"
+    [line] = serve(tmp_path, **{name: "streams=many"})
+    assert line == f"{name}: streams must be a whole number of at least 1, as in streams=100, not 'many'."
+
+
 def test_a_host_that_is_not_ours(tmp_path: Path) -> None:
     [line] = serve(tmp_path, HOST="203.0.113.7")
     assert "Cannot listen on 203.0.113.7" in line
