@@ -193,6 +193,19 @@ async def test_a_body_is_measured_as_it_arrives(client: httpx.AsyncClient) -> No
     assert told.json()["code"] == "too_large"
 
 
+async def test_an_answers_own_headers_stand_and_https_is_asked_for_only_where_it_is_had() -> None:
+    async def page(scope: Scope, receive: Receive, send: Send) -> None:
+        await send_document(send, {}, headers={"Cache-Control": "max-age=60"})
+
+    for https in (False, True):
+        edge: Any = Edge(page, https=https)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(edge), base_url="http://test") as client:
+            answer = await client.get("/")
+        assert answer.headers.get_list("cache-control") == ["max-age=60"]
+        assert answer.headers["x-frame-options"] == "DENY"
+        assert ("strict-transport-security" in answer.headers) == https
+
+
 async def test_a_compressed_body_is_refused(client: httpx.AsyncClient) -> None:
     assert (await client.post("/echo", headers={"content-encoding": "gzip"})).status_code == 415
     assert (await client.post("/echo", headers={"content-encoding": "identity"})).status_code == 201

@@ -41,6 +41,13 @@ def test_a_number_out_of_bounds(tmp_path: Path) -> None:
     assert serve(tmp_path, **{name: "-1"}) == [f"{name} must be at least 0, not -1."]
 
 
+def test_a_public_address_with_a_path_and_a_proxy_that_is_no_address(tmp_path: Path) -> None:
+    [line] = serve(tmp_path, AGENT_SERVER_PUBLIC_URL="https://example.com/agents")
+    assert line.startswith("AGENT_SERVER_PUBLIC_URL must be an address such as https://agents.example.com")
+    [line] = serve(tmp_path, FORWARDED_ALLOW_IPS="127.0.0.1,proxy")
+    assert line == "FORWARDED_ALLOW_IPS must hold addresses and networks such as 10.0.0.0/8, not 'proxy'."
+
+
 def test_a_limit_that_cannot_be_meant(tmp_path: Path) -> None:
     name = "AGENT_SERVER_PROVIDER_LIMITS"
     [line] = serve(tmp_path, **{name: '{"openai": {"concurrent_calls": "many"}}'})
