@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.core.exceptions import FieldDoesNotExist, ValidationError
+from django.core.exceptions import FieldDoesNotExist
 from django.db.models import ForeignKey, Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
@@ -18,7 +18,7 @@ from django.http.response import HttpResponseBase
 from accounts.models import Role, Workspace
 from accounts.permissions import roles_of, sees_everything
 from core.admin import ReadOnlyAdmin
-from core.errors import AppError, BadRequest
+from core.errors import AppError
 
 Roles = frozenset[Role]
 
@@ -152,10 +152,7 @@ class WalledAdmin(ReadOnlyAdmin):
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponseBase | None:
         """Carry an action out on those rows that who asks may act on; the list shows more of them."""
         allowed = self._within(request, queryset, self.actors)
-        try:
-            chosen = [self.opts.pk.to_python(key) for key in request.POST.getlist(ACTION_CHECKBOX_NAME)]
-        except ValidationError:
-            raise BadRequest("What was chosen is not in this list.") from None
+        chosen = request.POST.getlist(ACTION_CHECKBOX_NAME)
         if not sees_everything(request) and allowed.filter(pk__in=chosen).count() < len(set(chosen)):
             self.message_user(request, "Your role does not allow this for all of these.", messages.WARNING)
         response: HttpResponseBase | None = super().response_action(request, allowed)
