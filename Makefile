@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint audit model faults bench lock clean
+.PHONY: help serve test lint audit model faults fuzz bench lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +39,9 @@ model: $(VENV)/.complete ## Try 10,000 sequences of what clients and workers may
 
 faults: $(VENV)/.complete ## Hurt it in every way that it must survive (figures go to faults.json)
 	@FAULTS=full exec $(BIN)/python -m pytest -o timeout=0 $(ARGS) tests/faults
+
+fuzz: $(VENV)/.complete ## Make requests up from /openapi.json and send them, for 10 minutes (FUZZ_SECONDS)
+	@exec $(BIN)/python -m tests.fuzz $(ARGS)
 
 bench: $(VENV)/.complete ## Measure (figures go to bench.json)
 	@exec $(BIN)/python -m benchmarks $(ARGS)

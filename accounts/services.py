@@ -23,7 +23,6 @@ from core.clock import ClockTimestamp
 from core.db import Operation, Query, jsonb, operation
 from core.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound, Unauthenticated
 from core.ids import new_id
-from core.url_guard import allowed_host
 
 SHOWN_CHARACTERS = 12
 NO_LIMITS = Limits()
@@ -248,7 +247,7 @@ def put_secret(identity: Identity, name: str, value: str, hosts: Sequence[str]) 
     check_secret(name, value, hosts)
     kept = {
         "ciphertext": vault.seal(identity.workspace_id, name, value),
-        "hosts": _hosts(hosts),
+        "hosts": vault.read_hosts(hosts),
         "created_by": identity.actor,
     }
     with transaction.atomic():
@@ -270,7 +269,7 @@ def check_secret(name: str, value: str, hosts: Sequence[str]) -> None:
         raise Invalid.at("name", message="A secret's name is 1 to 64 of A-Z, a-z, 0-9, _ . - and begins with a letter.")
     if not value.strip() or len(value) > vault.LONGEST:
         raise Invalid.at("value", message=f"A secret has 1 to {vault.LONGEST} characters, and not only blanks.")
-    _hosts(hosts)
+    vault.read_hosts(hosts)
 
 
 @transaction.atomic
@@ -302,18 +301,6 @@ def rotate_secrets() -> tuple[int, list[str]]:
             Secret.objects.filter(id=row.id).update(ciphertext=vault.seal(row.workspace_id, row.name, value))
             done += 1
     return done, unreadable
-
-
-def _hosts(hosts: Sequence[str]) -> list[str]:
-    if not 1 <= len(hosts) <= vault.MOST_HOSTS:
-        raise Invalid.at("hosts", message=f"A secret has 1 to {vault.MOST_HOSTS} hosts that it may be sent to.")
-    found = []
-    for index, host in enumerate(hosts):
-        entry = allowed_host(host)
-        if entry is None:
-            raise Invalid.at("hosts", index, message="A host is written as in a URL: api.example.com or [::1]:8080.")
-        found.append(entry)
-    return list(dict.fromkeys(found))
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,7 +151,8 @@ def _check_patterns(patterns: list[str]) -> None:
             _expression(pattern)
         except PatternError:
             raise BadSchemaError(
-                "The pattern must be a regular expression without look-around and back-references.", ("pattern",)
+                "The pattern must be a regular expression without look-around, back-references and great repetitions.",
+                ("pattern",),
             ) from None
         if time.thread_time() > until:
             raise BadSchemaError("The patterns repeat too much.", ("pattern",))

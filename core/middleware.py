@@ -3,14 +3,17 @@
 from collections.abc import Callable
 from typing import Any
 
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import ValidationError
 from django.db import connection
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 
-from core.errors import AppError, BadRequest, MethodNotAllowed, Unavailable
+from core.errors import AppError, BadRequest, MethodNotAllowed, Unavailable, UnsupportedMediaType
 from core.http import answer_error
 from core.text import clean
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
+_FORMS = {"application/x-www-form-urlencoded", "multipart/form-data"}
 
 
 def chunked_bodies(get_response: GetResponse) -> GetResponse:
@@ -47,6 +50,10 @@ class CleanForms:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        # Python knows "charsets" that spell out what UTF-8 refuses, and some that are none at all.
+        charset = (request.content_params or {}).get("charset", "utf-8")
+        if request.content_type in _FORMS and charset.lower() not in {"utf-8", "utf8"}:
+            return answer_error(request, UnsupportedMediaType("A form must be in UTF-8."))
         return self.get_response(request)
 
     def process_view(self, request: HttpRequest, view: Any, *_: Any) -> HttpResponse | None:
@@ -55,7 +62,20 @@ class CleanForms:
         for name, values in request.POST.lists():
             if clean([name, *values]) != [name, *values]:
                 return answer_error(request, BadRequest("The form has a character that cannot be stored."))
+        if not _chosen_rows_can_be(request, view):
+            return answer_error(request, BadRequest("What was chosen is none of these rows."))
         return None
+
+
+def _chosen_rows_can_be(request: HttpRequest, view: Any) -> bool:
+    """Whether the rows that an action of the admin is for are named as its model names rows; Django does not ask."""
+    model_admin: Any = getattr(view, "model_admin", None)
+    for chosen in request.POST.getlist(ACTION_CHECKBOX_NAME) if model_admin else ():
+        try:
+            model_admin.model._meta.pk.to_python(chosen)
+        except ValidationError:
+            return False
+    return True
 
 
 class ErrorBodies:

@@ -141,8 +141,9 @@ class World:
             self.ids = self.fresh()
 
     def unknown(self) -> dict[str, str]:
-        """The ids of nothing; what has no id, as it is."""
-        return {**self.ids, **dict.fromkeys(self.OBJECTS, UNKNOWN), "name": "no-such-secret"}
+        """The ids of nothing; what has no id, as it is. As long as the others: pages repeat them."""
+        nothing = "nothing".ljust(len(self.ids["name"]), "0")
+        return {**self.ids, **dict.fromkeys(self.OBJECTS, UNKNOWN), "name": nothing}
 
     def _keys(self) -> dict[str, str]:
         ours = self.ours.workspace
