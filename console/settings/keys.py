@@ -103,7 +103,8 @@ def create(request: HttpRequest, identity: Identity) -> HttpResponse:
     try:
         if not typed["scopes"]:
             raise Invalid.at("scopes", message="Tick what the key may do.")
-        body = validate(CreateApiKey, {"name": typed["name"], "scopes": typed["scopes"], **_ends(typed["life"])})
+        asked = {name: typed[name] for name in ("name", "scopes")}
+        body = validate(CreateApiKey, {**asked, "user_id": typed["user_id"] or None, **_ends(typed["life"])})
         key_id = new_id()
         made = act_once(
             request,
@@ -114,7 +115,7 @@ def create(request: HttpRequest, identity: Identity) -> HttpResponse:
                 body.name,
                 body.scopes,
                 key_id=key_id,
-                user_id=typed["user_id"] or None,
+                user_id=body.user_id,
                 expires_at=body.expires_at,
             ),
         )
