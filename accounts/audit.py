@@ -7,6 +7,7 @@ from django.db.models import QuerySet
 
 from accounts.identity import Identity
 from accounts.models import AuditEntry, Membership, User, Workspace
+from accounts.scoping import only_own
 from core.clock import isoformat
 from core.db import Operation, Query, jsonb, operation
 from core.ids import new_id
@@ -91,18 +92,12 @@ def record_of_person(user: User, action: str, *, anonymous: bool = False, **deta
 
 def entries(identity: Identity, **filters: Any) -> QuerySet[AuditEntry]:
     """The workspace's trail, `filters` being lookups; a caller that is bound to a user sees what it did itself."""
-    found = AuditEntry.objects.filter(workspace_id=identity.workspace_id, **filters)
-    if identity.user_id is None:
-        return found
-    # By the id as well: nothing keeps two keys from having one name.
-    return found.filter(actor=identity.actor, actor_id=identity.actor_id)
+    return only_own(identity, AuditEntry.objects.filter(**filters))
 
 
 def entries_of(identity: Identity, subject_type: str, subject_id: UUID) -> QuerySet[AuditEntry]:
-    """What was done to one object of the caller's workspace."""
-    return AuditEntry.objects.filter(
-        workspace_id=identity.workspace_id, subject_type=subject_type, subject_id=subject_id
-    )
+    """What was done to one object of the caller's workspace; by itself, for a caller that is bound to a user."""
+    return only_own(identity, AuditEntry.objects.filter(subject_type=subject_type, subject_id=subject_id))
 
 
 def entry_document(entry: AuditEntry) -> dict[str, Any]:

@@ -38,8 +38,6 @@ def add_member(
     _refuse_bound(identity)
     wanted = _role(identity, role)
     user, is_new = _person(username, email)
-    if not is_new and _is_awaited(user):
-        raise Conflict(f"{user} has not taken an invitation yet.")
     member = Membership(
         id=membership_id or new_id(),
         workspace_id=identity.workspace_id,
@@ -53,6 +51,8 @@ def add_member(
             member.save(force_insert=True)
     except IntegrityError:
         raise AlreadyExists(f"{user} is a member already.") from None
+    if not is_new and _is_awaited(user):
+        raise Conflict(f"{user} has not taken another workspace's invitation yet.")
     _record(identity, "added", member, role=wanted)
     return queries.get_member(identity, member.id), _invite(member) if is_new else None
 

@@ -10,6 +10,7 @@ from django.db.models import CharField, Exists, OuterRef, QuerySet, Subquery, Va
 from accounts.credentials import digest_of
 from accounts.identity import Identity
 from accounts.models import ApiKey, Membership, Secret, Ticket, TicketPurpose, User, Workspace
+from accounts.scoping import of_user, of_workspace
 from accounts.vault import NAME, Unreadable, unseal
 from core.clock import ClockTimestamp
 from core.db import Operation, Query, Row, operation
@@ -21,8 +22,7 @@ log = logging.getLogger(__name__)
 
 def api_keys(identity: Identity) -> QuerySet[ApiKey]:
     """The workspace's keys; a caller that is bound to a user sees those of the same user."""
-    keys = ApiKey.objects.filter(workspace_id=identity.workspace_id)
-    return keys if identity.user_id is None else keys.filter(user_id=identity.user_id)
+    return of_user(identity, ApiKey.objects.all())
 
 
 def get_api_key(identity: Identity, api_key_id: UUID) -> ApiKey:
@@ -35,8 +35,7 @@ def get_api_key(identity: Identity, api_key_id: UUID) -> ApiKey:
 
 def members(identity: Identity) -> QuerySet[Membership]:
     """The workspace's people, each with their `user`; a caller that is bound to a user sees that one."""
-    found = Membership.objects.filter(workspace_id=identity.workspace_id).select_related("user")
-    return found if identity.user_id is None else found.filter(user__username=identity.user_id)
+    return of_user(identity, Membership.objects.select_related("user"), "user__username")
 
 
 def get_member(identity: Identity, membership_id: UUID) -> Membership:
@@ -95,7 +94,7 @@ def invited_by(token: str) -> Membership:
 
 def secrets(identity: Identity) -> QuerySet[Secret]:
     """The workspace's secrets, without what is in them."""
-    return Secret.objects.filter(workspace_id=identity.workspace_id).defer("ciphertext")
+    return of_workspace(identity, Secret.objects.defer("ciphertext"))
 
 
 def get_secret(identity: Identity, name: str) -> Secret:

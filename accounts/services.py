@@ -18,11 +18,11 @@ from accounts.external import WORKSPACES
 from accounts.identity import SCOPES, Identity
 from accounts.limits import Limits
 from accounts.models import ApiKey, Secret, Ticket, TicketPurpose, User, Workspace
+from accounts.scoping import of_workspace
 from core.clock import ClockTimestamp
 from core.db import Operation, Query, jsonb, operation
 from core.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound, Unauthenticated
 from core.ids import new_id
-from core.url_guard import allowed_host
 
 SHOWN_CHARACTERS = 12
 NO_LIMITS = Limits()
@@ -243,11 +243,11 @@ def put_secret(identity: Identity, name: str, value: str, hosts: Sequence[str]) 
     does not know it could have it sent to a host of their own. Raises `Invalid`, and `Forbidden` for a caller who is
     bound to a user: secrets are the whole workspace's.
     """
-    _refuse_bound(identity)
+    identity.require_unbound("secrets")
     check_secret(name, value, hosts)
     kept = {
         "ciphertext": vault.seal(identity.workspace_id, name, value),
-        "hosts": _hosts(hosts),
+        "hosts": vault.read_hosts(hosts),
         "created_by": identity.actor,
     }
     with transaction.atomic():
@@ -263,25 +263,20 @@ def put_secret(identity: Identity, name: str, value: str, hosts: Sequence[str]) 
     return row, is_new
 
 
-def _refuse_bound(identity: Identity) -> None:
-    if identity.user_id is not None:
-        raise Forbidden("Who is bound to a user sees that user's part only, and manages no secrets.")
-
-
 def check_secret(name: str, value: str, hosts: Sequence[str]) -> None:
     """Raise `Invalid` for what `put_secret` would not keep."""
     if not vault.NAME.fullmatch(name):
         raise Invalid.at("name", message="A secret's name is 1 to 64 of A-Z, a-z, 0-9, _ . - and begins with a letter.")
     if not value.strip() or len(value) > vault.LONGEST:
         raise Invalid.at("value", message=f"A secret has 1 to {vault.LONGEST} characters, and not only blanks.")
-    _hosts(hosts)
+    vault.read_hosts(hosts)
 
 
 @transaction.atomic
 def delete_secret(identity: Identity, name: str) -> None:
     """Forget the secret; what refers to it fails from the next run on. Raises `NotFound` and `Forbidden`."""
-    _refuse_bound(identity)
-    rows = Secret.objects.select_for_update().filter(workspace_id=identity.workspace_id, name=name)
+    identity.require_unbound("secrets")
+    rows = of_workspace(identity, Secret.objects.select_for_update()).filter(name=name)
     row = rows.first() if vault.NAME.fullmatch(name) else None
     if row is None:
         raise NotFound
@@ -306,18 +301,6 @@ def rotate_secrets() -> tuple[int, list[str]]:
             Secret.objects.filter(id=row.id).update(ciphertext=vault.seal(row.workspace_id, row.name, value))
             done += 1
     return done, unreadable
-
-
-def _hosts(hosts: Sequence[str]) -> list[str]:
-    if not 1 <= len(hosts) <= vault.MOST_HOSTS:
-        raise Invalid.at("hosts", message=f"A secret has 1 to {vault.MOST_HOSTS} hosts that it may be sent to.")
-    found = []
-    for index, host in enumerate(hosts):
-        entry = allowed_host(host)
-        if entry is None:
-            raise Invalid.at("hosts", index, message="A host is written as in a URL: api.example.com or [::1]:8080.")
-        found.append(entry)
-    return list(dict.fromkeys(found))
 
 
 @dataclass(frozen=True, slots=True)

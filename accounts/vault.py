@@ -1,4 +1,4 @@
-"""How the values of secrets are kept: encrypted, each for its own place.
+"""How the values of secrets are kept: encrypted, each for its own place; and where they may be sent.
 
 AES-256-GCM (NIST SP 800-38D) with a random nonce. The workspace and the name are its associated data, so that a row
 that is copied to another workspace, or renamed, cannot be read. The keys are made by HKDF-SHA256 (RFC 5869) of the
@@ -7,6 +7,7 @@ texts in `settings.ENCRYPTION_KEYS`.
 
 import os
 import re
+from collections.abc import Sequence
 from functools import cache
 from uuid import UUID
 
@@ -15,6 +16,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
+
+from core.errors import Invalid
+from core.url_guard import allowed_host
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 LONGEST, MOST_HOSTS = 8_192, 32
@@ -58,3 +62,16 @@ def _cipher(key: str) -> AESGCM:
 
 def _place(workspace_id: UUID, name: str) -> bytes:
     return workspace_id.bytes + name.encode()
+
+
+def read_hosts(hosts: Sequence[str]) -> list[str]:
+    """The hosts that a secret may be sent to, each once and in one spelling. Raises `Invalid`."""
+    if not 1 <= len(hosts) <= MOST_HOSTS:
+        raise Invalid.at("hosts", message=f"A secret has 1 to {MOST_HOSTS} hosts that it may be sent to.")
+    found = []
+    for index, host in enumerate(hosts):
+        entry = allowed_host(host)
+        if entry is None:
+            raise Invalid.at("hosts", index, message="A host is written as in a URL: api.example.com or [::1]:8080.")
+        found.append(entry)
+    return list(dict.fromkeys(found))

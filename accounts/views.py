@@ -15,8 +15,8 @@ from accounts.authentication import WORKSPACE_CHOICE
 from accounts.members import MAX_PASSWORD
 from accounts.models import TicketPurpose, User
 from accounts.services import Redeemed, redeem_ticket
-from accounts.throttle import note_failure, pause_left
-from core.errors import Invalid, Unauthenticated
+from accounts.throttle import try_to_get_in, was_right
+from core.errors import Invalid, RateLimited, Unauthenticated
 
 WRONG = "This name and password do not match."
 _CSP = "default-src 'none'; style-src 'self'; script-src 'self'; form-action 'self'; frame-ancestors 'none'"
@@ -34,14 +34,14 @@ def sign_in(request: HttpRequest) -> HttpResponseBase:
         return _page(request, "login", {"next": target})
     name, password = request.POST.get("username", ""), request.POST.get("password", "")
     address = request.META.get("REMOTE_ADDR", "")
-    if wait_s := pause_left(name, address):
+    if wait_s := try_to_get_in(address, name):
         return _refuse(request, target, name, f"Too many tries. Try again in {wait_s} s.", wait_s)
     # Django hashes for an unknown name too, so that the time it takes tells nothing.
     user = authenticate(request, username=name[:150], password=password) if len(password) <= MAX_PASSWORD else None
     if user is None:
-        note_failure(name, address)
         _record_refusal(name[:150], address)
         return _refuse(request, target, name, WRONG)
+    was_right(address, name)
     _enter(request, user, "password")
     return redirect(target)
 
@@ -62,11 +62,13 @@ def sign_in_by_link(request: HttpRequest, token: str) -> HttpResponseBase:
     """`/sign-in/<token>`: the link that `serve` prints. It is used up by the button, so that a preview does not."""
     if request.method == "GET":
         return _page(request, "sign_in_link", {"next": _target(request, request.GET.get("next"))})
+    address = _try_a_link(request)
     try:
         redeemed = redeem_ticket(token, TicketPurpose.SIGN_IN).run()
         _enter(request, _person(redeemed), "link")
     except Unauthenticated:
         return _page(request, "sign_in_link", {"used": True}, 410)
+    was_right(address)
     if redeemed.workspace_id:
         request.session[WORKSPACE_CHOICE] = str(redeemed.workspace_id)
     return redirect(_target(request, request.POST.get("next") or redeemed.path))
@@ -77,8 +79,10 @@ def sign_in_by_link(request: HttpRequest, token: str) -> HttpResponseBase:
 @require_http_methods(["GET", "POST"])
 def take_invitation(request: HttpRequest, token: str) -> HttpResponseBase:
     """`/invitations/<token>`: a person who was invited chooses a password, and is signed in."""
+    address = _try_a_link(request)
     try:
         member = queries.invited_by(token)
+        was_right(address)
         values = {"member": member, "inviter": _name_of(member.created_by)}
         if request.method == "GET":
             return _page(request, "invitation", values)
@@ -93,6 +97,14 @@ def take_invitation(request: HttpRequest, token: str) -> HttpResponseBase:
     _enter(request, member.user, "invitation")
     request.session[WORKSPACE_CHOICE] = str(member.workspace_id)
     return redirect(settings.LOGIN_REDIRECT_URL)
+
+
+def _try_a_link(request: HttpRequest) -> str:
+    """Count a try; gives where it came from. Raises `RateLimited`."""
+    address: str = request.META.get("REMOTE_ADDR", "")
+    if wait_s := try_to_get_in(address):
+        raise RateLimited(f"Too many tries. Try again in {wait_s} s.", retry_after=wait_s)
+    return address
 
 
 def _name_of(actor: str | None) -> str:

@@ -45,6 +45,12 @@ async def authenticate_websocket(
     return await authenticate({"cookie": headers["cookie"]})
 
 
+def is_a_try(headers: Mapping[str, str], subprotocols: Sequence[str], ticket: str | None) -> bool:
+    """Whether the handshake has a key or a ticket, right or wrong."""
+    has_key = "authorization" in headers or "x-api-key" in headers
+    return has_key or ticket is not None or any(offered.startswith(BEARER) for offered in subprotocols)
+
+
 def _is_own_page(origin: str, host: str) -> bool:
     """Whether a page of this site opens the socket: of the public address, or of the host that it is opened at."""
     page = urlsplit(origin.lower())

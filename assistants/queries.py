@@ -7,6 +7,7 @@ from django.db.models import F, Prefetch, QuerySet
 from accounts.audit import entries_of
 from accounts.identity import Identity
 from accounts.models import AuditEntry
+from accounts.scoping import of_workspace
 from assistants.models import Assistant, AssistantVersion
 from core.errors import NotFound
 
@@ -14,7 +15,7 @@ from core.errors import NotFound
 def assistants(identity: Identity) -> QuerySet[Assistant]:
     """The workspace's assistants with current versions and tags: three queries for any number of them."""
     current = AssistantVersion.objects.filter(number=F("assistant__version"))
-    return Assistant.objects.filter(workspace_id=identity.workspace_id).prefetch_related(
+    return of_workspace(identity, Assistant.objects.all()).prefetch_related(
         Prefetch("versions", current, to_attr="current_versions"), "version_tags"
     )
 
@@ -27,9 +28,14 @@ def assistant(identity: Identity, assistant_id: UUID) -> Assistant:
     return found
 
 
+def has_assistant(identity: Identity, assistant_id: UUID) -> bool:
+    """Whether the workspace has this assistant."""
+    return of_workspace(identity, Assistant.objects.filter(id=assistant_id)).exists()
+
+
 def require_assistant(identity: Identity, assistant_id: UUID) -> None:
     """Raises NotFound where the workspace has no such assistant."""
-    if not Assistant.objects.filter(workspace_id=identity.workspace_id, id=assistant_id).exists():
+    if not has_assistant(identity, assistant_id):
         raise NotFound("There is no such assistant.")
 
 

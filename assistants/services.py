@@ -12,6 +12,7 @@ from django.db.models import Max
 from accounts import audit
 from accounts.idempotency import Once, claim
 from accounts.identity import Identity
+from accounts.scoping import of_workspace
 from assistants import queries
 from assistants.config import (
     AssistantConfig,
@@ -253,7 +254,7 @@ def _retire(identity: Identity, assistant_id: UUID, sources: Collection[Status])
 def _locked(identity: Identity, assistant_id: UUID) -> Assistant:
     # FOR NO KEY UPDATE: sessions and runs that refer to the assistant are inserted meanwhile.
     rows = Assistant.objects.select_for_update(no_key=True)
-    assistant = rows.filter(workspace_id=identity.workspace_id, id=assistant_id).first()
+    assistant = of_workspace(identity, rows.filter(id=assistant_id)).first()
     if assistant is None:
         raise NotFound("There is no such assistant.")
     return assistant

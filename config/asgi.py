@@ -12,6 +12,7 @@ django_app = get_asgi_application()
 
 # Django must be set up before the apps' modules are imported.
 from channels.routing import URLRouter  # noqa: E402
+from django.conf import settings  # noqa: E402
 from django.urls import re_path  # noqa: E402
 
 from accounts.authentication import authenticate_hot, authenticate_scope  # noqa: E402
@@ -76,5 +77,7 @@ async def serve(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 mounted: App = Mount(serve, ENV.mount_prefix) if ENV.mount_prefix else serve
-edge: App = Edge(mounted, max_body_bytes=ENV.max_body_bytes, uploads=f"{ENV.mount_prefix}/admin/")
+edge: App = Edge(
+    mounted, max_body_bytes=ENV.max_body_bytes, uploads=f"{ENV.mount_prefix}/admin/", https=settings.OVER_HTTPS
+)
 application: Any = Cors(edge, ENV.cors_origins) if ENV.cors_origins else edge

@@ -4,6 +4,7 @@ import os
 import re
 import secrets
 from dataclasses import dataclass, field, fields
+from ipaddress import ip_network
 from pathlib import Path
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -81,6 +82,19 @@ def _prefix(name: str) -> str:
     return prefix
 
 
+def _proxies(name: str, default: str) -> list[str]:
+    """Addresses and networks, or `*`."""
+    proxies = _list(name, default)
+    for proxy in proxies:
+        try:
+            _ = proxy == "*" or ip_network(proxy)
+        except ValueError:
+            raise BadEnvironment(
+                f"{name} must hold addresses and networks such as 10.0.0.0/8, not {proxy!r}."
+            ) from None
+    return proxies
+
+
 def _public_url(name: str) -> str:
     """The scheme, host and port that people use, in lower case; empty for none."""
     url = os.environ.get(name, "").strip().lower().rstrip("/")
@@ -148,6 +162,7 @@ class Environment:
     lease_s: int = field(default_factory=lambda: _integer("BG_JOB_HEARTBEAT", 15, minimum=15, maximum=3_600))
     mount_prefix: str = field(default_factory=lambda: _prefix("MOUNT_PREFIX"))
     public_url: str = field(default_factory=lambda: _public_url("AGENT_SERVER_PUBLIC_URL"))
+    forwarded_allow_ips: list[str] = field(default_factory=lambda: _proxies("FORWARDED_ALLOW_IPS", "127.0.0.1"))
     cors_origins: list[str] = field(default_factory=lambda: _origins("CORS_ALLOW_ORIGINS"))
     loop_hang_s: int = field(default_factory=lambda: _integer("AGENT_SERVER_LOOP_HANG_S", 30, 1))
     log_json: bool = field(default_factory=lambda: _flag("LOG_JSON"))

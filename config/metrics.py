@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from accounts.permissions import identity_of
 from core.clock import ClockTimestamp
 from core.pagination import read_no_query
 from runs.lifecycle import Status
@@ -91,4 +92,5 @@ class Metrics(APIView):
     @extend_schema(responses={(200, "text/plain"): str})
     def get(self, request: Request) -> HttpResponse:
         read_no_query(request.query_params)
+        identity_of(request).require_unbound("figures of the server")
         return HttpResponse(generate_latest(REGISTRY), content_type=CONTENT_TYPE_LATEST)

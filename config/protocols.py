@@ -16,8 +16,8 @@ from websockets.frames import CloseCode, Frame
 from websockets.server import ServerProtocol
 
 from config.slow_clients import PARTING_S, LettingGo, Patience, abort, bound_unsent
-from core.asgi import request_id
-from core.edge import LARGEST_HEAD, SECURITY_HEADERS, HeadTooLarge
+from core.asgi import SECURITY_HEADERS, request_id
+from core.edge import LARGEST_HEAD, HeadTooLarge
 from core.errors import AppError, BadRequest
 from core.strict_json import dump_json
 

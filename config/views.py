@@ -9,7 +9,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from drf_spectacular.renderers import OpenApiJsonRenderer2
 from drf_spectacular.utils import extend_schema
-from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 from rest_framework.renderers import TemplateHTMLRenderer
 
 from accounts.permissions import HasScope
@@ -32,8 +32,8 @@ class OpenApi(SpectacularJSONAPIView):
 
 
 @extend_schema(exclude=True)
-class Docs(SpectacularSwaggerView):
-    """`/docs/`: Swagger UI, from files of our own."""
+class Docs(SpectacularSwaggerSplitView):
+    """`/docs/`: Swagger UI, from files of our own. Its settings are a script apart: pages run none of their own."""
 
     renderer_classes = [TemplateHTMLRenderer, JSONRenderer]
     permission_classes = [HasScope]

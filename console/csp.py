@@ -1,7 +1,8 @@
 """The Content-Security-Policy of our own pages.
 
 A page asks for its nonce where its base template writes a script element, so having asked is what tells our pages from
-the admin and the API docs, whose libraries need looser rules of their own.
+the admin, the API docs and the browsable API, whose libraries need looser rules. What is no page loads nothing, which
+`core.edge` says.
 """
 
 import secrets
@@ -14,10 +15,18 @@ POLICY = (
     "default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+# Pages of libraries: no script but from files of this site; their styles stand in the pages, too.
+LIBRARY_POLICY = (
+    "default-src 'none'; script-src 'self'{more}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; font-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+# The admin's Alpine makes functions of the attributes that it finds.
+ADMIN_POLICY = LIBRARY_POLICY.format(more=" 'unsafe-eval'")
+API_POLICY = LIBRARY_POLICY.format(more="")
 
 
 class ContentSecurityPolicy:
-    """Middleware: `request.csp_nonce` for templates, and the header on every page that used it."""
+    """Middleware: `request.csp_nonce` for templates, and the header that fits on every page."""
 
     sync_capable = True
     async_capable = False
@@ -36,4 +45,7 @@ class ContentSecurityPolicy:
         response = self.get_response(request)
         if asked:
             response.headers["Content-Security-Policy"] = POLICY.format(nonce=asked[0])
+        elif response.headers.get("Content-Type", "").startswith("text/html"):
+            policy = ADMIN_POLICY if request.path_info.startswith("/admin/") else API_POLICY
+            response.headers.setdefault("Content-Security-Policy", policy)
         return response

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from accounts.identity import Identity
+from accounts.scoping import in_workspace, parameters_of, visible
 from core.db import Operation, Query, Row, operation
 from core.errors import NotFound
 
@@ -23,10 +24,10 @@ def conversations(identity: Identity, owner: str) -> Operation[list[Row]]:
     """A person's newest conversations, by last activity."""
     return (
         yield Query(
-            "SELECT id, title, status, activity, last_activity_at FROM sessions "
-            "WHERE workspace_id = %(workspace)s AND user_id = %(owner)s "
+            "SELECT id, title, status, activity, last_activity_at FROM sessions s "  # noqa: S608
+            f"WHERE {visible('s')} AND s.user_id = %(owner)s "
             "ORDER BY last_activity_at DESC, id DESC LIMIT %(limit)s",
-            {"workspace": identity.workspace_id, "owner": owner, "limit": SIDEBAR},
+            {**parameters_of(identity), "owner": owner, "limit": SIDEBAR},
         )
     )
 
@@ -39,7 +40,7 @@ def conversation(identity: Identity, session_id: UUID) -> Operation[Row]:
     committed in between is then told again rather than missed. Raises NotFound.
     """
     rows = yield Query(
-        """
+        f"""
         SELECT s.id, s.title, s.status, s.user_id, s.head_run_id, s.assistant_id, s.assistant_version,
             a.name AS assistant_name, a.status AS assistant_status, coalesce(at.number, 0) AS number,
             coalesce(at.last_seq, 0) AS last_seq, clock_timestamp() AS now
@@ -48,10 +49,9 @@ def conversation(identity: Identity, session_id: UUID) -> Operation[Row]:
             SELECT number, last_seq FROM runs
             WHERE session_id = s.id AND number IS NOT NULL
             ORDER BY coalesce(id = s.head_run_id, false) DESC, number DESC LIMIT 1) at ON true
-        WHERE s.id = %(session)s AND s.workspace_id = %(workspace)s
-            AND (%(user)s::text IS NULL OR s.user_id = %(user)s)
-        """,
-        {"session": session_id, "workspace": identity.workspace_id, "user": identity.user_id},
+        WHERE s.id = %(session)s AND {visible("s")}
+        """,  # noqa: S608
+        {"session": session_id, **parameters_of(identity)},
     )
     if not rows:
         raise NotFound("There is no such conversation.")
@@ -158,10 +158,10 @@ def active_assistants(identity: Identity, chosen: UUID | None) -> Operation[list
     """The assistants that take new conversations, by name; the chosen one is there also where there are too many."""
     return (
         yield Query(
-            "SELECT * FROM (SELECT id, name, description, version FROM assistants "
-            "WHERE workspace_id = %(workspace)s AND status = 'active' "
+            "SELECT * FROM (SELECT id, name, description, version FROM assistants a "  # noqa: S608
+            f"WHERE {in_workspace('a')} AND status = 'active' "
             "ORDER BY id = %(chosen)s DESC, lower(name), id LIMIT %(limit)s) AS offered ORDER BY lower(name), id",
-            {"workspace": identity.workspace_id, "chosen": chosen or UUID(int=0), "limit": ASSISTANTS},
+            {**parameters_of(identity), "chosen": chosen or UUID(int=0), "limit": ASSISTANTS},
         )
     )
 
@@ -170,11 +170,11 @@ def active_assistants(identity: Identity, chosen: UUID | None) -> Operation[list
 def workspace_and_admins(identity: Identity) -> Operation[tuple[str, list[str]]]:
     """What the workspace is called, and the names of some who manage it: the longest there first."""
     rows = yield Query(
-        "SELECT w.name, u.username FROM workspaces w "
-        "LEFT JOIN memberships m ON m.workspace_id = w.id AND m.role = 'admin' "
+        "SELECT w.name, u.username FROM workspaces w "  # noqa: S608
+        f"LEFT JOIN memberships m ON {in_workspace('m')} AND m.role = 'admin' "
         "LEFT JOIN users u ON u.id = m.user_id AND u.is_active "
-        "WHERE w.id = %(id)s ORDER BY u.id IS NULL, m.created_at LIMIT %(limit)s",
-        {"id": identity.workspace_id, "limit": ADMINS},
+        "WHERE w.id = %(workspace)s ORDER BY u.id IS NULL, m.created_at LIMIT %(limit)s",
+        {**parameters_of(identity), "limit": ADMINS},
     )
     return str(rows[0]["name"]) if rows else "", [row["username"] for row in rows if row["username"]]
 

@@ -6,6 +6,7 @@ from django.db import IntegrityError, transaction
 
 from accounts.identity import Identity
 from core.errors import NotFound, QuotaExceeded, RateLimited
+from core.ids import new_id
 from runs.bodies import CreateRun
 from runs.doorbell import doorbell
 from runs.queries import get_run_state
@@ -24,13 +25,14 @@ def start_conversation(identity: Identity, owner: str, assistant_id: UUID, messa
     """
     identity.require("sessions:write")
     identity.require("runs:write")
-    opening = OpenSession(user_id=owner, title=title_of(message))
     try:
-        with transaction.atomic():
-            session = open_session(identity, assistant_id, opening).run()
-            create_run(identity, session["id"], CreateRun(input={"message": message}), run_id).run()
+        opened = _start(identity, owner, assistant_id, message, run_id)
     except IntegrityError:
-        return _started(identity, run_id)
+        try:
+            return _started(identity, run_id)
+        except NotFound:
+            # Somebody else's run has this id, and that it has is not told.
+            opened = _start(identity, owner, assistant_id, message, new_id())
     except (RateLimited, QuotaExceeded) as refusal:
         # Of a form that was sent twice, the first may have been the last that the limit allowed.
         try:
@@ -38,6 +40,13 @@ def start_conversation(identity: Identity, owner: str, assistant_id: UUID, messa
         except NotFound:
             raise refusal from None
     doorbell.ring()
+    return opened
+
+
+@transaction.atomic
+def _start(identity: Identity, owner: str, assistant_id: UUID, message: str, run_id: UUID) -> UUID:
+    session = open_session(identity, assistant_id, OpenSession(user_id=owner, title=title_of(message))).run()
+    create_run(identity, session["id"], CreateRun(input={"message": message}), run_id).run()
     opened: UUID = session["id"]
     return opened
 

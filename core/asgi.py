@@ -15,6 +15,20 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 RawHeaders = Iterable[tuple[bytes, bytes]]
 
+# What an answer says that does not say otherwise itself. Its data is private, it loads nothing and runs nothing, and no
+# page may hold it in a frame; pages have policies of their own (`console.csp`).
+SECURITY_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"x-frame-options", b"DENY"),
+    (b"content-security-policy", b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
+    (b"cache-control", b"no-store"),
+)
+# Where a key stands.
+KEY_HEADERS = (b"authorization", b"x-api-key")
+
 
 def header_map(raw: RawHeaders) -> dict[str, str]:
     """Headers by their lower-case names; a repeated one is joined, so that none is silently ignored."""
@@ -25,6 +39,12 @@ def header_map(raw: RawHeaders) -> dict[str, str]:
             value = f"{headers[name]}{'; ' if name == 'cookie' else ', '}{value}"
         headers[name] = value
     return headers
+
+
+def client_address(scope: Scope) -> str:
+    """Who asks, as far as proxies that we believe tell it; empty where nobody knows, as over a Unix socket."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
 
 
 def own_path(scope: Scope) -> str:
@@ -75,6 +95,10 @@ async def refuse_handshake(send: Send, error: AppError, scope: Scope) -> None:
         await send({"type": "websocket.close"})
         return
     body = dump_json(error.document(request_id(scope)))
-    headers = [(b"content-type", b"application/json"), (b"x-content-type-options", b"nosniff")]
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"x-request-id", request_id(scope).encode("ascii")),
+        *SECURITY_HEADERS,
+    ]
     await send({"type": "websocket.http.response.start", "status": error.status, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": body})

@@ -6,7 +6,7 @@ or a ticket. A preflight carries neither, so it is answered here, before anybody
 
 from collections.abc import Collection
 
-from core.asgi import App, Message, Receive, Scope, Send
+from core.asgi import SECURITY_HEADERS, App, Message, Receive, Scope, Send
 
 ANY = "*"
 MAX_AGE_S = 600
@@ -74,6 +74,6 @@ async def _answer_preflight(send: Send) -> None:
         "access-control-max-age": str(MAX_AGE_S),
         "content-length": "0",
     }
-    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    raw = [*((name.encode(), value.encode()) for name, value in headers.items()), *SECURITY_HEADERS]
     await send({"type": "http.response.start", "status": 204, "headers": raw})
     await send({"type": "http.response.body", "body": b""})

@@ -13,8 +13,20 @@ from uuid import uuid4
 from django.conf import settings
 from structlog.contextvars import bound_contextvars
 
-from core.asgi import App, Message, Receive, Scope, Send, refuse_handshake, send_error
-from core.errors import AppError, BadRequest, Internal, NotFound, TooLarge, UnsupportedMediaType
+from core.asgi import (
+    KEY_HEADERS,
+    SECURITY_HEADERS,
+    App,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    client_address,
+    refuse_handshake,
+    send_error,
+)
+from core.counting import one_more_wrong
+from core.errors import AppError, BadRequest, Internal, NotFound, RateLimited, TooLarge, UnsupportedMediaType
 from core.http import as_app_error
 
 log = logging.getLogger("agent_server.http")
@@ -25,17 +37,6 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 # In bytes: a path with its query, and all headers together.
 LONGEST_TARGET = 8_192
 LARGEST_HEAD = 65_536
-# What an answer says that does not say otherwise itself. Its data is private, it loads nothing and runs nothing, and no
-# page may hold it in a frame; pages have policies of their own (`console.csp`).
-SECURITY_HEADERS = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"same-origin"),
-    (b"permissions-policy", b"camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"),
-    (b"cross-origin-opener-policy", b"same-origin"),
-    (b"x-frame-options", b"DENY"),
-    (b"content-security-policy", b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"),
-    (b"cache-control", b"no-store"),
-)
 # RFC 6797: for a year only https is used for this name.
 HSTS = (b"strict-transport-security", b"max-age=31536000")
 # A client that is still sending may lose an early answer, so some more of its body is read, for this long.
@@ -82,7 +83,7 @@ class Edge:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = _Body(receive, self._max_body)
-        answer = _Answer(send, scope["state"]["request_id"], self._headers)
+        answer = _Answer(send, scope, self._headers)
         try:
             _refuse(scope)
             _refuse_body(scope, self._max_body, self._uploads)
@@ -210,22 +211,35 @@ class _Body:
 class _Answer:
     """The sending side: adds the headers that every answer has, where it does not have its own."""
 
-    __slots__ = ("_headers", "_identifier", "_send", "started")
+    __slots__ = ("_headers", "_muted", "_scope", "_send", "started")
 
-    def __init__(self, send: Send, identifier: str, headers: Headers):
+    def __init__(self, send: Send, scope: Scope, headers: Headers):
         self._send = send
-        self._identifier = identifier
+        self._scope = scope
         self._headers = headers
+        self._muted = False
         self.started = False
 
     async def send(self, message: Message) -> None:
+        if self._muted:
+            return
         if message["type"] == "http.response.start":
+            if message["status"] == 401 and (wait_s := self._wrong_too_often()):
+                error = RateLimited("Too many wrong keys came from this address.", retry_after=wait_s)
+                await send_error(self.send, error, self._scope)
+                self._muted = True  # the other answer's body
+                return
             self.started = True
             own = list(message.get("headers", ()))
             names = {name.lower() for name, _ in own}
             message["headers"] = [
                 *own,
-                (b"x-request-id", self._identifier.encode("ascii")),
+                (b"x-request-id", self._scope["state"]["request_id"].encode("ascii")),
                 *(header for header in self._headers if header[0] not in names),
             ]
         await self._send(message)
+
+    def _wrong_too_often(self) -> int:
+        if not any(name in KEY_HEADERS for name, _ in self._scope["headers"]):
+            return 0  # asked without a key, which is no guess at one
+        return one_more_wrong(client_address(self._scope))

@@ -69,10 +69,8 @@ class CleanForms:
 
 def _chosen_rows_can_be(request: HttpRequest, view: Any) -> bool:
     """Whether the rows that an action of the admin is for are named as its model names rows; Django does not ask."""
-    model_admin = getattr(view, "model_admin", None)
-    if model_admin is None:
-        return True
-    for chosen in request.POST.getlist(ACTION_CHECKBOX_NAME):
+    model_admin: Any = getattr(view, "model_admin", None)
+    for chosen in request.POST.getlist(ACTION_CHECKBOX_NAME) if model_admin else ():
         try:
             model_admin.model._meta.pk.to_python(chosen)
         except ValidationError:

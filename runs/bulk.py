@@ -8,6 +8,7 @@ from uuid import UUID
 from accounts import audit
 from accounts.idempotency import Once, claim
 from accounts.identity import Identity
+from accounts.scoping import in_workspace, parameters_of, visible, visible_run
 from core.db import Operation, Query, Row, operation
 from core.errors import AppError, FieldError, Invalid, NotFound
 from core.ids import new_id
@@ -50,20 +51,18 @@ def create_runs(identity: Identity, body: CreateRuns, once: Once | None = None) 
 def _lock(identity: Identity, runs: Sequence[BatchedRun]) -> Operation[None]:
     """Take all locks in the one order, so that two batches with the same sessions or assistants cannot block."""
     scope = {
-        "workspace": identity.workspace_id,
-        "user": identity.user_id,
+        **parameters_of(identity),
         "sessions": list({run.session_id for run in runs if run.session_id}),
         "assistants": list({run.assistant_id for run in runs if run.assistant_id}),
     }
     yield Query(
-        "SELECT id FROM sessions WHERE workspace_id = %(workspace)s AND id = ANY(%(sessions)s) "
-        "AND (%(user)s::text IS NULL OR user_id = %(user)s) ORDER BY id FOR UPDATE",
+        f"SELECT id FROM sessions s WHERE s.id = ANY(%(sessions)s) AND {visible('s')} ORDER BY id FOR UPDATE",  # noqa: S608
         scope,
     )
     concerned = yield Query(
-        "SELECT id, requests_per_minute, runs_per_day, tokens_per_day FROM assistants "
-        "WHERE workspace_id = %(workspace)s AND (id = ANY(%(assistants)s) "
-        "OR id IN (SELECT assistant_id FROM sessions WHERE id = ANY(%(sessions)s)))",
+        "SELECT id, requests_per_minute, runs_per_day, tokens_per_day FROM assistants a "  # noqa: S608
+        f"WHERE {in_workspace('a')} AND (id = ANY(%(assistants)s) "
+        f"OR id IN (SELECT assistant_id FROM sessions s WHERE s.id = ANY(%(sessions)s) AND {visible('s')}))",
         scope,
     )
     yield from take_turns(identity, concerned)
@@ -80,15 +79,10 @@ def _of_run(index: int, fault: AppError) -> AppError:
 
 # -- cancelling ------------------------------------------------------------------------------------------------------
 
-_MINE = """
-r.workspace_id = %(workspace)s AND (%(user)s::text IS NULL OR EXISTS (
-    SELECT FROM sessions s WHERE s.id = r.session_id AND s.user_id = %(user)s))
-"""
-
 # The newest first: the heads of sessions come last, so that none is handed on to a run that is cancelled right after.
 _NEXT = f"""
 SELECT r.id FROM runs r
-WHERE {_MINE} AND r.status = %(status)s AND r.cancel_requested_at IS NULL AND r.created_at <= %(until)s
+WHERE {visible_run("r")} AND r.status = %(status)s AND r.cancel_requested_at IS NULL AND r.created_at <= %(until)s
 ORDER BY r.created_at DESC, r.id DESC LIMIT %(batch)s
 """  # noqa: S608 - constants
 
@@ -123,8 +117,7 @@ def cancel_next(
     were cancelled by. Gives what that did, and whether there may be more.
     """
     scope = {
-        "workspace": identity.workspace_id,
-        "user": identity.user_id,
+        **parameters_of(identity),
         "status": status,
         "until": until,
         "batch": BATCH,
@@ -143,8 +136,8 @@ def cancel_these(identity: Identity, runs: Sequence[UUID]) -> Operation[Stopped]
     Raises Invalid, and cancels none, where one is unknown.
     """
     found = yield Query(
-        f"SELECT r.id FROM runs r WHERE {_MINE} AND r.id = ANY(%(runs)s)",  # noqa: S608 - constants
-        {"workspace": identity.workspace_id, "user": identity.user_id, "runs": list(runs)},
+        f"SELECT r.id FROM runs r WHERE {visible_run('r')} AND r.id = ANY(%(runs)s)",  # noqa: S608 - constants
+        {**parameters_of(identity), "runs": list(runs)},
     )
     known = {row["id"] for row in found}
     if unknown := [index for index, run in enumerate(runs) if run not in known]:

@@ -16,9 +16,10 @@ from accounts.identity import Identity
 from accounts.rates import acount_request
 from accounts.streams import take_stream
 from accounts.watch import WATCH
-from accounts.websocket import authenticate_websocket
-from core.asgi import header_map, own_path
-from core.errors import AppError, BadRequest, Invalid, NotFound, RateLimited, Unavailable
+from accounts.websocket import authenticate_websocket, is_a_try
+from core.asgi import client_address, header_map, own_path
+from core.counting import one_more_wrong
+from core.errors import AppError, BadRequest, Invalid, NotFound, RateLimited, Unauthenticated, Unavailable
 from core.ids import new_id, path_id
 from core.strict_json import dump_json, parse_json
 from core.validation import validate
@@ -88,6 +89,9 @@ class SessionConsumer(AsyncWebsocketConsumer):
             await self.close(NOT_FOUND)
         except Unavailable:
             await self.close(TRY_LATER)
+        except Unauthenticated:
+            too_often = is_a_try(headers, offered, query.get("ticket")) and one_more_wrong(client_address(self.scope))
+            await self.close(LIMIT if too_often else NO_CREDENTIAL)
         except AppError:
             await self.close(NO_CREDENTIAL)
         else:

@@ -13,13 +13,14 @@ from django.db import transaction
 
 from accounts import audit
 from accounts.identity import Identity
+from accounts.scoping import in_workspace, parameters_of
 from core.db import Operation, Query, Row, operation
 from core.errors import Conflict, Forbidden, NotFound
 from runs.lifecycle import ACTIVE
 
-_LOCK = """
-SELECT id, name FROM assistants WHERE id = %(assistant)s AND workspace_id = %(workspace)s FOR UPDATE
-"""
+_LOCK = f"""
+SELECT id, name FROM assistants WHERE id = %(assistant)s AND {in_workspace("assistants")} FOR UPDATE
+"""  # noqa: S608
 
 _LOCK_SESSIONS = """
 WITH free AS (SELECT id FROM sessions WHERE assistant_id = %(assistant)s FOR UPDATE SKIP LOCKED)
@@ -80,7 +81,7 @@ def delete_assistant_for_good(identity: Identity, assistant_id: UUID) -> None:
 @operation()
 def _delete(identity: Identity, assistant_id: UUID) -> Operation[Row]:
     """Inside the caller's transaction. Gives what the audit trail keeps: the name, and how many went with it."""
-    scope = {"assistant": assistant_id, "workspace": identity.workspace_id}
+    scope = {"assistant": assistant_id, **parameters_of(identity)}
     found = yield Query(_LOCK, scope)
     if not found:
         raise NotFound("There is no such assistant.")

@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from accounts.identity import Identity
+from accounts.scoping import in_workspace, parameters_of, visible_run
 from core.db import Operation, Query, Row, operation
 from core.documents import moment
 from core.errors import NotFound
@@ -17,16 +18,14 @@ _COUNTS = ", ".join(f"count(*) FILTER (WHERE status = '{status}') AS {status}" f
 _METRICS = f"""
 WITH assistant AS (
     SELECT id, statement_timestamp() AS until FROM assistants
-    WHERE id = %(assistant)s AND workspace_id = %(workspace)s
+    WHERE id = %(assistant)s AND {in_workspace("assistants")}
 ), windowed AS (
     SELECT status, input_tokens, output_tokens, cost_usd,
         date_part('epoch', finished_at - created_at) AS latency_s,
         date_part('epoch', started_at - created_at) AS queue_s
     FROM runs
-    WHERE assistant_id = %(assistant)s AND workspace_id = %(workspace)s
+    WHERE assistant_id = %(assistant)s AND {visible_run("runs")}
         AND created_at > statement_timestamp() - make_interval(secs => %(window_s)s)
-        AND (%(user)s::text IS NULL OR EXISTS (
-            SELECT FROM sessions WHERE sessions.id = runs.session_id AND sessions.user_id = %(user)s))
 ), counted AS (
     SELECT {_COUNTS},
         percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY latency_s) AS latency_s,
@@ -49,8 +48,7 @@ def assistant_metrics(identity: Identity, assistant_id: UUID, window_s: float = 
         _METRICS,
         {
             "assistant": assistant_id,
-            "workspace": identity.workspace_id,
-            "user": identity.user_id,
+            **parameters_of(identity),
             "window_s": window_s,
         },
     )

@@ -9,6 +9,7 @@ from django.db.models import Case, F, Q, QuerySet, Value, When
 from django.db.models.functions import Now
 
 from accounts.identity import Identity
+from accounts.scoping import of_user, parameters_of, visible_run
 from core.db import Operation, Query, Row, operation
 from core.errors import NotFound
 from runs.documents import RUN_COLUMNS
@@ -26,28 +27,22 @@ _STEPS = """
  FROM run_steps s WHERE s.run_id = runs.id) AS steps
 """
 
-_VISIBLE = """
-runs.workspace_id = %(workspace)s AND (%(user)s::text IS NULL OR EXISTS (
-    SELECT FROM sessions WHERE sessions.id = runs.session_id AND sessions.user_id = %(user)s))
-"""
-
-
 _WHOLE = f"""
 SELECT {RUN_COLUMNS}, p.input, p.output, {_STEPS} FROM runs JOIN run_payloads p ON p.run_id = runs.id
-WHERE runs.id = %(run)s AND {_VISIBLE}
+WHERE runs.id = %(run)s AND {visible_run("runs")}
 """  # noqa: S608 - constants of this module
 
 _SEVERAL = _WHOLE.replace("runs.id = %(run)s", "runs.id = ANY(%(runs)s)")
 
 _STATE = f"""
-SELECT id, session_id, number, status, last_seq FROM runs WHERE id = %(run)s AND {_VISIBLE}
+SELECT id, session_id, number, status, last_seq FROM runs WHERE id = %(run)s AND {visible_run("runs")}
 """  # noqa: S608
 
 
 @operation()
 def get_run(identity: Identity, run_id: UUID) -> Operation[Row]:
     """The whole run: its row, `input`, `output` and `steps`. Raises NotFound."""
-    rows = yield Query(_WHOLE, {"run": run_id, "workspace": identity.workspace_id, "user": identity.user_id})
+    rows = yield Query(_WHOLE, {"run": run_id, **parameters_of(identity)})
     if not rows:
         raise NotFound("There is no such run.")
     return rows[0]
@@ -56,7 +51,7 @@ def get_run(identity: Identity, run_id: UUID) -> Operation[Row]:
 @operation()
 def get_runs(identity: Identity, run_ids: Sequence[UUID]) -> Operation[list[Row]]:
     """Several of them, in the order of their ids given. Raises NotFound where one is gone."""
-    rows = yield Query(_SEVERAL, {"runs": list(run_ids), "workspace": identity.workspace_id, "user": identity.user_id})
+    rows = yield Query(_SEVERAL, {"runs": list(run_ids), **parameters_of(identity)})
     found = {row["id"]: row for row in rows}
     if len(found) < len(run_ids):
         raise NotFound("One of the runs does not exist any more.")
@@ -66,7 +61,7 @@ def get_runs(identity: Identity, run_ids: Sequence[UUID]) -> Operation[list[Row]
 @operation()
 def get_run_state(identity: Identity, run_id: UUID) -> Operation[Row]:
     """What a stream must know of a run: id, session_id, number, status, last_seq. Raises NotFound."""
-    rows = yield Query(_STATE, {"run": run_id, "workspace": identity.workspace_id, "user": identity.user_id})
+    rows = yield Query(_STATE, {"run": run_id, **parameters_of(identity)})
     if not rows:
         raise NotFound("There is no such run.")
     return rows[0]
@@ -125,10 +120,7 @@ def latest_positions(topics: Sequence[str]) -> Operation[dict[str, tuple[int, in
 
 def runs(identity: Identity) -> QuerySet[Run, Row]:
     """The rows of the runs that the caller may see, without what went in and came out."""
-    rows = Run.objects.filter(workspace_id=identity.workspace_id)
-    if identity.user_id is not None:
-        rows = rows.filter(session__user_id=identity.user_id)
-    return rows_of(rows, *RUN_COLUMNS.split(", "))
+    return rows_of(of_user(identity, Run.objects.all(), "session__user_id"), *RUN_COLUMNS.split(", "))
 
 
 def events(run_id: UUID) -> QuerySet[RunEvent, Row]:

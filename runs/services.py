@@ -12,6 +12,7 @@ from django.conf import settings
 from accounts import audit
 from accounts.idempotency import Once, claim
 from accounts.identity import Identity
+from accounts.scoping import in_workspace, of_bound_user, parameters_of, visible
 from assistants.models import Status as AssistantStatus
 from assistants.spec import RunDefaults, run_defaults
 from core.db import BEGIN, Operation, Query, Row, jsonb, operation
@@ -29,13 +30,13 @@ from sessions.bodies import OpenSession
 from sessions.models import Status as SessionStatus
 from sessions.services import open_session
 
-_BINDING = """
+_BINDING = f"""
 SELECT s.status, s.assistant_id, s.assistant_version, s.user_id, s.head_run_id,
     s.expires_at <= clock_timestamp() AS expired, a.status AS assistant_status, head.status AS head_status,
     a.requests_per_minute, a.runs_per_day, a.tokens_per_day
 FROM sessions s JOIN assistants a ON a.id = s.assistant_id LEFT JOIN runs head ON head.id = s.head_run_id
-WHERE s.id = %(session)s AND s.workspace_id = %(workspace)s AND (%(user)s::text IS NULL OR s.user_id = %(user)s)
-"""
+WHERE s.id = %(session)s AND {visible("s")}
+"""  # noqa: S608
 
 # One statement, one commit. The UPDATE takes the session's lock and, having waited for it, sees its latest row:
 # of two racing callers exactly one finds the queue empty and becomes its head.
@@ -111,8 +112,7 @@ def accept(identity: Identity, session_id: UUID, body: CreateRun, run_id: UUID) 
     scope = {
         "id": run_id,
         "session": session_id,
-        "workspace": identity.workspace_id,
-        "user": identity.user_id,
+        **parameters_of(identity),
         "key": next((holder.id for holder in limited_holders(identity) if holder.kind == "key"), None),
     }
     ended: list[UUID] = []
@@ -210,18 +210,16 @@ def _insert_parameters(scope: dict[str, Any], binding: Row, defaults: RunDefault
     }
 
 
-_LOCK = """
+_LOCK = f"""
 SELECT s.id AS session_id FROM sessions s
-WHERE s.id = (SELECT r.session_id FROM runs r WHERE r.id = %(run)s AND r.workspace_id = %(workspace)s)
-    AND (%(user)s::text IS NULL OR s.user_id = %(user)s)
+WHERE s.id = (SELECT r.session_id FROM runs r WHERE r.id = %(run)s AND {in_workspace("r")}) AND {of_bound_user("s")}
 FOR UPDATE OF s
-"""
+"""  # noqa: S608
 
 
 def lock_session_of(identity: Identity, run_id: UUID) -> Operation[None]:
     """Lock the session of a run, inside the caller's transaction. Raises NotFound unless the caller may see it."""
-    scope = {"run": run_id, "workspace": identity.workspace_id, "user": identity.user_id}
-    if not (yield Query(_LOCK, scope)):
+    if not (yield Query(_LOCK, {"run": run_id, **parameters_of(identity)})):
         raise NotFound("There is no such run.")
 
 
@@ -269,9 +267,8 @@ def close_session(identity: Identity, session_id: UUID) -> Operation[tuple[Row, 
     Gives its row, and the runs that ended with it: those that waited. Those that run were asked to stop.
     """
     locked = yield Query(
-        "SELECT * FROM sessions WHERE id = %(id)s AND workspace_id = %(workspace)s "
-        "AND (%(user)s::text IS NULL OR user_id = %(user)s) FOR UPDATE",
-        {"id": session_id, "workspace": identity.workspace_id, "user": identity.user_id},
+        f"SELECT * FROM sessions WHERE id = %(id)s AND {visible('sessions')} FOR UPDATE",  # noqa: S608
+        {"id": session_id, **parameters_of(identity)},
     )
     if not locked:
         raise NotFound("There is no such session.")

@@ -5,6 +5,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
+from accounts.permissions import identity_of
 from core.openapi import list_parameters, listed
 from core.pagination import Filter, Listing, choices, paginate
 from runs.documents import worker_document
@@ -24,5 +25,9 @@ class WorkerViewSet(ViewSet):
 
     @extend_schema(parameters=list_parameters(WORKERS), responses=listed(WorkerDocument))
     def list(self, request: Request) -> Response:
-        """Those that live, and those that were lost within the last hour. They serve all workspaces."""
+        """Those that live, and those that were lost within the last hour. They serve all workspaces.
+
+        A caller that is bound to a user is refused.
+        """
+        identity_of(request).require_unbound("workers")
         return Response(paginate(workers(), WORKERS.read(request.query_params), worker_document))

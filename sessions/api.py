@@ -12,7 +12,7 @@ from rest_framework.viewsets import ViewSet
 from accounts.idempotency import REPLAYED, Once, Replayed, once_of
 from accounts.identity import Identity
 from accounts.permissions import identity_of
-from assistants.models import Assistant
+from assistants.queries import has_assistant
 from core.db import Bound, Row
 from core.errors import Invalid
 from core.forms import BodyForm
@@ -38,7 +38,7 @@ CHECKPOINTS = Listing({"step": ("step",)}, "-step")
 def refuse_unknown_assistant(identity: Identity, query: ListQuery) -> None:
     """Raise `Invalid` for a filter that names an assistant which the caller's workspace does not have."""
     wanted = query.filters.get("assistant_id")
-    if wanted and not Assistant.objects.filter(workspace_id=identity.workspace_id, id=wanted).exists():
+    if wanted and not has_assistant(identity, wanted):
         raise Invalid.at("query", "assistant_id", message="There is no such assistant.")
 
 

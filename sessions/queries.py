@@ -10,7 +10,8 @@ from uuid import UUID
 from django.db.models import F, Model, QuerySet
 
 from accounts.identity import Identity
-from assistants.models import Assistant
+from accounts.scoping import of_user, parameters_of, visible
+from assistants.queries import require_assistant
 from core.db import Operation, Query, Row, operation
 from core.errors import NotFound
 from sessions.models import Checkpoint, Message, Session
@@ -62,8 +63,7 @@ def rows_of(queryset: QuerySet[M], *columns: str) -> QuerySet[M, Row]:
 
 def visible_sessions(identity: Identity) -> QuerySet[Session]:
     """The sessions that the caller may see."""
-    rows = Session.objects.filter(workspace_id=identity.workspace_id)
-    return rows if identity.user_id is None else rows.filter(user_id=identity.user_id)
+    return of_user(identity, Session.objects.all())
 
 
 def sessions(identity: Identity) -> QuerySet[Session, Row]:
@@ -73,8 +73,7 @@ def sessions(identity: Identity) -> QuerySet[Session, Row]:
 
 def sessions_of_assistant(identity: Identity, assistant_id: UUID) -> QuerySet[Session, Row]:
     """Those with one assistant; raises NotFound, for a stranger's too."""
-    if not Assistant.objects.filter(workspace_id=identity.workspace_id, id=assistant_id).exists():
-        raise NotFound("There is no such assistant.")
+    require_assistant(identity, assistant_id)
     return sessions(identity).filter(assistant_id=assistant_id)
 
 
@@ -130,9 +129,8 @@ def messages_at(checkpoint_id: UUID) -> Operation[list[Row]]:
 def get_session(identity: Identity, session_id: UUID) -> Operation[Row]:
     """One session's row; raises NotFound unless the caller may see it."""
     rows = yield Query(
-        "SELECT * FROM sessions WHERE id = %(session)s AND workspace_id = %(workspace)s "
-        "AND (%(user)s::text IS NULL OR user_id = %(user)s)",
-        {"session": session_id, "workspace": identity.workspace_id, "user": identity.user_id},
+        f"SELECT * FROM sessions WHERE id = %(session)s AND {visible('sessions')}",  # noqa: S608
+        {"session": session_id, **parameters_of(identity)},
     )
     if not rows:
         raise NotFound("There is no such session.")

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from accounts.idempotency import Once, claim
 from accounts.identity import Identity
+from accounts.scoping import in_workspace, parameters_of, visible
 from assistants.models import Status as AssistantStatus
 from core.db import Bound, Operation, Query, Row, jsonb, operation
 from core.errors import AlreadyExists, AssistantNotActive, Conflict, Forbidden, Invalid, NotFound
@@ -16,14 +17,14 @@ from sessions.documents import message_from_row, message_row
 from sessions.models import CheckpointSource
 from sessions.queries import SEEN_AT, values_at
 
-_ASSISTANT = """
+_ASSISTANT = f"""
 SELECT a.id, a.status, v.number AS version, v.config->>'session_ttl_seconds' AS ttl_seconds
 FROM assistants a
 LEFT JOIN assistant_tags t ON t.assistant_id = a.id AND t.name = %(tag)s
 LEFT JOIN assistant_versions v ON v.assistant_id = a.id
     AND v.number = CASE WHEN %(tag)s::text IS NOT NULL THEN t.version ELSE coalesce(%(version)s, a.version) END
-WHERE a.id = %(assistant)s AND a.workspace_id = %(workspace)s
-"""
+WHERE a.id = %(assistant)s AND {in_workspace("a")}
+"""  # noqa: S608
 
 _INSERT = """
 INSERT INTO sessions (id, workspace_id, assistant_id, assistant_version, agent_id, user_id, title, metadata, context,
@@ -85,7 +86,7 @@ def _insert(
         _ASSISTANT,
         {
             "assistant": assistant_id,
-            "workspace": identity.workspace_id,
+            **parameters_of(identity),
             "version": body.version,
             "tag": body.tag,
         },
@@ -140,19 +141,18 @@ def change_session(identity: Identity, session_id: UUID, body: ChangeSession) ->
     Raises NotFound, or Invalid for an unknown version or tag.
     """
     rows = yield Query(
-        """
+        f"""
         SELECT s.id, s.assistant_id, v.number AS version FROM sessions s
         LEFT JOIN assistant_tags t ON t.assistant_id = s.assistant_id AND t.name = %(tag)s
         LEFT JOIN assistant_versions v ON v.assistant_id = s.assistant_id
             AND v.number = CASE WHEN %(tag)s::text IS NOT NULL THEN t.version
                 ELSE coalesce(%(version)s, s.assistant_version) END
-        WHERE s.id = %(id)s AND s.workspace_id = %(workspace)s AND (%(user)s::text IS NULL OR s.user_id = %(user)s)
+        WHERE s.id = %(id)s AND {visible("s")}
         FOR UPDATE OF s
-        """,
+        """,  # noqa: S608
         {
             "id": session_id,
-            "workspace": identity.workspace_id,
-            "user": identity.user_id,
+            **parameters_of(identity),
             "tag": body.tag,
             "version": body.assistant_version,
         },
@@ -189,14 +189,14 @@ def _refuse_overgrown(merged: dict[str, Any]) -> None:
 
 # Without a lock: a worker that commits a step of the session would wait for the copy, and its other runs with it. What
 # is copied is not changed any more; that it was not deleted meanwhile is seen by how much was copied.
-_FORK_POINT = """
+_FORK_POINT = f"""
 SELECT s.*, a.status AS assistant_status, c.id AS forked_at,
     CASE WHEN %(checkpoint)s::uuid IS NULL THEN s.message_count ELSE c.message_count END AS messages_there,
     CASE WHEN %(checkpoint)s::uuid IS NULL THEN s.step ELSE c.step END AS step_there
 FROM sessions s JOIN assistants a ON a.id = s.assistant_id
 LEFT JOIN checkpoints c ON c.session_id = s.id AND c.id = %(checkpoint)s
-WHERE s.id = %(session)s AND s.workspace_id = %(workspace)s AND (%(user)s::text IS NULL OR s.user_id = %(user)s)
-"""
+WHERE s.id = %(session)s AND {visible("s")}
+"""  # noqa: S608
 
 _FORK = """
 INSERT INTO sessions (id, workspace_id, assistant_id, assistant_version, user_id, title, metadata, context, state,
@@ -248,8 +248,7 @@ def fork_session(identity: Identity, session_id: UUID, body: ForkSession, once: 
         _FORK_POINT,
         {
             "session": session_id,
-            "workspace": identity.workspace_id,
-            "user": identity.user_id,
+            **parameters_of(identity),
             "checkpoint": body.checkpoint_id,
         },
     )

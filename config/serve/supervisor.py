@@ -97,7 +97,7 @@ class Supervisor:
         credentials = self._bootstrap(env)
         self._start_roles(env)
         self._wait_until_ready(self.env.database_direct_url or database_url)
-        url = base_url(self.env.host, self.env.port) + self.env.mount_prefix
+        url = (self.env.public_url or base_url(self.env.host, self.env.port)) + self.env.mount_prefix
         for line in announcement(url, credentials):
             self.output.line(line)
 

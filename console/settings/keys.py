@@ -17,6 +17,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from accounts import queries, services
 from accounts.bodies import DEFAULT_OVERLAP_S, MAX_OVERLAP_S, CreateApiKey, RotateApiKey
 from accounts.identity import EVERYTHING, FAMILIES, Identity
+from accounts.limits import NAMES
 from accounts.models import ApiKey
 from console.access import admin_page
 from console.settings.forms import act_once, confirm, draw, newest, older, page_of
@@ -39,6 +40,7 @@ class Row:
 
     key: ApiKey
     may: str
+    limits: str
     ended: str
     warnings: list[str]
     successors: list[ApiKey]
@@ -48,11 +50,11 @@ class Row:
 @admin_page
 def index(request: HttpRequest, identity: Identity) -> HttpResponse:
     """The keys that work, the newest first; `?show=ended` those that do not."""
-    now, ended = timezone.now(), request.GET.get("show") == "ended"
+    ended = request.GET.get("show") == "ended"
     over = Q(revoked_at__isnull=False) | Q(expires_at__lte=ClockTimestamp())
     keys = queries.api_keys(identity).filter(over if ended else ~over | Q(expires_at=None, revoked_at=None))
-    rows = keys.select_related("rotated_from").prefetch_related("apikey_set")
-    page = paginate(rows, page_of(request, KEYS, "show"), lambda key: _row(key, now))
+    rows = keys.select_related("rotated_from").prefetch_related("apikey_set").annotate(now=ClockTimestamp())
+    page = paginate(rows, page_of(request, KEYS, "show"), _row)
     context = {
         "rows": page["items"],
         "ended": ended,
@@ -62,9 +64,13 @@ def index(request: HttpRequest, identity: Identity) -> HttpResponse:
     return draw(request, identity, "keys/index", context)
 
 
-def _row(key: ApiKey, now: datetime) -> Row:
+def _row(key: ApiKey) -> Row:
+    now: datetime = vars(key)["now"]
     ended = "Revoked" if key.revoked_at else "Expired" if key.expires_at and key.expires_at <= now else ""
-    return Row(key, in_words(key.scopes), ended, [] if ended else _warnings(key, now), list(key.apikey_set.all()))
+    limits = ", ".join(f"{name.replace('_', ' ')}: {key.limits[name]:,}" for name in NAMES if name in key.limits)
+    return Row(
+        key, in_words(key.scopes), limits, ended, [] if ended else _warnings(key, now), list(key.apikey_set.all())
+    )
 
 
 def _warnings(key: ApiKey, now: datetime) -> list[str]:
@@ -172,7 +178,8 @@ def rotate(request: HttpRequest, identity: Identity, key_id: UUID) -> HttpRespon
 def revoke(request: HttpRequest, identity: Identity, key_id: UUID) -> HttpResponse:
     """Ask, and then refuse the key from now on; of one that is in use the name is typed."""
     key = queries.get_api_key(identity, key_id)
-    in_use = key.revoked_at is None and key.last_used_at is not None and key.last_used_at > timezone.now() - LATELY
+    lately = queries.api_keys(identity).filter(revoked_at=None, last_used_at__gt=ClockTimestamp() - LATELY)
+    in_use = lately.filter(id=key_id).exists()
     context = {"key": key, "in_use": in_use}
     if request.method != "POST":
         return draw(request, identity, "keys/revoke", context)

@@ -11,6 +11,7 @@ from rest_framework.test import APIClient
 from accounts.credentials import MEMORY
 from accounts.models import Membership, Role, User, Workspace
 from accounts.services import create_api_key, create_workspace
+from accounts.throttle import AWAY
 from core.db import close_pool, open_pool
 from core.redis import client as redis_client
 
@@ -23,6 +24,7 @@ def _nothing_remembered() -> Iterator[None]:
     """Keys and failed logins of one test are unknown to the next."""
     yield
     MEMORY.clear()
+    AWAY.clear()
     redis_client().flushdb()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.conf import LazySettings
 from django.test import Client
-from pytest_django import DjangoAssertNumQueries
+from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks
 from rest_framework.test import APIClient
 
 from accounts.authentication import login_identity
@@ -202,6 +202,17 @@ def test_the_admin_makes_keys_with_limits(workspace: Workspace, client: Client) 
     form = {"workspace": workspace.id, "name": "ci", "scopes": ["runs:read"], "streams": "5"}
     client.post("/admin/accounts/apikey/add/", form)
     assert ApiKey.objects.get().limits == {"streams": 5}
+
+
+def test_what_is_remembered_before_the_commit_is_forgotten_at_it(
+    workspace: Workspace, key: str, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+) -> None:
+    without = identity_of(key)
+    with django_capture_on_commit_callbacks(execute=True):
+        limit_workspace(Identity(workspace.id, frozenset("*"), "user:root"), Limits(streams=1))
+        # As another thread does, that does not see it yet.
+        MEMORY.put(digest_of(key), without)
+    assert MEMORY.get(digest_of(key)) is None
 
 
 def test_a_changed_limit_is_felt_at_once_in_this_process(workspace: Workspace, api_for: ApiFor) -> None:

@@ -47,6 +47,12 @@ def test_who_is_known_is_let_in_as_they_are(api: APIClient, workspace: Workspace
     assert add(api, "ada").json()["code"] == "already_exists"
 
 
+def test_who_was_invited_is_a_member_already(api: APIClient) -> None:
+    add(api, "bob")
+    assert add(api, "bob").json()["code"] == "already_exists"
+    assert Membership.objects.count() == 1
+
+
 def test_the_address_of_who_is_known_is_left_alone(api: APIClient, workspace: Workspace) -> None:
     join(create_workspace("Other", "other"), "ada", Role.ADMIN)
     answer = add(api, "ada", email="mallory@example.com")
@@ -54,13 +60,12 @@ def test_the_address_of_who_is_known_is_left_alone(api: APIClient, workspace: Wo
     assert User.objects.get(username="ada").email == ""
 
 
-def test_who_has_not_come_yet_is_invited_by_one_workspace_only(api: APIClient, api_for: ApiFor) -> None:
-    elsewhere = api_for("*")
-    Membership.objects.all().delete()
-    assert add(elsewhere, "bob").status_code == 201
+def test_who_has_not_come_yet_is_invited_by_one_workspace_only(api: APIClient) -> None:
+    add(api, "bob")
     Membership.objects.update(workspace=create_workspace("Other", "other"))
     answer = add(api, "bob", role="admin")
     assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+    assert Membership.objects.count() == 1
 
 
 def test_sent_again_it_adds_nobody_again(api: APIClient) -> None:

@@ -6,6 +6,7 @@ from django.contrib.auth.hashers import MD5PasswordHasher
 from django.test import Client
 from pytest_django import Settings
 
+from accounts import throttle
 from accounts.models import TicketPurpose, User, Workspace
 from accounts.services import issue_ticket
 from core.redis import client as redis_client
@@ -17,6 +18,17 @@ RIGHT = {"username": "ada", "password": PASSWORD}
 @pytest.fixture(autouse=True)
 def _quick_hashes(settings: Settings) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+class Counted(MD5PasswordHasher):
+    """Counts what it computes."""
+
+    algorithm = "counted"
+    made = 0
+
+    def encode(self, password: str, salt: str) -> str:
+        Counted.made += 1
+        return super().encode(password, salt)
 
 
 def signed_in(client: Client) -> bool:
@@ -99,10 +111,63 @@ def test_after_five_failures_a_pause(client: Client, person: User) -> None:
     assert client.post("/login", RIGHT).status_code == 302
 
 
-def test_without_redis_people_still_sign_in(client: Client, person: User, settings: Settings) -> None:
-    settings.REDIS_URL = "redis://127.0.0.1:1/0"
-    assert client.post("/login", {**RIGHT, "password": "no"}).status_code == 401
+def test_a_person_who_found_the_password_has_all_tries_again(client: Client, person: User) -> None:
+    for _ in range(4):
+        client.post("/login", {"username": "Ada", "password": "no"})
     assert client.post("/login", RIGHT).status_code == 302
+    other = Client()
+    answers = [other.post("/login", {"username": "Ada", "password": "no"}).status_code for _ in range(6)]
+    assert answers == [401] * 5 + [429]
+
+
+def test_from_one_address_a_pause_comes_after_thirty_failures_whatever_the_names(person: User) -> None:
+    guesser = Client(REMOTE_ADDR="2001:db8::1")
+    answers = [guesser.post("/login", {"username": f"n{i}", "password": "no"}).status_code for i in range(31)]
+    assert answers == [401] * 30 + [429]
+    neighbour = Client(REMOTE_ADDR="2001:db8::2")  # of the same /64, which one customer has
+    assert neighbour.post("/login", RIGHT).status_code == 429
+    assert Client(REMOTE_ADDR="2001:db8:0:1::1").post("/login", RIGHT).status_code == 302
+
+
+def test_no_count_stays_for_ever(client: Client, person: User) -> None:
+    client.post("/login", {**RIGHT, "password": "no"})
+    redis_client().delete(*redis_client().keys("*logins:*"))  # forgotten between the try and its success
+    throttle.was_right("127.0.0.1", "ada")
+    client.post("/login", {**RIGHT, "password": "no"})
+    assert all(0 < redis_client().ttl(key) <= 60 for key in redis_client().keys("*login*"))
+
+
+def test_links_are_tries_too(client: Client, person: User) -> None:
+    answers = [client.post(f"/sign-in/{i}").status_code for i in range(15)]
+    answers += [client.get(f"/invitations/{i}").status_code for i in range(16)]
+    assert answers == [410] * 30 + [429]
+
+
+def test_without_redis_people_still_sign_in_and_guessing_is_no_easier(
+    client: Client, person: User, settings: Settings
+) -> None:
+    here, wrong = settings.REDIS_URL, {**RIGHT, "password": "no"}
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    redis_client.cache_clear()
+    try:
+        assert client.post("/login", wrong).status_code == 401
+        assert client.post("/login", RIGHT).status_code == 302
+        assert [client.post("/login", wrong).status_code for _ in range(6)] == [401] * 5 + [429]
+    finally:
+        settings.REDIS_URL = here
+        redis_client.cache_clear()
+
+
+def test_an_unknown_name_costs_as_much_as_a_wrong_password(person: User, settings: Settings) -> None:
+    settings.PASSWORD_HASHERS = ["tests.accounts.test_sign_in.Counted"]
+    person.set_password("right")
+    person.save()
+    costs = []
+    for name in ("Ada", "nobody"):
+        Counted.made = 0
+        assert Client().post("/login", {"username": name, "password": "no"}).status_code == 401
+        costs.append(Counted.made)
+    assert costs == [1, 1]
 
 
 def test_a_form_needs_its_token(person: User) -> None:

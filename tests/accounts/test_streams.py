@@ -1,7 +1,7 @@
 """Streams at once: leases that all processes count, and that end with those who hold them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 
 import pytest
@@ -9,7 +9,7 @@ import pytest
 from accounts.counters import Counters
 from accounts.identity import Identity
 from accounts.limits import Holder, Limits
-from accounts.streams import LEASE_S, Streams
+from accounts.streams import _KEEP, LEASE_S, Streams
 from core.errors import RateLimited
 from core.ids import new_id
 from core.redis import client, key
@@ -111,14 +111,22 @@ async def test_an_emptied_redis_gets_the_leases_back(process: Process) -> None:
 
 
 async def test_a_stream_that_ends_while_leases_are_refreshed_gets_none_again(process: Process) -> None:
-    limited, web = caller(1), process()
+    class Late(Counters):
+        """Refreshes only when the end of the stream has been told."""
+
+        async def arun(self, script: str, keys: Sequence[str], args: Sequence[str | int]) -> list[int] | None:
+            if script == _KEEP:
+                end()
+                await asyncio.gather(*web._freeing)
+            return await super().arun(script, keys, args)
+
+    counters = Late()
+    limited, web = caller(1), Streams(counters)
     end = await web.take(limited)
-    refreshing = asyncio.create_task(web.refresh())
-    await asyncio.sleep(0)
-    end()
-    await refreshing
-    await web.close()
+    await web.refresh()
     assert leases(limited) == 0
+    await web.close()
+    await counters.aclose()
 
 
 async def test_without_redis_a_process_goes_by_its_own_streams(process: Process) -> None:

@@ -207,6 +207,11 @@ def test_what_should_worry_one_is_said(root: Person, workspace: Workspace) -> No
     assert page.count("No expiry") == 1
 
 
+def test_what_a_key_may_take_is_said(root: Person, workspace: Workspace) -> None:
+    key_of(workspace, limits={"requests_per_minute": 1200, "streams": 4})
+    assert "requests per minute: 1,200, streams: 4" in root.get(f"{SETTINGS}/keys").text
+
+
 def test_names_are_shown_as_text(root: Person, workspace: Workspace) -> None:
     hostile = "<script>alert(1)</script>{{ 7*7 }}"
     key = key_of(workspace, hostile)

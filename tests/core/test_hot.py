@@ -9,7 +9,7 @@ import pytest
 
 from core.asgi import Message, Receive, Scope, Send, send_document
 from core.edge import Edge
-from core.errors import Forbidden, Unauthenticated, Unavailable
+from core.errors import Forbidden, Limit, RateLimited, Unauthenticated, Unavailable
 from core.hot import HotRequest, HotResponse, HotStream, Router
 
 KEY = {"authorization": "Bearer k"}
@@ -29,8 +29,22 @@ async def authenticate(scope: Scope, headers: dict[str, str]) -> Reader | None:
     return Reader()
 
 
-router = Router(authenticate=authenticate)
+async def admit(reader: Reader) -> None:
+    admitted.append(reader)
+    if len(admitted) > 1:
+        raise RateLimited(limit=Limit(1, 7))
+
+
+router = Router(authenticate=authenticate, admit=admit)
+admitted: list[Reader] = []
 closed: list[str] = []
+ended: list[str] = []
+
+
+@pytest.fixture(autouse=True)
+def _nobody_has_asked() -> None:
+    for told in (admitted, closed, ended):
+        told.clear()
 
 
 @router.route("GET", "/things/{thing_id}", scope="things:read")
@@ -70,7 +84,7 @@ async def ticks(request: HotRequest) -> HotStream:
         finally:
             closed.append("ticks")
 
-    return HotStream(frames())
+    return HotStream(frames(), ended=lambda: ended.append("ticks"))
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -126,6 +140,28 @@ async def test_a_wrong_key_and_a_missing_scope(client: httpx.AsyncClient) -> Non
     assert (await client.post("/things", headers=KEY)).status_code == 403
 
 
+async def test_a_caller_is_admitted_once_for_a_request_that_they_may_make(client: httpx.AsyncClient) -> None:
+    assert (await client.post("/things", headers=KEY)).status_code == 403
+    assert (await client.get("/ticks?count=1")).status_code == 200
+    assert admitted == []
+    assert (await client.get("/things/1", headers=KEY)).status_code == 404
+    refused = await client.get("/things/1", headers=KEY)
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "7")
+    assert len(admitted) == 2
+
+
+async def test_a_stream_whose_client_left_before_it_began_has_ended_too() -> None:
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        raise AssertionError("nobody is there")
+
+    scope = {"type": "http", "method": "GET", "path": "/ticks", "query_string": b"count=1", "headers": []}
+    await Edge(application, max_body_bytes=10)(scope, receive, send)
+    assert (closed, ended) == ([], ["ticks"])
+
+
 async def test_an_empty_body_is_none_and_needs_no_content_type(client: httpx.AsyncClient) -> None:
     assert (await client.post("/echo")).json()["body"] is None
 
@@ -155,6 +191,19 @@ async def test_a_body_is_measured_as_it_arrives(client: httpx.AsyncClient) -> No
     understated = await client.post("/echo", content=chunks(), headers={"content-length": "10"})
     assert [answer.status_code for answer in (told, untold, understated)] == [413, 413, 413]
     assert told.json()["code"] == "too_large"
+
+
+async def test_an_answers_own_headers_stand_and_https_is_asked_for_only_where_it_is_had() -> None:
+    async def page(scope: Scope, receive: Receive, send: Send) -> None:
+        await send_document(send, {}, headers={"Cache-Control": "max-age=60"})
+
+    for https in (False, True):
+        edge: Any = Edge(page, https=https)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(edge), base_url="http://test") as client:
+            answer = await client.get("/")
+        assert answer.headers.get_list("cache-control") == ["max-age=60"]
+        assert answer.headers["x-frame-options"] == "DENY"
+        assert ("strict-transport-security" in answer.headers) == https
 
 
 async def test_a_compressed_body_is_refused(client: httpx.AsyncClient) -> None:
@@ -192,7 +241,6 @@ async def test_a_stream_is_sent_frame_by_frame(client: httpx.AsyncClient) -> Non
 
 
 async def test_a_stream_is_closed_when_its_client_leaves() -> None:
-    closed.clear()
     left = asyncio.Event()
     sent: list[Message] = []
 
@@ -210,5 +258,5 @@ async def test_a_stream_is_closed_when_its_client_leaves() -> None:
     }  # fmt: skip
     async with asyncio.timeout(2):
         await Edge(application, max_body_bytes=10)(scope, receive, send)
-    assert closed == ["ticks"]
+    assert closed == ended == ["ticks"]
     assert sent[1]["body"] == b"data: 0\n\n"

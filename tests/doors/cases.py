@@ -142,8 +142,8 @@ API = [
     Case("POST", f"{RUN}/cancel", "runs:write", {}, 202),
     Case("POST", f"{RUN}/resume", "runs:write", {"value": 1}, 409),
     # -- the server
-    Case("GET", "/workers", "runs:read"),
-    Case("GET", "/metrics", None),
+    Case("GET", "/workers", "runs:read", None, 200, None, *BOUND),
+    Case("GET", "/metrics", None, None, 200, None, *BOUND),
     Case("GET", "/openapi.json", None),
     Case("GET", "/docs/", None),
 ]

@@ -10,6 +10,7 @@ from django.core.management import call_command
 from django.db import connections
 
 from accounts.credentials import MEMORY
+from core.counting import WRONG_CREDENTIALS
 from core.db import close_pool, open_pool
 from tests.doors.world import World
 
@@ -20,6 +21,12 @@ def db(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     with django_db_blocker.unblock():
         yield
         call_command("flush", interactive=False, verbosity=0)
+
+
+@pytest.fixture(autouse=True)
+def _nobody_is_slowed_down() -> None:
+    """There are more wrong keys here than one address may try in a minute."""
+    WRONG_CREDENTIALS.clear()
 
 
 @pytest.fixture(scope="package")

@@ -77,7 +77,16 @@ class Answer:
 class World:
     """What there is. `ids` are our workspace's, of ann's session; each is the name of a parameter in a path."""
 
-    OBJECTS = ("assistant_id", "session_id", "checkpoint_id", "run_id", "api_key_id", "member_id")
+    OBJECTS = (
+        "assistant_id",
+        "session_id",
+        "checkpoint_id",
+        "run_id",
+        "api_key_id",
+        "key_id",
+        "member_id",
+        "workspace_id",
+    )
 
     loop: asyncio.Runner
     ours: Api = field(init=False)
@@ -104,6 +113,7 @@ class World:
         opening = OpenSession.model_validate({"user_id": "ann", "title": OF_USER, "initial_state": said})
         session = open_session(caller, UUID(assistant), opening).run()
         run = create_run(caller, session["id"], CreateRun(input={"message": OF_USER}), new_id()).run()
+        key, _ = create_api_key(ours, OF_WORKSPACE, ["keys:read"], user_id="ann")
         secret = f"secret_{uuid4().hex[:20]}"
         put_secret(caller, secret, OF_WORKSPACE, ["a.example"])
         called = [{"id": "c1", "name": "calculator", "args": {"expression": OF_USER}}]
@@ -114,7 +124,10 @@ class World:
             "checkpoint_id": str(session["checkpoint_id"]),
             "run_id": str(run["id"]),
             "call_id": "c1",
-            "api_key_id": str(create_api_key(ours, OF_WORKSPACE, ["keys:read"], user_id="ann")[0].pk),
+            "api_key_id": str(key.pk),
+            "key_id": str(key.pk),
+            "workspace_id": str(ours.pk),
+            "username": person.get_username(),
             "member_id": str(Membership.objects.create(workspace=ours, user=person, invited=True).pk),
             "name": secret,
             "number": "1",
@@ -128,8 +141,9 @@ class World:
             self.ids = self.fresh()
 
     def unknown(self) -> dict[str, str]:
-        """The ids of nothing; what has no id, as it is."""
-        return {**self.ids, **dict.fromkeys(self.OBJECTS, UNKNOWN), "name": "nothing"}
+        """The ids of nothing; what has no id, as it is. As long as the others: pages repeat them."""
+        nothing = "nothing".ljust(len(self.ids["name"]), "0")
+        return {**self.ids, **dict.fromkeys(self.OBJECTS, UNKNOWN), "name": nothing}
 
     def _keys(self) -> dict[str, str]:
         ours = self.ours.workspace
@@ -159,6 +173,7 @@ class World:
         belongs = {
             "ann": (self.ours.workspace, Role.MEMBER),
             "bob": (self.ours.workspace, Role.MEMBER),
+            "admin": (self.ours.workspace, Role.ADMIN),
             "stranger": (self.theirs.workspace, Role.ADMIN),
             "outsider": None,
         }

@@ -1,4 +1,4 @@
-"""A server that has little patience."""
+"""A server that has little patience, behind a proxy."""
 
 import tempfile
 from collections.abc import Iterator
@@ -10,12 +10,13 @@ import pytest
 from tests.api import ECHO
 from tests.servers import Server
 
-HEAD_S, BODY_S = 2, 3
+HEAD_S, BODY_S = 4, 6
+PUBLIC_URL = "https://agents.example.com"
 
 
 @pytest.fixture(scope="session")
 def hasty() -> Iterator[Server]:
-    """A running server to which a head and a body must come soon."""
+    """A running server to which a head and a body must come soon, and which people reach over https."""
     with (
         tempfile.TemporaryDirectory(prefix="agent-server-") as folder,
         Server(
@@ -23,6 +24,7 @@ def hasty() -> Iterator[Server]:
             AGENT_SERVER_HEAD_TIMEOUT_S=str(HEAD_S),
             AGENT_SERVER_BODY_TIMEOUT_S=str(BODY_S),
             AGENT_SERVER_WORKERS="0",
+            AGENT_SERVER_PUBLIC_URL=PUBLIC_URL,
         ) as running,
     ):
         yield running

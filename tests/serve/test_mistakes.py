@@ -41,6 +41,13 @@ def test_a_number_out_of_bounds(tmp_path: Path) -> None:
     assert serve(tmp_path, **{name: "-1"}) == [f"{name} must be at least 0, not -1."]
 
 
+def test_a_public_address_with_a_path_and_a_proxy_that_is_no_address(tmp_path: Path) -> None:
+    [line] = serve(tmp_path, AGENT_SERVER_PUBLIC_URL="https://example.com/agents")
+    assert line.startswith("AGENT_SERVER_PUBLIC_URL must be an address such as https://agents.example.com")
+    [line] = serve(tmp_path, FORWARDED_ALLOW_IPS="127.0.0.1,proxy")
+    assert line == "FORWARDED_ALLOW_IPS must hold addresses and networks such as 10.0.0.0/8, not 'proxy'."
+
+
 def test_a_limit_that_cannot_be_meant(tmp_path: Path) -> None:
     name = "AGENT_SERVER_PROVIDER_LIMITS"
     [line] = serve(tmp_path, **{name: '{"openai": {"concurrent_calls": "many"}}'})
@@ -56,6 +63,12 @@ def test_a_key_that_could_be_guessed(tmp_path: Path) -> None:
 def test_an_authentication_function_that_is_not_there(tmp_path: Path) -> None:
     [line] = serve(tmp_path, AGENT_SERVER_AUTH="no.such.module:function")
     assert line.startswith("AGENT_SERVER_AUTH: no.such.module cannot be imported")
+
+
+def test_a_workspace_limit_that_cannot_be_meant(tmp_path: Path) -> None:
+    name = "AGENT_SERVER_WORKSPACE_LIMITS"
+    [line] = serve(tmp_path, **{name: "streams=many"})
+    assert line == f"{name}: streams must be a whole number of at least 1, as in streams=100, not 'many'."
 
 
 def test_a_host_that_is_not_ours(tmp_path: Path) -> None:

@@ -59,6 +59,7 @@ class Command(BaseCommand):
             log_config=None,
             access_log=False,
             server_header=False,
+            forwarded_allow_ips=ENV.forwarded_allow_ips,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=DRAIN_S,
         )
