@@ -27,12 +27,13 @@ _LONGEST_SLUG = 64
 
 @dataclass(frozen=True, slots=True)
 class Vouched:
-    """What was vouched for. `workspace` is a slug or an id that nobody has looked up yet."""
+    """What was vouched for. `workspace` is a slug or an id that nobody has looked up; `expires_at` in Unix seconds."""
 
     workspace: str
     scopes: frozenset[str]
     actor: str
     user_id: str | None
+    expires_at: float | None
 
 
 class ShortMemory(Generic[T]):
@@ -74,7 +75,14 @@ def identity_of(vouched: Vouched) -> Operation[Identity]:
         known = found, holders(found, rows[0]["limits"], settings.WORKSPACE_LIMITS)
         WORKSPACES.put(vouched.workspace, known)
     workspace_id, limits = known
-    return Identity(workspace_id, vouched.scopes, vouched.actor, user_id=vouched.user_id, limits=limits)
+    return Identity(
+        workspace_id,
+        vouched.scopes,
+        vouched.actor,
+        user_id=vouched.user_id,
+        limits=limits,
+        expires_at=vouched.expires_at,
+    )
 
 
 def vouched_by_hook(caller: Caller) -> Vouched:
@@ -93,7 +101,8 @@ def vouched_by_hook(caller: Caller) -> Vouched:
         if caller.expires_at <= timezone.now():
             raise Unauthenticated("The credential has expired.")
     who = caller.name or caller.user_id or "caller"
-    return Vouched(caller.workspace, _scopes(caller), f"hook:{who[:LONGEST_NAME]}", caller.user_id)
+    expires_at = caller.expires_at.timestamp() if caller.expires_at else None
+    return Vouched(caller.workspace, _scopes(caller), f"hook:{who[:LONGEST_NAME]}", caller.user_id, expires_at)
 
 
 def _scopes(caller: Caller) -> frozenset[str]:
@@ -102,6 +111,9 @@ def _scopes(caller: Caller) -> frozenset[str]:
     if caller.role is not None:
         if caller.role not in set(Role):
             raise broken(f"{caller.role!r} is not a role")
+        if caller.role == Role.MEMBER and caller.user_id is None:
+            # Who forgets it would open everybody's sessions.
+            raise broken("a member has no user_id")
         return frozenset(ROLE_SCOPES[Role(caller.role)])
     if not isinstance(caller.scopes, list | tuple | set | frozenset):
         raise broken("scopes are not a list or a set")

@@ -41,6 +41,8 @@ class Identity:
     # Of the session that a login's cookie names, to see when that has ended.
     login_key: str | None = field(default=None, repr=False)
     limits: tuple[Holder, ...] = ()
+    # In Unix seconds, where somebody else vouches for the caller and has said until when.
+    expires_at: float | None = None
 
     @property
     def actor_id(self) -> UUID | None:
@@ -86,6 +88,7 @@ class Identity:
             "actor": self.actor,
             "user_id": self.user_id,
             "login_key": self.login_key,
+            "expires_at": self.expires_at,
             "limits": [holder_document(holder) for holder in self.limits],
             **{name: str(value) if value else None for name, value in ids.items()},
         }
@@ -100,6 +103,7 @@ class Identity:
             actor=document["actor"],
             user_id=document["user_id"],
             login_key=document.get("login_key"),
+            expires_at=document.get("expires_at"),
             limits=tuple(holder_from(holder) for holder in document.get("limits", ())),
             **ids,
         )

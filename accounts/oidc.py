@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 TOKEN_FORM = re.compile(r"[A-Za-z0-9_-]+={0,2}\.[A-Za-z0-9_-]+={0,2}\.[A-Za-z0-9_=-]*")
 LONGEST_TOKEN = 16 * 1024
 LEEWAY_S = 30
+# In Unix seconds: the end of the year 9999.
+LATEST = 253_402_300_799
 # A fetch that is waited for asks two addresses at most.
 _WAIT_S = 2 * FETCH_S + 1
 _STRONGEST_FIRST = (Role.ADMIN, Role.EDITOR, Role.OPERATOR, Role.MEMBER)
@@ -182,7 +184,10 @@ class Token:
                 raise Forbidden(f"The token's claim {self.issuer.workspace_claim} names no workspace.")
         role = self._role(claims)
         scopes = frozenset(ROLE_SCOPES[role])
-        return Vouched(workspace, scopes, f"oidc:{user[:LONGEST_NAME]}", user if role == Role.MEMBER else None)
+        user_id = user if role == Role.MEMBER else None
+        # A claim may have any size.
+        expires_at = min(int(claims["exp"]) + LEEWAY_S, LATEST)
+        return Vouched(workspace, scopes, f"oidc:{user[:LONGEST_NAME]}", user_id, expires_at)
 
     def _role(self, claims: Mapping[str, Any]) -> Role:
         held = claims.get(self.issuer.role_claim) if self.issuer.role_claim else None

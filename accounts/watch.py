@@ -6,6 +6,7 @@ again here: all of a process at once, by two statements, however many there are.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from uuid import UUID
@@ -57,8 +58,7 @@ class Watch:
     def over(self, identity: Identity, end: Callable[[], None]) -> Iterator[Watched]:
         """Have `end` called on the event loop soon after the caller's key or login has ended, or holds other scopes.
 
-        Tokens and what the deployment's own function vouched for are not looked at again: only whoever gave them out
-        knows.
+        Of a token, and of what the deployment's own function vouched for, only the end is known that was told.
         """
         watched = Watched(identity, end)
         self._open.add(watched)
@@ -82,12 +82,14 @@ class Watch:
         logins = {login for one in self._open if (login := _login_of(one.identity))}
         good_keys = await _good_keys(keys).arun()
         scopes = await _scopes_of(logins).arun()
+        now = time.time()
         for one in list(self._open):
             key, login = one.identity.api_key_id, _login_of(one.identity)
             # What was opened since is looked at the next time.
             lost_key = key in keys and key not in good_keys
             lost_login = login in logins and scopes.get(login) != one.identity.scopes
-            if lost_key or lost_login:
+            lapsed = one.identity.expires_at is not None and one.identity.expires_at <= now
+            if lost_key or lost_login or lapsed:
                 one.ended = True
                 one.end()
 

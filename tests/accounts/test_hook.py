@@ -139,6 +139,7 @@ NOW = datetime.now(UTC)
         (Caller("acme", role="admin", expires_at=NOW), 401, "unauthenticated"),
         (Caller("acme", role="admin", expires_at=NOW.replace(tzinfo=None)), 503, "unavailable"),
         (Caller("acme"), 503, "unavailable"),
+        (Caller("acme", role="member"), 503, "unavailable"),
         (Caller("acme", role="king"), 503, "unavailable"),
         (Caller("acme", role="admin", scopes=["*"]), 503, "unavailable"),
         (Caller("acme", scopes=["runs:everything"]), 503, "unavailable"),
@@ -219,8 +220,8 @@ async def closes_with(socket: WebsocketCommunicator) -> int:
 @pytest.mark.parametrize(
     ("caller", "code"),
     [
-        (Caller("acme", role="member"), 4404),  # let in, and there is no such session
-        (Caller("nowhere", role="member"), 4401),
+        (Caller("acme", role="member", user_id="u1"), 4404),  # let in, and there is no such session
+        (Caller("nowhere", role="member", user_id="u1"), 4401),
         (Caller("acme", role="king"), 1013),
     ],
 )

@@ -1,6 +1,7 @@
 """Streams and websockets that are open end with the key or the login that opened them."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -181,6 +182,15 @@ async def test_a_ticket_does_not_outlive_who_got_it(session: str, person: User, 
 async def test_a_ticket_of_the_version_before_still_opens(session: str, boss: Identity) -> None:
     document = {name: value for name, value in boss.document().items() if name != "login_key"}
     assert Identity.from_document(document) == boss
+
+
+async def test_who_was_vouched_for_until_now_is_let_go(pool: None, boss: Identity) -> None:
+    ended: list[str] = []
+    now = time.time()
+    past, future = replace(boss, expires_at=now), replace(boss, expires_at=now + 3_600)
+    with WATCH.over(past, lambda: ended.append("past")), WATCH.over(future, lambda: ended.append("future")):
+        await WATCH.look()
+    assert ended == ["past"]
 
 
 async def test_nothing_open_costs_nothing(pool: None, monkeypatch: pytest.MonkeyPatch) -> None:
