@@ -34,15 +34,6 @@ _KNOWN_PARTS = (
     *_STAND_INS,
     *("django-insecure", "example", "test-key", "test_key", "123456789", "abcdefghij", "password"),
 )
-    *_STAND_INS,
-    "django-insecure",
-    "example",
-    "test-key",
-    "test_key",
-    "123456789",
-    "abcdefghij",
-    "password",
-)
 # Those of our own tests are known to everybody, too.
 _KNOWN_PASSWORDS = {"test-password", "agent-server", "correct horse", "admin"}
 
