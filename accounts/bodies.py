@@ -1,5 +1,6 @@
 """The bodies that these routes take."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from django.conf import settings
@@ -28,7 +29,16 @@ def _known_scope(scope: str) -> str:
 DEFAULT_OVERLAP_S = 86_400.0
 MAX_OVERLAP_S = 7 * 86_400.0
 
-Moment = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_only_text)]
+
+def _within_calendar(moment: datetime) -> datetime:
+    # PostgreSQL keeps what is beyond the year 9999 in UTC, and nothing here could read it again.
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is beyond the calendar") from None
+
+
+Moment = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_only_text), AfterValidator(_within_calendar)]
 
 Role = Annotated[Roles, Field(strict=False)]
 

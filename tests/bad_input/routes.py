@@ -103,14 +103,32 @@ GOOD: dict[Route, Any] = {
     ("POST", "/runs/{interrupted_id}/resume"): {"value": "Yes"},
 }
 
-# What people send from pages: forms with a CSRF token. The admin's are Django's own, and `test_forms` knows them.
-FORMS = {
-    "/login",
-    "/logout",
-    "/sign-in/{token}",
-    "/invitations/{token}",
-    "/console/chat",
-    "/console/chat/{session_id}/title",
+# What people send from pages: forms with a CSRF token, by their fields. The admin's are Django's own, and `test_forms`
+# knows them.
+FORMS: dict[str, dict[str, str]] = {
+    "/login": {"username": "root", "password": "wrong", "next": "/console/"},
+    "/logout": {},
+    "/sign-in/{token}": {"next": "/console/"},
+    "/invitations/{token}": {"username": "new", "password": "a long password"},
+    "/console/workspace": {"workspace": "{workspace_id}", "next": "/console/chat"},
+    "/console/chat": {"message": "Hello", "assistant": "{assistant_id}", "run": "{unknown}"},
+    "/console/chat/{session_id}/title": {"title": "A talk"},
+    "/console/settings/keys/new": {
+        "name": "x",
+        "user_id": "ann",
+        "scopes": "runs:read",
+        "life": "",
+        "once": "{unknown}",
+    },
+    "/console/settings/keys/{key_id}/rotate": {"hours": "1", "once": "{unknown}"},
+    "/console/settings/keys/{key_id}/revoke": {"name": "other"},
+    "/console/settings/members/new": {"username": "ann", "email": "", "role": "member", "once": "{unknown}"},
+    "/console/settings/members/{member_id}/role": {"role": "editor"},
+    "/console/settings/members/{member_id}/remove": {"name": "other"},
+    "/console/settings/members/{member_id}/invite": {"once": "{unknown}"},
+    "/console/settings/new-secret": {"name": "NEW", "value": "a secret text", "hosts": "example.com"},
+    "/console/settings/secrets/{name}": {"value": "another secret text", "hosts": "example.com"},
+    "/console/settings/secrets/{name}/delete": {"name": "OTHER"},
 }
 PAGES = {
     "/",
@@ -123,6 +141,10 @@ PAGES = {
     "/console/chat/{session_id}/earlier",
     "/console/chat/{session_id}/events",
     "/console/chat/{session_id}/runs/{run_id}/calls/{call_id}",
+    "/console/settings/keys",
+    "/console/settings/members",
+    "/console/settings/secrets",
+    "/console/settings/audit",
 }
 
 

@@ -39,6 +39,8 @@ VALUES: list[Any] = [
     {},
     {"x": {}},
 ]
+# Within blocks, which are checked as their fields at the top are.
+DEEPER = [None, True, -1, 1e308, "", [], {"x": {}}]
 HOSTILE_IDS = [
     "",
     "x",
@@ -103,14 +105,15 @@ def wrong(route: Route, body: dict[str, Any]) -> Iterator[tuple[Place, Any]]:
     """Bodies that the document does not allow, with one thing that is wrong."""
     told = oracle(route)
     top = {(name,) for name in _properties(told.schema)}
-    for place in {*places(body), *top}:
-        candidates = [changed(body, place, value) for value in VALUES]
-        if place in set(places(body)):
+    there = set(places(body))
+    for place in there | top:
+        candidates = [changed(body, place, value) for value in (VALUES if len(place) == 1 else DEEPER)]
+        if place in there:
             candidates.append(changed(body, place))
         for candidate in candidates:
             if not told.is_valid(candidate):
                 yield place, candidate
-    for place in [(), *(place for place in places(body))]:
+    for place in [(), *there]:
         inside = body
         for key in place:
             inside = inside[key]
@@ -141,6 +144,29 @@ def test_what_the_document_does_not_allow_is_invalid_and_leaves_nothing(world: W
         assert faults, place
         seen += 1
     assert seen > 5
+    assert world.door.stored() == before
+
+
+MOMENTS = [
+    "9999-12-31T23:59:59-12:00",
+    "0001-01-01T00:00:00+12:00",
+    "2026-02-30T00:00:00Z",
+    "2026-01-01T00:00:00",
+    "2020-01-01T00:00:00Z",
+    "tomorrow",
+    "",
+    "-1",
+    "1e400",
+    "9" * 400,
+]
+
+
+@pytest.mark.parametrize("path", ["/api-keys", "/api-keys/{api_key_id}/rotate"])
+def test_a_moment_that_is_none_or_beyond_the_calendar_is_invalid(world: World, path: str) -> None:
+    body = GOOD["POST", path]
+    before = world.door.stored()
+    for moment in MOMENTS:
+        world.door.refuse(422, "invalid", "POST", filled(path, world.ours), {**body, "expires_at": moment})
     assert world.door.stored() == before
 
 

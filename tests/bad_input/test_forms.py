@@ -2,6 +2,7 @@
 
 from typing import Any
 from urllib.parse import quote, urlencode
+from uuid import uuid4
 
 import pytest
 from django.contrib import admin
@@ -11,6 +12,7 @@ from django.urls import reverse
 
 from accounts.models import User
 from tests.api import UNKNOWN, Api, assert_refused
+from tests.bad_input.routes import FORMS, filled
 from tests.bad_input.test_addresses import BAD_NUMBERS
 from tests.bad_input.test_fields import HOSTILE_IDS
 
@@ -35,14 +37,20 @@ def count() -> int:
 
 
 def forms(api: Api) -> dict[str, dict[str, str]]:
-    """Each form's address, with fields that it takes."""
-    return {
-        "/login": {"username": "root", "password": "wrong", "next": "/console/"},
-        "/sign-in/nothing": {"next": "/console/"},
-        "/invitations/nothing": {"username": "new", "password": "a long password"},
-        "/console/chat": {"message": "Hello", "assistant": api.assistant(), "run": UNKNOWN},
-        f"/console/chat/{api.session()}/title": {"title": "A talk"},
+    """Each form's address, with fields that it takes. Who has signed out sees no other form."""
+    api.client.put("/secrets/KEPT", {"value": "a secret text", "hosts": ["example.com"]}, format="json")
+    assistant = api.assistant()
+    ids = {
+        "workspace_id": str(api.workspace.id),
+        "assistant_id": assistant,
+        "session_id": api.session(assistant),
+        "key_id": api.post("/api-keys", {"name": "spare", "scopes": ["runs:read"]}).json()["id"],
+        "member_id": api.post("/members", {"username": uuid4().hex}).json()["id"],
+        "name": "KEPT",
+        "token": "nothing",
+        "unknown": UNKNOWN,
     }
+    return {filled(path, ids): filled(fields, ids) for path, fields in FORMS.items() if path != "/logout"}
 
 
 @pytest.mark.parametrize("text", UNSTORABLE, ids=ascii)
@@ -66,7 +74,7 @@ def test_a_form_with_what_no_database_keeps_is_a_bad_request(browser: Client, ap
 
 def test_a_form_in_a_charset_that_spells_surrogates_is_no_failure(browser: Client, api: Api) -> None:
     body = b'--x\r\nContent-Disposition: form-data; name="title"\r\n\r\n\\ud800\\u0000\r\n--x--\r\n'
-    for charset in ("unicode_escape", "raw_unicode_escape", "utf-7", "utf-16", "rot13", "nonsense", "\x00"):
+    for charset in ("unicode_escape", "raw_unicode_escape", "utf-7", "utf-16", "rot13", "nonsense"):
         for address in forms(api):
             answer = browser.generic("POST", address, body, f"multipart/form-data; boundary=x; charset={charset}")
             assert answer.status_code < 500, (charset, address)

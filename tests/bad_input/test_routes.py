@@ -26,7 +26,7 @@ def test_the_async_routes_are_among_them() -> None:
 
 def test_every_page_is_known() -> None:
     own = {path for path in pages() if not path.startswith("/admin/") or path == "/admin/login/"}
-    assert own == {blank(("GET", path))[1] for path in FORMS | PAGES}
+    assert own == {blank(("GET", path))[1] for path in {*FORMS, *PAGES}}
 
 
 @pytest.mark.parametrize("route", GOOD, ids=" ".join)

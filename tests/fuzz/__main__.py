@@ -37,11 +37,11 @@ def program() -> str | None:
 def command(url: str, key: str) -> list[str]:
     """How it is called."""
     examples = os.environ.get("FUZZ_EXAMPLES")
-    extent = (
-        ["--max-examples", examples, "--generation-deterministic"]
-        if examples
-        else ["--max-time", os.environ.get("FUZZ_SECONDS", "600"), "--continue-on-failure"]
-    )
+    seconds = os.environ.get("FUZZ_SECONDS", "600")
+    if examples:
+        extent = ["--max-examples", examples, "--generation-deterministic"]
+    else:
+        extent = ["--max-time", seconds, "--continue-on-failure", "--generation-database", "none"]
     return [
         str(program()),
         "run",
@@ -52,8 +52,6 @@ def command(url: str, key: str) -> list[str]:
         f"X-Api-Key: {key}",
         "--generation-with-security-parameters",
         "false",
-        "--generation-database",
-        "none",
         "--request-timeout",
         str(REQUEST_S),
         "--suppress-health-check",
