@@ -4,7 +4,7 @@ The roles run these before anything listens, and end with a line for each fault.
 """
 
 import ipaddress
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from django.contrib.auth.password_validation import (
@@ -20,15 +20,19 @@ from config.env import ENV, BadEnvironment, Environment
 TAG = "agent_server"
 
 SHORTEST_SECRET_KEY = 50
-SHORTEST_PASSWORD = 10
+SHORTEST_PASSWORD = 8
 # A random text of our lengths has more different characters than these.
 _FEWEST_IN_SECRET_KEY = 10
 _FEWEST_IN_KEY = 8
-# Whoever tries keys out begins with these.
+# What stands for a key until somebody puts one there.
+_STAND_INS = (
+    *("changeme", "change-me", "change_me", "replaceme", "replace-me", "replace_me", "placeholder"),
+    *("your-secret", "your_secret", "your-key", "your_key", "your-api-key", "your_api_key"),
+)
+# Whoever tries secrets out begins with these.
 _KNOWN_PARTS = (
-    *("changeme", "change-me", "change_me", "replaceme", "replace-me", "replace_me", "example", "placeholder"),
-    *("django-insecure", "your-secret", "your_secret", "your-key", "your_key", "your-api-key", "your_api_key"),
-    *("test-key", "test_key", "testkey", "123456789", "abcdefghij", "password"),
+    *_STAND_INS,
+    *("django-insecure", "example", "test-key", "test_key", "123456789", "abcdefghij", "password"),
 )
 # Those of our own tests are known to everybody, too.
 _KNOWN_PASSWORDS = {"test-password", "agent-server", "correct horse", "admin"}
@@ -78,12 +82,12 @@ def fault_of_secret_key(key: str) -> str:
     """What is wrong with the key that signs cookies; empty for nothing."""
     if len(key) < SHORTEST_SECRET_KEY:
         return f"has {len(key)} characters and needs {SHORTEST_SECRET_KEY}"
-    return _guessable(key, _FEWEST_IN_SECRET_KEY)
+    return _guessable(key, _KNOWN_PARTS, _FEWEST_IN_SECRET_KEY)
 
 
 def fault_of_key(key: str) -> str:
     """What is wrong with an API key that somebody chose; empty for nothing. Its form is checked elsewhere."""
-    return _guessable(key, _FEWEST_IN_KEY)
+    return _guessable(key, _STAND_INS, _FEWEST_IN_KEY)
 
 
 def fault_of_password(password: str) -> str:
@@ -98,9 +102,9 @@ def fault_of_password(password: str) -> str:
     return ""
 
 
-def _guessable(text: str, fewest: int) -> str:
+def _guessable(text: str, known_parts: Iterable[str], fewest: int) -> str:
     lower = text.lower()
-    if known := next((part for part in _KNOWN_PARTS if part in lower), None):
+    if known := next((part for part in known_parts if part in lower), None):
         return f"has {known!r} in it, as examples do"
     return f"has {len(set(text))} different characters only" if len(set(text)) < fewest else ""
 

@@ -62,8 +62,8 @@ def neighbourhood(address: str) -> str:
     return str(parsed.ipv4_mapped or parsed) if parsed.version == 6 else address
 
 
-# Credentials that were wrong, by where they came from. Nobody guesses a key of 160 random bits, nor one in 600 tries: the
-# bound is on what wrong ones cost, and leaves room for a script that has an old one.
+# Credentials that were wrong, by where they came from. Nobody guesses a key of 160 random bits: the bound is on what
+# wrong ones cost, and leaves room for a script that has an old one.
 WRONG_CREDENTIALS = Counts()
 WRONG_A_MINUTE = 600
 

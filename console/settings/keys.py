@@ -109,8 +109,8 @@ def create(request: HttpRequest, identity: Identity) -> HttpResponse:
     try:
         if not typed["scopes"]:
             raise Invalid.at("scopes", message="Tick what the key may do.")
-        asked = {name: typed[name] for name in ("name", "scopes")}
-        body = validate(CreateApiKey, {**asked, "user_id": typed["user_id"] or None, **_ends(typed["life"])})
+        asked = {"name": typed["name"], "scopes": typed["scopes"], "user_id": typed["user_id"] or None}
+        body = validate(CreateApiKey, {**asked, **_ends(typed["life"])})
         key_id = new_id()
         made = act_once(
             request,

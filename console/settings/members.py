@@ -46,9 +46,9 @@ def _choices(chosen: str) -> list[tuple[str, str, str, bool]]:
     return [(role.value, str(role.label), ROLE_WORDS[role], role == chosen) for role in Role]
 
 
-@sensitive_variables("invitation")
 @require_http_methods(["GET", "HEAD", "POST"])
 @admin_page
+@sensitive_variables("invitation")
 def add(request: HttpRequest, identity: Identity) -> HttpResponse:
     """Let a person in; who is new to the server gets a link, which is shown this once."""
     typed = {name: request.POST.get(name, "").strip() for name in ("username", "email", "role")}
@@ -115,9 +115,9 @@ def remove(request: HttpRequest, identity: Identity, member_id: UUID) -> HttpRes
     return redirect("console:members")
 
 
-@sensitive_variables("invitation")
 @require_http_methods(["GET", "HEAD", "POST"])
 @admin_page
+@sensitive_variables("invitation")
 def invite(request: HttpRequest, identity: Identity, member_id: UUID) -> HttpResponse:
     """A new link for a person who has not come yet; it is shown this once, and earlier ones end."""
     member = queries.get_member(identity, member_id)

@@ -26,10 +26,10 @@ def index(request: HttpRequest, identity: Identity) -> HttpResponse:
     return draw(request, identity, "secrets/index", context)
 
 
-@sensitive_variables("value")
 @sensitive_post_parameters("value")
 @require_http_methods(["GET", "HEAD", "POST"])
 @admin_page
+@sensitive_variables("value")
 def put(request: HttpRequest, identity: Identity, name: str = "") -> HttpResponse:
     """Set a new secret, or replace the value and the hosts of the one named in the address."""
     kept = queries.get_secret(identity, name) if name else None

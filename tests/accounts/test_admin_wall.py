@@ -257,7 +257,7 @@ def test_an_admin_manages_members_by_the_services(ours: Workspace, theirs: Works
     assert not User.objects.filter(username="new").exists()
     page = client.post(f"{members}add/", form, follow=True)
     assert "/invitations/" in page.text
-    assert "has not taken an invitation yet" in client.post(f"{members}add/", form, follow=True).text
+    assert "new is a member already" in client.post(f"{members}add/", form, follow=True).text
     added = ours.memberships.get(user__username="new")
     assert client.post(f"{members}{added.pk}/change/", {"role": "operator"}).status_code == 302
     added.refresh_from_db()

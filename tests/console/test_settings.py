@@ -134,6 +134,7 @@ def test_a_new_key_is_shown_once(root: Person, workspace: Workspace) -> None:
         ({"scopes": ["runs:fly"]}, "Not a scope"),
         ({"life": "1000000"}, "Choose when the key ends."),
         ({"name": "x" * 201}, "Name: "),
+        ({"user_id": "x" * 256}, "User id: "),
     ],
 )
 def test_a_form_that_is_wrong_says_so_and_keeps_what_was_typed(

@@ -10,7 +10,7 @@ from django.core.management import call_command
 from config import checks
 from config.checks import fault_of_key, fault_of_password, fault_of_secret_key, faults, is_loopback
 from config.env import BadEnvironment, Environment
-from tests.servers import KEY, PASSWORD, ROOT
+from tests.servers import PASSWORD, ROOT
 
 GOOD = "kP3xZ0vTq8WmB1nYc5LrJ7hD2gFs9aXeU4iOwQtRzVbNdMlC6jKy"
 GOOD_PASSWORD = "Wm8-vTq0xZ3k"
@@ -36,7 +36,7 @@ def found(monkeypatch: pytest.MonkeyPatch) -> Faults:
     ("settings", "number"),
     [
         ({"DEBUG": "1"}, "E001"),
-        ({"AGENT_SERVER_BOOTSTRAP_KEY": KEY}, "E003"),
+        ({"AGENT_SERVER_BOOTSTRAP_KEY": "your-api-key-0123456789"}, "E003"),
         ({"AGENT_SERVER_ADMIN_PASSWORD": PASSWORD}, "E004"),
     ],
 )
@@ -81,7 +81,7 @@ def test_secret_keys_that_can_be_guessed(key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", [KEY, "a" * 20, "bootstrap-key_0123456789", "my-changeme-key-8472", "sk_aaaaaaaaaaaaaaaaaaaa"]
+    "key", ["a" * 20, "my-changeme-key-8472", "sk_aaaaaaaaaaaaaaaaaaaa", "your-api-key-0123456789"]
 )
 def test_keys_that_can_be_guessed(key: str) -> None:
     assert fault_of_key(key)
