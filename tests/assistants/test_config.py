@@ -144,7 +144,7 @@ def test_a_body_is_an_object(body: Any) -> None:
 
 def test_a_configuration_has_a_largest_size() -> None:
     with pytest.raises(Invalid, match="at most"):
-        config(metadata={"text": "x" * 4_200_000})
+        config(llm={"provider": "fake", "model": "echo", "settings": {"text": "x" * 4_200_000}})
 
 
 def test_objects_merge_deeply_and_lists_are_replaced() -> None:
