@@ -33,7 +33,7 @@ class Vouched:
     scopes: frozenset[str]
     actor: str
     user_id: str | None
-    expires_at: float | None
+    expires_at: float | None = None
 
 
 class ShortMemory(Generic[T]):

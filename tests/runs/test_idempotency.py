@@ -186,6 +186,8 @@ def test_the_documentation_names_it_where_it_is_taken(api: Api) -> None:
         "/assistants/{assistant_id}/versions/{number}/rollback",
         "/assistants/{assistant_id}/sessions",
         "/api-keys",
+        "/api-keys/{api_key_id}/rotate",
+        "/members",
         "/runs/batch",
         "/sessions/{session_id}/fork",
         *(f"{prefix}/runs{form}" for prefix in ("", "/sessions/{session_id}") for form in ("", "/wait", "/stream")),

@@ -40,6 +40,12 @@ async def status(run: UUID) -> str:
 async def started(tenant: Tenant, runner: Runner, session: UUID | None = None) -> UUID:
     run = await in_thread(lambda: tenant.run(session))
     runner.wake()
+
+    async def begun() -> bool:
+        return str(run) in runner._executions
+
+    # The row says so a moment before the worker has begun.
+    await until(begun, True)
     await until(lambda: status(run), "running")
     return run
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -138,7 +139,7 @@ def _rename(app: str, old: str, new: str) -> None:
 
 
 def test_an_empty_database_has_no_migrations(settings: Settings) -> None:
-    settings.DATABASE_URL = settings.DATABASE_URL.replace("/test_", "/")
+    settings.DATABASE_URL = re.sub(r"/test_\w+", "/postgres", settings.DATABASE_URL)
     assert finding("people").fix == "Run: python manage.py migrate"
 
 

@@ -67,13 +67,13 @@ def test_a_number_of_the_wrong_kind_or_size_is_refused_at_its_place(caller: Call
 
 def test_a_configuration_has_a_largest_size(caller: Caller) -> None:
     body = {"name": unique("large"), "llm": PROMPT}
-    refused(caller.client.post("/assistants", json={**body, "metadata": {"a": "x" * MIB}}), 422, "invalid")
-    refused(caller.client.post("/assistants", json={**body, "metadata": {"a": "x" * 11 * MIB}}), 413, "too_large")
+    refused(caller.client.post("/assistants", json={**body, "system_prompt": "x" * MIB}), 422, "invalid")
+    refused(caller.client.post("/assistants", json={**body, "system_prompt": "x" * 11 * MIB}), 413, "too_large")
     refused(caller.client.post("/assistants", json={**body, "description": "x" * MIB}), 422, "invalid", "description")
-    made = caller.create(metadata={"a": "x" * (MIB // 4)})
-    # Many small changes do not grow past it either.
-    answer = caller.client.patch(path_of(made), json={"metadata": {"b": "x" * (MIB // 2)}})
-    refused(answer, 422, "invalid")
+    made = caller.create(metadata={"a": "x" * (MIB // 32)})
+    # Many small changes do not grow past its parts' bounds either.
+    answer = caller.client.patch(path_of(made), json={"metadata": {"b": "x" * (MIB // 32)}})
+    refused(answer, 422, "invalid", "metadata")
     assert caller.get(path_of(made)) == made
 
 
