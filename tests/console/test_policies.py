@@ -13,7 +13,6 @@ def visit(tab: Tab, path: str) -> None:
     assert answer.status == 200, path
     assert "frame-ancestors 'none'" in answer.headers["content-security-policy"], path
     assert "script-src 'self'" in answer.headers["content-security-policy"], path
-    tab.page.wait_for_load_state("networkidle")
 
 
 def links(tab: Tab, selector: str) -> list[str]:

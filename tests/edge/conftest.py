@@ -10,7 +10,7 @@ import pytest
 from tests.api import ECHO
 from tests.servers import Server
 
-HEAD_S, BODY_S = 4, 6
+HEAD_S, BODY_S = 2, 3
 PUBLIC_URL = "https://agents.example.com"
 
 
