@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from config.env import BadEnvironment, Environment
 from config.serve.data_dir import DataDir
+from config.serve.errors import ServeError
+from config.serve.probes import check_bootstrap_key
 from tests.servers import ROOT, Engines, free_port
 
 
@@ -23,6 +26,15 @@ def serve(data_dir: Path, **settings: str) -> list[str]:
     return done.stderr.strip().splitlines()
 
 
+def read_wrong(monkeypatch: pytest.MonkeyPatch, **settings: str) -> str:
+    """The line that such an environment ends a start with; one of these is tried with a whole `serve`."""
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(BadEnvironment) as refused:
+        Environment()
+    return str(refused.value)
+
+
 def test_a_port_in_use(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
@@ -35,16 +47,19 @@ def test_a_port_that_is_no_number(tmp_path: Path) -> None:
     assert serve(tmp_path, PORT="http") == ["PORT must be a whole number, not 'http'."]
 
 
-def test_a_number_out_of_bounds(tmp_path: Path) -> None:
+def test_a_number_out_of_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     name = "AGENT_SERVER_SESSION_RETENTION_DAYS"
-    assert serve(tmp_path, **{name: "40000"}) == [f"{name} must be at most 36500, not 40000."]
-    assert serve(tmp_path, **{name: "-1"}) == [f"{name} must be at least 0, not -1."]
+    assert read_wrong(monkeypatch, **{name: "40000"}) == f"{name} must be at most 36500, not 40000."
+    assert read_wrong(monkeypatch, **{name: "-1"}) == f"{name} must be at least 0, not -1."
 
 
-def test_a_public_address_with_a_path_and_a_proxy_that_is_no_address(tmp_path: Path) -> None:
-    [line] = serve(tmp_path, AGENT_SERVER_PUBLIC_URL="https://example.com/agents")
+def test_a_public_address_with_a_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = read_wrong(monkeypatch, AGENT_SERVER_PUBLIC_URL="https://example.com/agents")
     assert line.startswith("AGENT_SERVER_PUBLIC_URL must be an address such as https://agents.example.com")
-    [line] = serve(tmp_path, FORWARDED_ALLOW_IPS="127.0.0.1,proxy")
+
+
+def test_a_proxy_that_is_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = read_wrong(monkeypatch, FORWARDED_ALLOW_IPS="127.0.0.1,proxy")
     assert line == "FORWARDED_ALLOW_IPS must hold addresses and networks such as 10.0.0.0/8, not 'proxy'."
 
 
@@ -54,9 +69,9 @@ def test_a_limit_that_cannot_be_meant(tmp_path: Path) -> None:
     assert line == f"{name}: concurrent_calls of 'openai' must be a whole number of at least 1, not \"many\"."
 
 
-def test_a_key_that_could_be_guessed(tmp_path: Path) -> None:
+def test_a_key_that_could_be_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
     name = "AGENT_SERVER_ENCRYPTION_KEYS"
-    [line] = serve(tmp_path, **{name: f"{'k' * 32},short"})
+    line = read_wrong(monkeypatch, **{name: f"{'k' * 32},short"})
     assert line == f"{name} must hold keys of 32 characters or more, separated by commas."
 
 
@@ -118,9 +133,14 @@ def test_a_redis_that_wants_another_password(tmp_path: Path, engines: Engines) -
     assert "wrong-one" not in line
 
 
-@pytest.mark.parametrize("key", ["too-short", "x" * 129, "with a space and more letters"])
-def test_a_bootstrap_key_that_no_request_could_carry(tmp_path: Path, key: str) -> None:
-    [line] = serve(tmp_path, AGENT_SERVER_BOOTSTRAP_KEY=key)
+@pytest.mark.parametrize("key", ["x" * 129, "with a space and more letters"])
+def test_a_key_that_no_request_could_carry(key: str) -> None:
+    with pytest.raises(ServeError, match="AGENT_SERVER_BOOTSTRAP_KEY must be 20 to 128 characters"):
+        check_bootstrap_key(key)
+
+
+def test_a_bootstrap_key_that_is_too_short(tmp_path: Path) -> None:
+    [line] = serve(tmp_path, AGENT_SERVER_BOOTSTRAP_KEY="too-short")
     assert "AGENT_SERVER_BOOTSTRAP_KEY must be 20 to 128 characters" in line
 
 
