@@ -99,11 +99,9 @@ class Edge:
                 error = Internal()
             elif error.status == 503:
                 log.error("The database cannot be reached: %s", exception)
-        if isinstance(error, TooLarge | UnsupportedMediaType):
-            await body.drain(scope)
-            await send_error(answer.send, error, scope, {"connection": "close"})
-        else:
-            await send_error(answer.send, error, scope)
+        await body.drain(scope)
+        # Whoever goes on sending is let go: what is left of the body would be read as long as it lasts.
+        await send_error(answer.send, error, scope, {} if body.ended else {"connection": "close"})
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
