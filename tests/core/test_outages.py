@@ -69,7 +69,8 @@ async def stand_still(pool: AsyncPool, meanwhile: psycopg.AsyncConnection[Any]) 
     """In a transaction that holds a lock, until another has got that."""
     lock = "SELECT pg_advisory_xact_lock(1)"
     async with pool.connection() as stuck, stuck.pipeline(), stuck.transaction():
-        await stuck.execute(lock)
+        # In a pipeline nothing is known to be done before its answer is fetched.
+        await (await stuck.execute(lock)).fetchone()
         async with meanwhile.transaction():
             await meanwhile.execute(lock)
         await stuck.execute("SELECT 1")
