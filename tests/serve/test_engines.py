@@ -22,6 +22,8 @@ from tests.servers import ROOT, Engines, using, wait_for
 
 NOBODY = 65534
 
+pytestmark = pytest.mark.servers
+
 
 @pytest.fixture
 def data() -> Iterator[DataDir]:

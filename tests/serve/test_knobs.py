@@ -17,6 +17,8 @@ config = AssistantConfig.model_validate({"name": "x", "llm": {"provider": "fake"
 print(config.retry_policy.max_attempts, config.run_timeout_s, settings.LONGEST_RUN_S, settings.RUNNER_LEASE_S)
 """
 
+pytestmark = pytest.mark.servers
+
 
 def defaults(**settings: str) -> list[str]:
     env = {**os.environ, **settings}

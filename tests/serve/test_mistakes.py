@@ -14,6 +14,8 @@ from config.serve.errors import ServeError
 from config.serve.probes import check_bootstrap_key
 from tests.servers import ROOT, Engines, free_port
 
+pytestmark = pytest.mark.servers
+
 
 def serve(data_dir: Path, **settings: str) -> list[str]:
     """The lines of a `manage.py serve` that has to refuse."""
