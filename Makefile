@@ -18,8 +18,7 @@ serve: $(VENV)/.complete ## Run everything: PostgreSQL, Redis, web, workers, bea
 # Each process has engines of its own; a file stays in one, for what its tests share. What hurts processes runs alone.
 test: $(VENV)/.complete ## Run the tests (ARGS="-k engines" passes options to pytest)
 ifeq ($(ARGS),)
-	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
-		--ignore tests/faults
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --ignore tests/faults
 	@$(BIN)/python -m pytest tests/faults
 else
 	@exec $(BIN)/python -m pytest $(ARGS)

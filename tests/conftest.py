@@ -31,12 +31,6 @@ django.setup()
 pytest_plugins = ["tests.api"]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that drive real processes come first: a long one at the end would keep the other cores waiting."""
-    slow = {item.path for item in items if item.get_closest_marker("servers")}
-    items.sort(key=lambda item: item.path not in slow)
-
-
 def pytest_unconfigure() -> None:
     _engines.stop()
 
