@@ -18,7 +18,7 @@ from core.errors import NotFound
 from runtime.contract import AgentSpec, BaseAgent, BoundTool
 from runtime.errors import NotSupported
 from runtime.registry import agent_class
-from runtime.secrets import NO_SECRETS, Secrets, names_in
+from runtime.secrets import NO_SECRETS, Secrets, named_by, names_in
 from tools import registry
 
 T = TypeVar("T")
@@ -123,7 +123,7 @@ def agent_from_config(config: Config, secrets: Secrets = NO_SECRETS) -> BaseAgen
     if missing := unsupported(config):
         raise NotSupported(" ".join(missing.values()))
     tools = {
-        use["name"]: BoundTool(registry.get(use["name"]), use["parameters"])
+        use["name"]: BoundTool(registry.get(use["name"]), use["parameters"], named_by(use["parameters"], secrets))
         for use in config["tools"]
         if use["enabled"]
     }

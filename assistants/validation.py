@@ -15,9 +15,10 @@ from assistants.canonical import canonical
 from assistants.config import Config
 from assistants.engines import Path, unsupported
 from core.errors import FieldError
+from runtime.contract import Tool
 from runtime.providers import check_llm
 from runtime.registry import agent_names
-from runtime.secrets import Secrets, names_in
+from runtime.secrets import Secrets, named_by, names_in
 from tools import registry
 from tools.mcp import probe_all
 
@@ -74,7 +75,7 @@ def run_checks(workspace_id: UUID, config: Config, reachability: Reachability) -
     return [
         *_check_type(config),
         *_check_llm(config, secrets),
-        *_check_tools(config),
+        *_check_tools(config, secrets),
         *_check_unknown(config),
         *_check_servers(config, reachability, secrets),
         *(Check(".".join(map(str, loc)), loc, note) for loc, note in unsupported(config).items()),
@@ -111,7 +112,7 @@ def _check_llm(config: Config, secrets: Secrets) -> Iterator[Check]:
         yield _failed(".".join(map(str, loc)), loc, problem.message)
 
 
-def _check_tools(config: Config) -> Iterator[Check]:
+def _check_tools(config: Config, secrets: Secrets) -> Iterator[Check]:
     for index, use in enumerate(config["tools"]):
         name = f"tools.{use['name']}"
         try:
@@ -119,15 +120,26 @@ def _check_tools(config: Config) -> Iterator[Check]:
         except LookupError:
             yield _failed(name, ("tools", index, "name"), f"There is no tool {use['name']!r}.")
             continue
-        try:
-            tool.Parameters.model_validate(use["parameters"], extra="forbid")
-        except ValidationError as error:
-            for fault in error.errors(include_url=False, include_input=False):
-                place = ("parameters", *fault["loc"])
-                message = f"{use['name']}: {'.'.join(map(str, place))}: {fault['msg']}."
-                yield _failed(name, ("tools", index, *place), message)
-        else:
+        faults = list(_faults_of_tool(tool, use, secrets))
+        for place, message in faults:
+            yield _failed(name, ("tools", index, *place), f"{use['name']}: {message}")
+        if not faults:
             yield Check(name, ("tools", index))
+
+
+def _faults_of_tool(tool: Tool, use: dict[str, Any], secrets: Secrets) -> Iterator[tuple[Path, str]]:
+    """What is wrong with the tool's parameters, by its place; if nothing, what keeps it from working here."""
+    try:
+        parameters = tool.Parameters.model_validate(use["parameters"], extra="forbid")
+    except ValidationError as error:
+        for fault in error.errors(include_url=False, include_input=False):
+            place = ("parameters", *fault["loc"])
+            yield place, f"{'.'.join(map(str, place))}: {fault['msg']}."
+        return
+    # Whether a tool works that no model is offered does not matter.
+    if use["enabled"]:
+        for problem in tool.check(parameters.model_dump(mode="json"), named_by(use["parameters"], secrets)):
+            yield ("name",), problem
 
 
 def _check_unknown(config: Config) -> Iterator[Check]:

@@ -53,6 +53,15 @@ def _list(name: str, default: str = "") -> list[str]:
     return [item.strip() for item in os.environ.get(name, default).split(",") if item.strip()]
 
 
+def _folders(name: str) -> list[str]:
+    """Absolute paths of folders."""
+    folders = _list(name)
+    for folder in folders:
+        if not os.path.isabs(folder) or ".." in Path(folder).parts:
+            raise BadEnvironment(f"{name} must hold absolute paths of folders, without '..'; not {folder!r}.")
+    return folders
+
+
 def _keys(name: str) -> list[str]:
     keys = _list(name)
     if any(len(key) < 32 for key in keys):
@@ -143,6 +152,7 @@ class Environment:
     provider_limits: str = field(default_factory=lambda: os.environ.get("AGENT_SERVER_PROVIDER_LIMITS", ""))
     secret_hosts: list[str] = field(default_factory=lambda: _list("AGENT_SERVER_SECRET_HOSTS"))
     mcp_commands: list[str] = field(default_factory=lambda: _list("AGENT_SERVER_MCP_COMMANDS"))
+    file_read_roots: list[str] = field(default_factory=lambda: _folders("FILE_READ_ROOTS"))
     agent_modules: list[str] = field(default_factory=lambda: _list("AGENT_SERVER_AGENTS"))
     max_body_bytes: int = field(default_factory=lambda: _integer("HTTP_MAX_REQUEST_BODY_BYTES", 10_485_760, 1))
     head_timeout_s: int = field(default_factory=lambda: _integer("AGENT_SERVER_HEAD_TIMEOUT_S", 30, 1, 3_600))

@@ -204,6 +204,7 @@ class ToolContext:
     io: StepIO
     call_id: str
     parameters: dict[str, Any]
+    secrets: Secrets = field(default_factory=dict, repr=False)
 
 
 class NoArguments(BaseModel):
@@ -223,9 +224,17 @@ class Tool(ABC):
     name: ClassVar[str]
     description: ClassVar[str]
     read_only: ClassVar[bool] = False
+    timeout_s: ClassVar[float | None] = None
 
     Args: ClassVar[type[BaseModel]] = NoArguments
     Parameters: ClassVar[type[BaseModel]] = NoArguments
+
+    def check(self, parameters: dict[str, Any], secrets: Secrets) -> list[str]:
+        """What keeps the tool from working on this server with these parameters, a sentence each; none by default.
+
+        `parameters` are valid and have their defaults; `secrets` are those that they name.
+        """
+        return []
 
     def call(self, args: Any, context: ToolContext) -> Json:
         """Carry it out, blocking; returns text or JSON."""
@@ -238,10 +247,11 @@ class Tool(ABC):
 
 @dataclass(slots=True, frozen=True)
 class BoundTool:
-    """A tool as one assistant uses it."""
+    """A tool as one assistant uses it. `secrets`: those of the host's that the parameters name (`api_key_env`)."""
 
     tool: Tool
     parameters: dict[str, Any] = field(default_factory=dict)
+    secrets: Secrets = field(default_factory=dict, repr=False)
 
 
 @dataclass(slots=True, frozen=True)

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -69,7 +70,7 @@ class Toolbox:
             args = bound.tool.Args.model_validate(call.args)
         except ValidationError as error:
             raise _Refused(f"The arguments are not valid: {_faults(error)}") from None
-        return await bound.tool.acall(args, ToolContext(io, call.id, bound.parameters))
+        return await bound.tool.acall(args, ToolContext(io, call.id, bound.parameters, bound.secrets))
 
 
 class _Refused(Exception):
@@ -101,7 +102,7 @@ def _with_defaults(name: str, bound: BoundTool) -> BoundTool:
         parameters = bound.tool.Parameters.model_validate(bound.parameters)
     except ValidationError as error:
         raise AgentError(f"The parameters of tool {name!r} are not valid: {_faults(error)}") from None
-    return BoundTool(bound.tool, parameters.model_dump(mode="json"))
+    return replace(bound, parameters=parameters.model_dump(mode="json"))
 
 
 def _schema(name: str, bound: BoundTool) -> dict[str, Any]:
