@@ -7,7 +7,7 @@ that is retried: it may be carried out more than once, but it is recorded once.
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
@@ -191,6 +191,16 @@ class StepIO(Protocol):
         `place` tells apart what answers under one name, as `base_url` does. To enter it may take a while.
         Raises `MustWait`, or `ModelUnavailable` where calls have been failing.
         """
+
+    async def keep(self, key: str, value: Json) -> None:
+        """Store a value at once, durably and apart from the step, for when this step is carried out again.
+
+        `key` has up to 255 characters; a second value of one key takes the first one's place. Raises
+        `runtime.errors.AgentError` where the value is not JSON, or larger than 1 MiB.
+        """
+
+    async def kept(self) -> Mapping[str, Json]:
+        """All that the run has kept, by key."""
 
     def new_id(self) -> str:
         """A new identifier for a message or a tool call (UUIDv7)."""
