@@ -56,6 +56,8 @@ def _document(tool: Tool) -> dict[str, Any]:
         "args_schema": tool.Args.model_json_schema(),
         "parameters_schema": tool.Parameters.model_json_schema(),
         "read_only": tool.read_only,
+        "once": tool.once,
+        "cacheable": tool.cacheable,
         "timeout_s": tool.timeout_s,
         "problems": _problems(tool),
     }

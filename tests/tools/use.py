@@ -5,13 +5,13 @@ from typing import Any
 from runtime.contract import BoundTool, ToolCall, ToolRecord
 from runtime.secrets import NO_SECRETS, Secrets
 from runtime.toolbox import Toolbox
-from tests.runtime.driver import Heard
+from tests.runtime.driver import a_turn
 from tools import registry
 
 
 async def use(name: str, args: dict[str, Any], *, secrets: Secrets = NO_SECRETS, **parameters: Any) -> ToolRecord:
     toolbox = Toolbox({name: BoundTool(registry.get(name), parameters, secrets)})
-    [record] = await toolbox.carry_out([ToolCall("c1", name, args)], {}, Heard())
+    [record] = await toolbox.carry_out([ToolCall("c1", name, args)], a_turn())
     return record
 
 
