@@ -157,6 +157,10 @@ class Environment:
     max_body_bytes: int = field(default_factory=lambda: _integer("HTTP_MAX_REQUEST_BODY_BYTES", 10_485_760, 1))
     head_timeout_s: int = field(default_factory=lambda: _integer("AGENT_SERVER_HEAD_TIMEOUT_S", 30, 1, 3_600))
     body_timeout_s: int = field(default_factory=lambda: _integer("AGENT_SERVER_BODY_TIMEOUT_S", 120, 1, 86_400))
+    # At least what a reference to an artifact shows of it.
+    tool_result_max_bytes: int = field(
+        default_factory=lambda: _integer("TOOL_RESULT_MAX_BYTES", 65_536, minimum=16_384, maximum=10_485_760)
+    )
     grace_period_s: int = field(default_factory=lambda: _integer("BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS", 180))
     session_retention_days: int = field(
         # A hundred years: PostgreSQL's calendar does not go back for any number of days.

@@ -238,6 +238,12 @@ class StepIO(Protocol):
     async def kept(self) -> Mapping[str, Json]:
         """All that the run has kept, by key."""
 
+    def artifact(self, name: str, mime_type: str, content: bytes, call_id: str | None = None) -> str:
+        """Keep something beside the run's documents, stored with the step; gives its id (see `ToolContext.artifact`).
+
+        Raises ValueError where it is larger than 50 MiB, the step's together than 100 MiB, or the type cannot be one.
+        """
+
     def new_id(self) -> str:
         """A new identifier for a message or a tool call (UUIDv7)."""
 
@@ -258,6 +264,14 @@ class ToolContext:
     values: Values
     answer: Json = None
     secrets: Secrets = field(default_factory=dict, repr=False)
+
+    def artifact(self, name: str, mime_type: str, content: bytes) -> str:
+        """Keep what this call has made beside the run's documents: a chart, an archive; gives its id for the result.
+
+        It is stored with the step, and had by `GET /runs/{id}/artifacts/{artifact id}`. Raises ValueError where it is
+        larger than 50 MiB, the step's together than 100 MiB, or `mime_type` is none.
+        """
+        return self.io.artifact(name, mime_type, content, self.call_id)
 
 
 @dataclass(slots=True, frozen=True)

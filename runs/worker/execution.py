@@ -19,6 +19,7 @@ from core.db import Row
 from core.ids import new_id
 from core.redaction import Redactor
 from runs.models import CRASHES_BEFORE_ALONE, Durability
+from runs.worker.artifacts import Artifacts
 from runs.worker.commit import StepCommit
 from runs.worker.committer import Committer, LeaseLost, MustCancel
 from runs.worker.conversation import Conversation
@@ -80,7 +81,9 @@ class Execution:
         self._redactor = redactor(agent.spec.secrets)
         # A late writer of results ends as a late writer of steps does: the next commit is refused.
         keeper = Keeper(claim, worker_id, self._redactor, on_lost=lambda: self.stop(HandedBack()))
-        self._io = _IO(claim, journal, traffic, self._redactor, keeper, wait_s=min(WAIT_S, self._step_timeout_s / 2))
+        self._artifacts = Artifacts(self._redactor)
+        wait_s = min(WAIT_S, self._step_timeout_s / 2)
+        self._io = _IO(claim, journal, traffic, self._redactor, keeper, self._artifacts, wait_s=wait_s)
         self._stop: Outcome | None = Cancelled(claim["superseded"]) if claim["cancel_requested_at"] else None
         self._in_flight: asyncio.Task[Step] | None = None
         self._writes_beside: bool = claim["durability"] == Durability.ASYNC
@@ -98,7 +101,7 @@ class Execution:
                 outcome = await self._next_outcome()
                 duration_ms = (time.perf_counter() - clock) * 1_000
                 await self._written()
-                commit = self._recorder.record(outcome, started, duration_ms)
+                commit = self._recorder.record(outcome, started, duration_ms, self._artifacts.take())
                 if commit is None:
                     continue
                 self._write(commit)
@@ -236,7 +239,15 @@ class _IO:
     """What the agent sees of its run while it steps (`runtime.contract.StepIO`)."""
 
     def __init__(
-        self, claim: Row, journal: Journal, traffic: Traffic, redactor: Redactor, keeper: Keeper, *, wait_s: float
+        self,
+        claim: Row,
+        journal: Journal,
+        traffic: Traffic,
+        redactor: Redactor,
+        keeper: Keeper,
+        artifacts: Artifacts,
+        *,
+        wait_s: float,
     ):
         self.run_id = str(claim["id"])
         self.session_id = str(claim["session_id"])
@@ -247,6 +258,7 @@ class _IO:
         self._traffic = traffic
         self._redactor = redactor
         self._keeper = keeper
+        self._artifacts = artifacts
         self._wait_s = wait_s
 
     def token(self, message_id: str, text: str, kind: Literal["text", "reasoning"] = "text") -> None:
@@ -255,6 +267,7 @@ class _IO:
     def tool_result(self, record: ToolRecord) -> None:
         # The record itself: the message that the model is shown is made of it.
         _redact(record, self._redactor)
+        self._artifacts.shorten(record)
         document = record.document()
         self._journal.tell("tool_result", {k: v for k, v in document.items() if k != "args"})
 
@@ -270,6 +283,9 @@ class _IO:
 
     async def kept(self) -> Mapping[str, Any]:
         return await self._keeper.kept()
+
+    def artifact(self, name: str, mime_type: str, content: bytes, call_id: str | None = None) -> str:
+        return self._artifacts.add(name, mime_type, content, call_id)
 
     def new_id(self) -> str:
         return str(new_id())

@@ -5,6 +5,7 @@ durability `sync` and `async` by the commit that it has made last, with `exit` b
 a commit is refused, the recorder and its conversation are thrown away.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from core.db import Row
@@ -13,6 +14,7 @@ from core.text import clean
 from runs.ending import Superseded
 from runs.lifecycle import Status
 from runs.models import Durability
+from runs.worker.artifacts import NewArtifact
 from runs.worker.branching import first_messages
 from runs.worker.claim import TRANSFERRING
 from runs.worker.commit import StepCommit
@@ -37,6 +39,9 @@ from sessions.models import CheckpointSource
 
 # A run of durability `exit` is stored before it has told more events than this, or a rescue's gap could not cover them.
 MAX_UNSTORED = 50_000
+
+# Nor does it gather more bytes of artifacts.
+MAX_HELD_BYTES = 16 * 1024 * 1024
 
 MODEL_CALLS = "model_calls"  # the session's state key that counts finished model calls
 
@@ -67,6 +72,7 @@ class Recorder:
         self._fresh: list[Message] = []  # the run's input, until the first commit has it
         self._at_exit: bool = claim["durability"] == Durability.EXIT
         self._gathered: StepCommit | None = None  # what finished steps have left to be stored with the next one
+        self._held_bytes = 0  # of its artifacts
         self._changes: dict[str, Any] = {}  # of the state, since the last checkpoint
         self._removed: list[str] = []
         self._covered = len(conversation.messages)  # how many messages the last checkpoint has
@@ -108,8 +114,14 @@ class Recorder:
             resume=self._resume,
         )
 
-    def record(self, outcome: Outcome, started: str, duration_ms: float) -> StepCommit | None:
-        """The outcome as rows and events, and as the run's new totals; None where nothing is to be stored yet."""
+    def record(
+        self, outcome: Outcome, started: str, duration_ms: float, artifacts: Sequence[NewArtifact] = ()
+    ) -> StepCommit | None:
+        """The outcome as rows and events, and as the run's new totals; None where nothing is to be stored yet.
+
+        `artifacts` are those that the step has made, however it ended: what it told may name them.
+        """
+        self._held_bytes += sum(len(artifact.content) for artifact in artifacts)
         match outcome:
             case Finished(step):
                 commit = self._finished(step, started, duration_ms)
@@ -123,11 +135,12 @@ class Recorder:
                 commit = self._handed_back()
             case Postponed(delay_s):
                 commit = self._put_off(delay_s)
+        commit.artifacts += artifacts
         if commit.status is None and not self._is_stored_now:
             self._gathered = commit
             self._journal.finish()
             return None
-        self._gathered = None
+        self._gathered, self._held_bytes = None, 0
         commit.run = {
             "base_seq": self._journal.base_seq,
             "last_seq": self._journal.last_seq,
@@ -153,7 +166,7 @@ class Recorder:
     @property
     def _is_stored_now(self) -> bool:
         """Whether a step is stored though the run goes on here."""
-        return not self._at_exit or self._journal.unsealed > MAX_UNSTORED
+        return not self._at_exit or self._journal.unsealed > MAX_UNSTORED or self._held_bytes > MAX_HELD_BYTES
 
     def _finished(self, step: Step, started: str, duration_ms: float) -> StepCommit:
         self._failures = 0

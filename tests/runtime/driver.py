@@ -28,6 +28,7 @@ class Heard:
     used: list[Usage] = field(default_factory=list)
     refusals: dict[str, AgentError] = field(default_factory=dict)
     ids: int = 0
+    artifacts: list[tuple[str, str, bytes, str | None]] = field(default_factory=list)
     results_kept: dict[str, Any] = field(default_factory=dict)
 
     def token(self, message_id: str, text: str, kind: str = "text") -> None:
@@ -50,6 +51,10 @@ class Heard:
 
     async def kept(self) -> Mapping[str, Any]:
         return self.results_kept
+
+    def artifact(self, name: str, mime_type: str, content: bytes, call_id: str | None = None) -> str:
+        self.artifacts.append((name, mime_type, content, call_id))
+        return f"artifact-{len(self.artifacts)}"
 
     def new_id(self) -> str:
         self.ids += 1
