@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from runtime.contract import Json, ToolCall, ToolRecord
 from runtime.interrupts import USUAL_DECISIONS, Decision
+from runtime.toolbox import Toolbox
 
 _SHOWN = 300
 
@@ -21,8 +22,8 @@ class Review(BaseModel):
 InterruptOn = dict[str, bool | Review]
 
 
-def approval_of(calls: Sequence[ToolCall], interrupt_on: InterruptOn) -> dict[str, Any]:
-    """The interrupt that asks about these calls, all of tools in `interrupt_on`."""
+def approval_of(calls: Sequence[ToolCall], interrupt_on: InterruptOn, toolbox: Toolbox) -> dict[str, Any]:
+    """The interrupt that asks about these calls, all of tools in `interrupt_on` and in the toolbox."""
     return {
         "type": "approval",
         "action_requests": [
@@ -34,7 +35,10 @@ def approval_of(calls: Sequence[ToolCall], interrupt_on: InterruptOn) -> dict[st
             }
             for call in calls
         ],
-        "review_configs": {call.name: {"allowed_decisions": _allowed(interrupt_on[call.name])} for call in calls},
+        "review_configs": {
+            name: {"allowed_decisions": _allowed(interrupt_on[name]), "args_schema": toolbox.args_schema(name)}
+            for name in dict.fromkeys(call.name for call in calls)
+        },
     }
 
 

@@ -85,7 +85,9 @@ class ReactAgent(BaseAgent):
             if self._is_reviewed(call.name) and call.id not in decisions and call.id not in unreadable
         ]
         if asked:
-            return Step(kind="tools", interrupt=approval_of(asked, self.config.interrupt_on), next=("tools",))
+            return Step(
+                kind="tools", interrupt=approval_of(asked, self.config.interrupt_on, self.toolbox), next=("tools",)
+            )
         records = await self._carry_out([decided(call, decisions.get(call.id)) for call in calls], unreadable, io)
         return Step(
             kind="tools",

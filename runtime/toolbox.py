@@ -35,6 +35,10 @@ class Toolbox:
         """Whether there is such a tool."""
         return name in self._tools
 
+    def args_schema(self, name: str) -> dict[str, Any]:
+        """The JSON Schema of a tool's arguments. Raises KeyError where there is no such tool."""
+        return self._tools[name].tool.Args.model_json_schema()
+
     async def carry_out(self, calls: Sequence[ToolCall], unreadable: Mapping[str, str], io: StepIO) -> list[ToolRecord]:
         """Carry out all calls at once; records in the order of the calls. Whatever fails becomes an
         observation.

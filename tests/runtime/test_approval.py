@@ -67,7 +67,9 @@ async def test_a_reviewed_call_is_asked_about_before_any_is_carried_out() -> Non
                 "display_text": "pay(amount=5)",
             }
         ],
-        "review_configs": {"pay": {"allowed_decisions": ["approve", "edit", "reject"]}},
+        "review_configs": {
+            "pay": {"allowed_decisions": ["approve", "edit", "reject"], "args_schema": Pay.Args.model_json_schema()}
+        },
         "hitl_tool_call_ids": ["call_0_1"],
     }
     assert (pay.paid, look.paid) == ([], [])
@@ -105,7 +107,7 @@ async def test_a_rejected_call_is_not_carried_out_and_the_model_is_told(extra: d
 async def test_a_response_stands_for_the_result() -> None:
     chat, pay, _ = shop(("pay", {"amount": 5}), interrupt_on={"pay": {"allowed_decisions": ["respond"]}})
     asked = await asked_in(chat)
-    assert asked["review_configs"] == {"pay": {"allowed_decisions": ["respond"]}}
+    assert asked["review_configs"]["pay"]["allowed_decisions"] == ["respond"]
     assert await answered(chat, {"type": "respond", "tool_call_id": "call_0_0", "message": "I did."}) == ["I did."]
     assert (pay.paid, chat.steps[-1].tool_calls[0].status) == ([], "ok")
 
