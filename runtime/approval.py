@@ -6,9 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from runtime.contract import Json, ToolCall, ToolRecord
+from runtime.contract import BoundTool, Json, ToolCall, ToolRecord
 from runtime.interrupts import USUAL_DECISIONS, Decision
-from runtime.toolbox import Toolbox
 
 _SHOWN = 300
 
@@ -22,8 +21,8 @@ class Review(BaseModel):
 InterruptOn = dict[str, bool | Review]
 
 
-def approval_of(calls: Sequence[ToolCall], interrupt_on: InterruptOn, toolbox: Toolbox) -> dict[str, Any]:
-    """The interrupt that asks about these calls, all of tools in `interrupt_on` and in the toolbox."""
+def approval_of(calls: Sequence[ToolCall], interrupt_on: InterruptOn, tools: Mapping[str, BoundTool]) -> dict[str, Any]:
+    """The interrupt that asks about these calls, all of tools in `interrupt_on`."""
     return {
         "type": "approval",
         "action_requests": [
@@ -36,7 +35,7 @@ def approval_of(calls: Sequence[ToolCall], interrupt_on: InterruptOn, toolbox: T
             for call in calls
         ],
         "review_configs": {
-            name: {"allowed_decisions": _allowed(interrupt_on[name]), "args_schema": toolbox.args_schema(name)}
+            name: {"allowed_decisions": _allowed(interrupt_on[name]), "args_schema": _schema(tools.get(name))}
             for name in dict.fromkeys(call.name for call in calls)
         },
     }
@@ -65,6 +64,10 @@ def decided(call: ToolCall, decision: Mapping[str, Any] | None) -> ToolCall | To
 
 def _allowed(review: bool | Review) -> list[Decision]:
     return list(USUAL_DECISIONS) if isinstance(review, bool) else review.allowed_decisions
+
+
+def _schema(bound: BoundTool | None) -> dict[str, Any] | None:
+    return bound.tool.Args.model_json_schema() if bound else None
 
 
 def _display_text(call: ToolCall) -> str:

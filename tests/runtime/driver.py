@@ -7,8 +7,10 @@ from typing import Any
 
 from runtime.contract import AgentSpec, BaseAgent, BoundTool, Content, Message, State, Step, Tool, ToolRecord, Usage
 from runtime.errors import AgentError
+from runtime.middleware.base import Turn
 from runtime.react import ReactAgent
 from runtime.secrets import NO_SECRETS, Secrets
+from runtime.values import Values
 
 
 @dataclass
@@ -56,6 +58,11 @@ class HeardCall:
         self.io.used.append(usage)
 
 
+def a_turn(**values: Any) -> Turn:
+    """A step of a session with these values, of which nothing was said."""
+    return Turn(State([], values, None), Values(values), Heard())
+
+
 @dataclass
 class Conversation:
     """One session with one agent."""
@@ -74,10 +81,25 @@ class Conversation:
             pass
         return self.state.messages[-1].text
 
+    async def answer(self, resume: Any) -> Step:
+        """The step after a person's answer."""
+        self.state.resume = resume
+        return await self.step()
+
+    async def until_it_waits(self, content: Content) -> Step:
+        """A run, up to the step that asks a person or starts other runs."""
+        self.state.run_start = len(self.state.messages)
+        self.state.messages.append(Message(self.io.new_id(), "user", content))
+        while not ((step := await self.step()).interrupt or step.children):
+            assert not step.done, "it ended"
+        return step
+
     async def step(self) -> Step:
         step = await self.agent.step(self.state, self.io)
         self.steps.append(step)
         self.state.messages += step.messages
+        self.state.values = {k: v for k, v in self.state.values.items() if k not in step.removed} | step.changes
+        self.state.resume = None
         if step.kind == "model":
             self.state.model_calls += 1
             self.state.session_model_calls += 1

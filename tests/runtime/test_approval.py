@@ -80,6 +80,7 @@ async def test_an_approved_call_is_carried_out_with_those_that_nobody_is_asked_a
     await asked_in(chat)
     assert await answered(chat, {"type": "approve", "tool_call_id": "call_0_1"}) == ["paid 1", "paid 5"]
     assert (pay.paid, look.paid) == ([5], [1])
+    assert [record.decision for record in chat.steps[-1].tool_calls] == [None, "approve"]
     assert (await chat.step()).done
 
 
@@ -89,7 +90,8 @@ async def test_an_edited_call_is_carried_out_with_the_new_arguments() -> None:
     edit = {"type": "edit", "tool_call_id": "call_0_0", "arguments": {"amount": 7}}
     assert await answered(chat, edit) == ["paid 7"]
     assert pay.paid == [7]
-    assert chat.steps[-1].tool_calls[0].document()["args"] == {"amount": 7}
+    document = chat.steps[-1].tool_calls[0].document()
+    assert (document["args"], document["decision"]) == ({"amount": 7}, "edit")
 
 
 @pytest.mark.parametrize(
@@ -122,6 +124,7 @@ async def test_results_stand_in_the_order_of_the_calls() -> None:
     ]
     assert await answered(chat, *decisions) == ["no", "paid 2", "paid 30"]
     assert pay.paid == [2, 30]
+    assert [record.decision for record in chat.steps[-1].tool_calls] == ["reject", "approve", "edit"]
 
 
 @pytest.mark.parametrize("interrupt_on", [{}, {"pay": False}, {"other": True}])
