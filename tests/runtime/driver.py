@@ -1,14 +1,17 @@
 """Drives an agent as the server does: steps until done, keeping messages and what was heard."""
 
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from runtime.contract import AgentSpec, BaseAgent, BoundTool, Content, Message, State, Step, Tool, ToolRecord, Usage
 from runtime.errors import AgentError
+from runtime.middleware.base import Turn
 from runtime.react import ReactAgent
 from runtime.secrets import NO_SECRETS, Secrets
+from runtime.values import Values
 
 
 @dataclass
@@ -25,6 +28,7 @@ class Heard:
     used: list[Usage] = field(default_factory=list)
     refusals: dict[str, AgentError] = field(default_factory=dict)
     ids: int = 0
+    results_kept: dict[str, Any] = field(default_factory=dict)
 
     def token(self, message_id: str, text: str, kind: str = "text") -> None:
         self.tokens.append((kind, text))
@@ -41,6 +45,12 @@ class Heard:
             raise refusal
         yield HeardCall(self)
 
+    async def keep(self, key: str, value: Any) -> None:
+        self.results_kept[key] = json.loads(json.dumps(value))
+
+    async def kept(self) -> Mapping[str, Any]:
+        return self.results_kept
+
     def new_id(self) -> str:
         self.ids += 1
         return f"id-{self.ids}"
@@ -54,6 +64,11 @@ class HeardCall:
 
     def used(self, usage: Usage) -> None:
         self.io.used.append(usage)
+
+
+def a_turn(**values: Any) -> Turn:
+    """A step of a session with these values, of which nothing was said."""
+    return Turn(State([], values, None), Values(values), Heard())
 
 
 @dataclass
@@ -74,10 +89,25 @@ class Conversation:
             pass
         return self.state.messages[-1].text
 
+    async def answer(self, resume: Any) -> Step:
+        """The step after a person's answer."""
+        self.state.resume = resume
+        return await self.step()
+
+    async def until_it_waits(self, content: Content) -> Step:
+        """A run, up to the step that asks a person or starts other runs."""
+        self.state.run_start = len(self.state.messages)
+        self.state.messages.append(Message(self.io.new_id(), "user", content))
+        while not ((step := await self.step()).interrupt or step.children):
+            assert not step.done, "it ended"
+        return step
+
     async def step(self) -> Step:
         step = await self.agent.step(self.state, self.io)
         self.steps.append(step)
         self.state.messages += step.messages
+        self.state.values = {k: v for k, v in self.state.values.items() if k not in step.removed} | step.changes
+        self.state.resume = None
         if step.kind == "model":
             self.state.model_calls += 1
             self.state.session_model_calls += 1
