@@ -123,7 +123,13 @@ def agent_from_config(config: Config, secrets: Secrets = NO_SECRETS) -> BaseAgen
     if missing := unsupported(config):
         raise NotSupported(" ".join(missing.values()))
     tools = {
-        use["name"]: BoundTool(registry.get(use["name"]), use["parameters"], named_by(use["parameters"], secrets))
+        use["name"]: BoundTool(
+            registry.get(use["name"]),
+            use["parameters"],
+            named_by(use["parameters"], secrets),
+            # Versions are older than the key.
+            use.get("timeout_s"),
+        )
         for use in config["tools"]
         if use["enabled"]
     }

@@ -147,7 +147,8 @@ class ModelRecord:
 class ToolRecord:
     """What one tool call was, for the run's steps. `cached`: the tool was not called, its earlier result is given.
 
-    `artifact_id`: the result was too large, and is kept there.
+    `artifact_id`: the result was too large, and is kept there. `decision`: what a person decided about the call, None
+    where nobody was asked; after `edit` the call is the edited one, and after `respond` the result is what they said.
     """
 
     call: ToolCall
@@ -157,6 +158,7 @@ class ToolRecord:
     duration_ms: float = 0.0
     cached: bool = False
     artifact_id: str | None = None
+    decision: Literal["approve", "edit", "reject", "respond"] | None = None
 
     def document(self) -> dict[str, Any]:
         return {
@@ -167,6 +169,7 @@ class ToolRecord:
             "duration_ms": round(self.duration_ms, 3),
             "cached": self.cached,
             "artifact_id": self.artifact_id,
+            "decision": self.decision,
         }
 
 
@@ -328,7 +331,10 @@ class Tool(ABC):
         return []
 
     def call(self, args: Any, context: ToolContext) -> Json:
-        """Carry it out, blocking; returns text or JSON, `Ask` or `Delegate`."""
+        """Carry it out, blocking; returns text or JSON, `Ask` or `Delegate`.
+
+        A thread cannot be stopped: when its time is over the run goes on without it, and what it does still happens.
+        """
         raise NotImplementedError
 
     async def acall(self, args: Any, context: ToolContext) -> Json:
@@ -338,11 +344,16 @@ class Tool(ABC):
 
 @dataclass(slots=True, frozen=True)
 class BoundTool:
-    """A tool as one assistant uses it. `secrets`: those of the host's that the parameters name (`api_key_env`)."""
+    """A tool as one assistant uses it.
+
+    `secrets` are those of the host's that the parameters name (`api_key_env`). `timeout_s` is how long a call may take,
+    in seconds; None: as the tool says itself.
+    """
 
     tool: Tool
     parameters: dict[str, Any] = field(default_factory=dict)
     secrets: Secrets = field(default_factory=dict, repr=False)
+    timeout_s: float | None = None
 
 
 @dataclass(slots=True, frozen=True)
