@@ -161,6 +161,9 @@ class Recorder:
 
     def _finished(self, step: Step, started: str, duration_ms: float) -> StepCommit:
         self._failures = 0
+        if step.kind == "custom" and step.interrupt is not None and not step.messages:
+            # The message whose tokens were told is told anew once somebody has answered.
+            self._supersede("interrupt")
         changes = dict(clean(step.changes))
         if step.model is not None:
             self._model_calls += 1
