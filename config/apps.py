@@ -20,6 +20,7 @@ class ConfigConfig(AppConfig):
                 secret_hosts=tuple(ENV.secret_hosts),
                 mcp_commands=tuple(ENV.mcp_commands),
                 file_read_roots=tuple(ENV.file_read_roots),
+                prices=ENV.prices,
             )
         )
         learn_settings()

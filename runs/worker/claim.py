@@ -12,8 +12,10 @@ from uuid import UUID
 import psycopg
 
 from core.db import Row
+from runs.lifecycle import Status
 from runs.models import CRASHES_BEFORE_ALONE
 from runs.pools import BARRED, Pool
+from runs.worker.journal import Journal
 
 # The last event of a hand-back: whoever claims the run next knows by it that the run was another's.
 TRANSFERRING = "node_transferring"
@@ -119,3 +121,20 @@ async def claim(
         await conn.execute("SELECT pg_advisory_xact_lock(%(key)s)", {"key": CLAIM_LOCK})
         cursor = await conn.execute(_CLAIM_ALONE if alone else _CLAIM, parameters)
     return await cursor.fetchall()
+
+
+def tell_claimed(journal: Journal, claim: Row, worker_id: str) -> None:
+    """The first events of each execution of a run: who carries it out, and that it goes on."""
+    journal.tell(
+        "metadata",
+        {
+            "session_id": str(claim["session_id"]),
+            "assistant_id": str(claim["assistant_id"]),
+            "assistant_version": claim["assistant_version"],
+            "attempt": claim["attempt"],
+            "worker_id": worker_id,
+        },
+    )
+    if claim["transferred"]:
+        journal.tell("custom", {"name": "node_transferred", "value": {"to_node": worker_id}})
+    journal.tell("status", {"status": Status.RUNNING, "attempt": claim["attempt"], "next_attempt_at": None})

@@ -29,6 +29,7 @@ class Heard:
     refusals: dict[str, AgentError] = field(default_factory=dict)
     ids: int = 0
     artifacts: list[tuple[str, str, bytes, str | None]] = field(default_factory=list)
+    events: list[tuple[str, Any]] = field(default_factory=list)
     results_kept: dict[str, Any] = field(default_factory=dict)
 
     def token(self, message_id: str, text: str, kind: str = "text") -> None:
@@ -38,7 +39,7 @@ class Heard:
         self.results.append(record)
 
     def custom(self, name: str, value: Any) -> None:
-        pass
+        self.events.append((name, value))
 
     @asynccontextmanager
     async def model_call(self, provider: str, model: str, place: str = "") -> AsyncIterator["HeardCall"]:
@@ -88,7 +89,7 @@ class Conversation:
     async def say(self, content: Content) -> str:
         """A run: what the agent answers in the end."""
         self.state.run_start = len(self.state.messages)
-        self.state.model_calls = 0
+        self.state.model_calls, self.state.usage = 0, Usage()
         self.state.messages.append(Message(self.io.new_id(), "user", content))
         while not (await self.step()).done:
             pass
@@ -116,6 +117,8 @@ class Conversation:
         if step.kind == "model":
             self.state.model_calls += 1
             self.state.session_model_calls += 1
+        if step.model is not None:
+            self.state.usage.add(step.model.usage)
         return step
 
     @property
