@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from runtime.secrets import Secrets
+from runtime.shared_files import SharedFiles
 from runtime.values import Values
 
 Json = Any
@@ -217,6 +218,10 @@ class StepIO(Protocol):
     user_id: str | None
     attempt: int
 
+    @property
+    def files(self) -> SharedFiles:
+        """The files that this session shares with others."""
+
     def token(self, message_id: str, text: str, kind: Literal["text", "reasoning"] = "text") -> None:
         """A piece of the message that is being written."""
 
@@ -245,6 +250,9 @@ class StepIO(Protocol):
 
     def new_id(self) -> str:
         """A new identifier for a message or a tool call (UUIDv7)."""
+
+    def now(self) -> str:
+        """This moment by the host's clock, as the API writes moments."""
 
 
 @dataclass(slots=True, frozen=True)

@@ -112,11 +112,17 @@ class Recorder:
             usage=replace(self._usage),
         )
 
-    def record(self, outcome: Outcome, started: str, duration_ms: float) -> StepCommit | None:
-        """The outcome as rows and events, and as the run's new totals; None where nothing is to be stored yet."""
+    def record(
+        self, outcome: Outcome, started: str, duration_ms: float, files: Sequence[dict[str, Any]] = ()
+    ) -> StepCommit | None:
+        """The outcome as rows and events, and as the run's new totals; None where nothing is to be stored yet.
+
+        `files`: the rows of shared files that the step changed, if it finished.
+        """
         match outcome:
             case Finished(step):
                 commit = self._finished(step, started, duration_ms)
+                commit.files |= {(file["user_id"], file["path"]): file for file in files}
             case Failed(error):
                 commit = self._failed(error, started, duration_ms)
             case TimedOut():
