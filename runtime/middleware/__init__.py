@@ -14,7 +14,9 @@ M = TypeVar("M", bound=type[Middleware])
 # Entry strings and not classes: a process that runs no agent imports none of them.
 BUILT_IN: dict[str, str] = {
     "ask_user": "runtime.middleware.ask_user:AskUser",
+    "conversation_title": "runtime.middleware.conversation_title:ConversationTitle",
     "patch_tool_calls": "runtime.middleware.patch_tool_calls:PatchToolCalls",
+    "summarization": "runtime.middleware.summarization:Summarization",
 }
 _registered: dict[str, type[Middleware]] = {}
 

@@ -25,6 +25,7 @@ class Heard:
     attempt: int = 1
     tokens: list[tuple[str, str]] = field(default_factory=list)
     results: list[ToolRecord] = field(default_factory=list)
+    told: list[tuple[str, Any]] = field(default_factory=list)
     used: list[Usage] = field(default_factory=list)
     refusals: dict[str, AgentError] = field(default_factory=dict)
     ids: int = 0
@@ -37,7 +38,7 @@ class Heard:
         self.results.append(record)
 
     def custom(self, name: str, value: Any) -> None:
-        pass
+        self.told.append((name, value))
 
     @asynccontextmanager
     async def model_call(self, provider: str, model: str, place: str = "") -> AsyncIterator["HeardCall"]:
