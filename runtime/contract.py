@@ -147,7 +147,8 @@ class ModelRecord:
 class ToolRecord:
     """What one tool call was, for the run's steps. `cached`: the tool was not called, its earlier result is given.
 
-    `artifact_id`: the result was too large, and is kept there.
+    `artifact_id`: the result was too large, and is kept there. `decision`: what a person decided about the call, None
+    where nobody was asked; after `edit` the call is the edited one, and after `respond` the result is what they said.
     """
 
     call: ToolCall
@@ -157,6 +158,7 @@ class ToolRecord:
     duration_ms: float = 0.0
     cached: bool = False
     artifact_id: str | None = None
+    decision: Literal["approve", "edit", "reject", "respond"] | None = None
 
     def document(self) -> dict[str, Any]:
         return {
@@ -167,6 +169,7 @@ class ToolRecord:
             "duration_ms": round(self.duration_ms, 3),
             "cached": self.cached,
             "artifact_id": self.artifact_id,
+            "decision": self.decision,
         }
 
 

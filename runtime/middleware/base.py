@@ -1,7 +1,7 @@
 """What middleware is: a piece of behaviour around the model and tool calls of an agent."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from runtime.contract import (
     AgentSpec,
     Ask,
+    BoundTool,
     Delegate,
     Json,
     Message,
@@ -40,7 +41,8 @@ class Turn:
     """One step, as the middleware of an agent shares it.
 
     `values` are the session's, and become what the step changes. `messages` is what the model is shown, without the
-    system prompt; `open_calls` are the tool calls that have no result when the step ends.
+    system prompt; `open_calls` are the tool calls that have no result when the step ends, `tools` all that the
+    model may call.
     """
 
     state: State
@@ -52,6 +54,7 @@ class Turn:
     done: bool = False
     structured: Json = None
     said: list[Message] = field(default_factory=list)
+    tools: Mapping[str, BoundTool] = field(default_factory=dict)
     _beside: list[asyncio.Task[None]] = field(default_factory=list)
 
     def finish(self, *, structured: Json = None, text: str | None = None) -> None:
