@@ -73,6 +73,9 @@ class ReactAgent(BaseAgent):
     def model(self) -> ModelCaller:
         return ModelCaller(self.config.llm, self.toolbox.schemas, self.spec.secrets)
 
+    def notify(self, middleware_id: str, message: Json, values: Values) -> None:
+        self.stack.handle_message(middleware_id, message, values)
+
     async def step(self, state: State, io: StepIO) -> Step:
         turn = Turn(state, Values(state.values), io, tools=self.toolbox.tools)
         if state.resume is not None:
