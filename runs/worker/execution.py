@@ -19,6 +19,7 @@ from core.db import Row
 from core.ids import new_id
 from core.redaction import Redactor
 from runs.models import CRASHES_BEFORE_ALONE, Durability
+from runs.notices import Said
 from runs.worker.artifacts import Artifacts
 from runs.worker.commit import StepCommit
 from runs.worker.committer import Committer, LeaseLost, MustCancel
@@ -36,7 +37,9 @@ from runs.worker.outcomes import (
     TimedOut,
     UnexpectedError,
 )
+from runs.worker.outside import Outside, with_changes
 from runs.worker.recorder import Recorder
+from runs.worker.step_files import StepFiles
 from runs.worker.traffic.traffic import WAIT_S, Call, Traffic
 from runtime.contract import BaseAgent, Step, ToolRecord
 from runtime.errors import AgentError, MustWait
@@ -82,8 +85,10 @@ class Execution:
         # A late writer of results ends as a late writer of steps does: the next commit is refused.
         keeper = Keeper(claim, worker_id, self._redactor, on_lost=lambda: self.stop(HandedBack()))
         self._artifacts = Artifacts(self._redactor)
+        self._files = StepFiles(claim, self._redactor)
         wait_s = min(WAIT_S, self._step_timeout_s / 2)
-        self._io = _IO(claim, journal, traffic, self._redactor, keeper, self._artifacts, wait_s=wait_s)
+        self._io = _IO(claim, journal, traffic, self._redactor, keeper, self._files, self._artifacts, wait_s=wait_s)
+        self._outside = Outside(self.run_id, agent, journal)
         self._stop: Outcome | None = Cancelled(claim["superseded"]) if claim["cancel_requested_at"] else None
         self._in_flight: asyncio.Task[Step] | None = None
         self._writes_beside: bool = claim["durability"] == Durability.ASYNC
@@ -101,7 +106,8 @@ class Execution:
                 outcome = await self._next_outcome()
                 duration_ms = (time.perf_counter() - clock) * 1_000
                 await self._written()
-                commit = self._recorder.record(outcome, started, duration_ms, self._artifacts.take())
+                made = self._files.take(), self._artifacts.take()
+                commit = self._recorder.record(outcome, started, duration_ms, *made)
                 if commit is None:
                     continue
                 self._write(commit)
@@ -148,6 +154,7 @@ class Execution:
         cancelled = await self._writing
         self._writing = None
         self._journal.commit()
+        self._files.written()
         self.suspect = False
         if cancelled is not None:
             self._stop = cancelled
@@ -157,6 +164,10 @@ class Execution:
         self._stop = self._stop or outcome
         if self._in_flight is not None:
             self._in_flight.cancel()
+
+    def say(self, said: Said) -> None:
+        """Give the agent's middleware a message, before the next step."""
+        self._outside.say(said)
 
     def leave(self) -> None:
         """Hand the run back after the step in flight."""
@@ -172,10 +183,14 @@ class Execution:
         time_left = self._deadline - time.monotonic()
         if time_left <= 0:
             return TimedOut()
-        self._in_flight = asyncio.ensure_future(self._agent.step(self._recorder.state(), self._io))
+        self._files.begin()
+        state = self._recorder.state()
+        changed = self._outside.heard(state)
+        self._in_flight = asyncio.ensure_future(self._agent.step(state, self._io))
         try:
             async with asyncio.timeout(min(time_left, self._step_timeout_s)):
-                return Finished(_checked(await self._in_flight, self._redactor))
+                step = with_changes(await self._in_flight, changed)
+            return Finished(_checked(step, self._redactor))
         except TimeoutError:
             if time.monotonic() >= self._deadline:
                 return TimedOut()
@@ -245,6 +260,7 @@ class _IO:
         traffic: Traffic,
         redactor: Redactor,
         keeper: Keeper,
+        files: StepFiles,
         artifacts: Artifacts,
         *,
         wait_s: float,
@@ -254,6 +270,7 @@ class _IO:
         self.workspace_id = str(claim["workspace_id"])
         self.user_id: str | None = claim["user_id"]
         self.attempt: int = claim["attempt"]
+        self.files = files
         self._journal = journal
         self._traffic = traffic
         self._redactor = redactor
@@ -289,3 +306,6 @@ class _IO:
 
     def new_id(self) -> str:
         return str(new_id())
+
+    def now(self) -> str:
+        return self._journal.now()

@@ -106,16 +106,23 @@ class Recorder:
         )
 
     def record(
-        self, outcome: Outcome, started: str, duration_ms: float, artifacts: Sequence[NewArtifact] = ()
+        self,
+        outcome: Outcome,
+        started: str,
+        duration_ms: float,
+        files: Sequence[dict[str, Any]] = (),
+        artifacts: Sequence[NewArtifact] = (),
     ) -> StepCommit | None:
         """The outcome as rows and events, and as the run's new totals; None where nothing is to be stored yet.
 
-        `artifacts` are those that the step has made, however it ended: what it told may name them.
+        `files`: the rows of shared files that the step changed, if it finished. `artifacts` are those that it has made,
+        however it ended: what it told may name them.
         """
         self._held_bytes += sum(len(artifact.content) for artifact in artifacts)
         match outcome:
             case Finished(step):
                 commit = self._finished(step, started, duration_ms)
+                commit.files |= {(file["user_id"], file["path"]): file for file in files}
             case Failed(error):
                 commit = self._failed(error, started, duration_ms)
             case TimedOut():
