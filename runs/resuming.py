@@ -9,9 +9,9 @@ from uuid import UUID
 
 from accounts import audit
 from accounts.identity import Identity
-from assistants.schemas import BadSchemaError, check_schema, faults
 from core.db import Operation, Query, jsonb, operation
 from core.errors import FieldError, Invalid, NotInterrupted
+from core.schemas import BadSchemaError, check_schema, faults
 from runs.bodies import Answer, Decision, ResumeRun
 from runs.lifecycle import Status
 from runs.services import lock_session_of

@@ -80,6 +80,12 @@ class MaxStepsExceeded(AgentError):
     code = "max_steps_exceeded"
 
 
+class OutputInvalid(AgentError):
+    """The run's output does not fit the assistant's `output_schema`."""
+
+    code = "output_invalid"
+
+
 class NotSupported(AgentError):
     """The assistant asks for something that this server does not carry out yet."""
 
