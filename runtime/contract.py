@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from runtime.secrets import Secrets
+from runtime.shared_files import SharedFiles
 from runtime.values import Values
 
 Json = Any
@@ -217,6 +218,10 @@ class StepIO(Protocol):
     user_id: str | None
     attempt: int
 
+    @property
+    def files(self) -> SharedFiles:
+        """The files that this session shares with others."""
+
     def token(self, message_id: str, text: str, kind: Literal["text", "reasoning"] = "text") -> None:
         """A piece of the message that is being written."""
 
@@ -245,6 +250,9 @@ class StepIO(Protocol):
 
     def new_id(self) -> str:
         """A new identifier for a message or a tool call (UUIDv7)."""
+
+    def now(self) -> str:
+        """This moment by the host's clock, as the API writes moments."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -363,6 +371,14 @@ class BaseAgent(ABC):
 
     def __init__(self, spec: AgentSpec):
         self.spec = spec
+
+    def notify(self, middleware_id: str, message: Json, values: Values) -> None:
+        """Something was sent to one of its middleware while a run is under way; may change the session's values.
+
+        What is changed is there in the run's next step, and stored with it. Raises LookupError where there is no such
+        middleware; by default there is none.
+        """
+        raise LookupError(f"A {self.spec.type} has no middleware.")
 
     @abstractmethod
     async def step(self, state: State, io: StepIO) -> Step:

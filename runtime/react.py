@@ -76,6 +76,9 @@ class ReactAgent(BaseAgent):
         config = self.config
         return ModelCaller(config.llm, self.toolbox.schemas, self.spec.secrets, output_schema=config.output_schema)
 
+    def notify(self, middleware_id: str, message: Json, values: Values) -> None:
+        self.stack.handle_message(middleware_id, message, values)
+
     async def step(self, state: State, io: StepIO) -> Step:
         turn = Turn(state, Values(state.values), io, tools=self.toolbox.tools)
         if state.resume is not None:
@@ -94,14 +97,15 @@ class ReactAgent(BaseAgent):
         if state.model_calls >= self.config.max_steps:
             raise MaxStepsExceeded(f"The run made {state.model_calls} model calls, as many as it may.")
         turn.messages = state.messages[state.run_start if self.config.memory.scope == "none" else 0 :]
-        await self.stack.before_model(turn)
         message_id = io.new_id()
-        answer = await self.model.ask(
-            [*self._system_message(turn), *turn.messages],
-            turn=state.session_model_calls,
-            listen=lambda text, kind: io.token(message_id, text, kind),
-            io=io,
-        )
+        async with turn.accompanied():
+            await self.stack.before_model(turn)
+            answer = await self.model.ask(
+                [*self._system_message(turn), *turn.messages],
+                turn=state.session_model_calls,
+                listen=lambda text, kind: io.token(message_id, text, kind),
+                io=io,
+            )
         message = _assistant_message(message_id, answer)
         turn.usage.add(answer.usage)
         record = ModelRecord(answer.provider, answer.model, turn.usage, answer.finish_reason)

@@ -5,7 +5,6 @@ durability `sync` and `async` by the commit that it has made last, with `exit` b
 a commit is refused, the recorder and its conversation are thrown away.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -31,7 +30,8 @@ from runs.worker.outcomes import (
     error_document,
     retry_delay_s,
 )
-from runtime.contract import Message, ModelRecord, State, Step, ToolRecord, Usage
+from runs.worker.rows import step_row
+from runtime.contract import Message, ModelRecord, State, Step, Usage
 from runtime.errors import AgentError, ModelError, ModelUnavailable
 from runtime.history import answers_for_open_calls
 from sessions.documents import message_row
@@ -112,11 +112,17 @@ class Recorder:
             usage=replace(self._usage),
         )
 
-    def record(self, outcome: Outcome, started: str, duration_ms: float) -> StepCommit | None:
-        """The outcome as rows and events, and as the run's new totals; None where nothing is to be stored yet."""
+    def record(
+        self, outcome: Outcome, started: str, duration_ms: float, files: Sequence[dict[str, Any]] = ()
+    ) -> StepCommit | None:
+        """The outcome as rows and events, and as the run's new totals; None where nothing is to be stored yet.
+
+        `files`: the rows of shared files that the step changed, if it finished.
+        """
         match outcome:
             case Finished(step):
                 commit = self._finished(step, started, duration_ms)
+                commit.files |= {(file["user_id"], file["path"]): file for file in files}
             case Failed(error):
                 commit = self._failed(error, started, duration_ms)
             case TimedOut():
@@ -161,6 +167,9 @@ class Recorder:
 
     def _finished(self, step: Step, started: str, duration_ms: float) -> StepCommit:
         self._failures = 0
+        if step.kind == "custom" and step.interrupt is not None and not step.messages:
+            # The message whose tokens were told is told anew once somebody has answered.
+            self._supersede("interrupt")
         changes = dict(clean(step.changes))
         if step.model is not None:
             self._model_calls += 1
@@ -168,7 +177,9 @@ class Recorder:
         stays = not step.done and step.interrupt is None
         source = step.kind if step.interrupt is None else "interrupt"
         commit = self._commit_with(step.messages, source, list(step.next), changes, list(step.removed), stays=stays)
-        commit.steps.append(self._step_row(step.kind, "ok", started, duration_ms, step.model, step.tool_calls))
+        commit.steps.append(
+            self._step_row(step.kind, "ok", started, duration_ms, model=step.model, tool_calls=step.tool_calls)
+        )
         if self._resume is not None:
             commit.answered, self._resume = True, None
         for message in step.messages:
@@ -339,27 +350,9 @@ class Recorder:
             },
         )
 
-    def _step_row(
-        self,
-        kind: str,
-        status: str,
-        started: str,
-        duration_ms: float,
-        model: ModelRecord | None,
-        tool_calls: Sequence[ToolRecord] = (),
-    ) -> dict[str, Any]:
+    def _step_row(self, kind: str, status: str, started: str, duration_ms: float, **done: Any) -> dict[str, Any]:
         self._step_count += 1
-        return {
-            "run_id": self._run_id,
-            "index": self._step_count,
-            "kind": kind,
-            "status": status,
-            "attempt": self._claim["attempt"],
-            "started_at": started,
-            "duration_ms": round(duration_ms, 3),
-            "model": model and model.document(),
-            "tool_calls": clean([record.document() for record in tool_calls]),
-        }
+        return step_row(self._claim, self._step_count, kind, status, started, duration_ms, **done)
 
     def _output(self, step: Step) -> dict[str, Any]:
         own = self.conversation.messages[self._message_start :]

@@ -1,5 +1,6 @@
 """Drives an agent as the server does: steps until done, keeping messages and what was heard."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from runtime.errors import AgentError
 from runtime.middleware.base import Turn
 from runtime.react import ReactAgent
 from runtime.secrets import NO_SECRETS, Secrets
+from runtime.shared_files import FileEntry, SharedScope
 from runtime.values import Values
 
 
@@ -27,8 +29,9 @@ class Heard:
     results: list[ToolRecord] = field(default_factory=list)
     used: list[Usage] = field(default_factory=list)
     refusals: dict[str, AgentError] = field(default_factory=dict)
-    ids: int = 0
     events: list[tuple[str, Any]] = field(default_factory=list)
+    files: "Shared" = field(default_factory=lambda: Shared())
+    ids: int = 0
     results_kept: dict[str, Any] = field(default_factory=dict)
 
     def token(self, message_id: str, text: str, kind: str = "text") -> None:
@@ -55,6 +58,35 @@ class Heard:
     def new_id(self) -> str:
         self.ids += 1
         return f"id-{self.ids}"
+
+    def now(self) -> str:
+        return "2026-01-01T00:00:00.000000Z"
+
+
+@dataclass
+class Shared:
+    """`SharedFiles` that keeps them itself. What was not loaded cannot be read."""
+
+    kept: dict[tuple[str, str], str] = field(default_factory=dict)
+    loaded: set[tuple[str, str]] = field(default_factory=set)
+
+    async def load(self, scope: SharedScope, *paths: str) -> None:
+        await asyncio.sleep(0)
+        self.loaded |= {(scope, path) for path in ("", *paths)}
+
+    def entries(self, scope: SharedScope) -> list[FileEntry]:
+        assert (scope, "") in self.loaded
+        return [FileEntry(path, len(text), "") for (of, path), text in self.kept.items() if of == scope]
+
+    def read(self, scope: SharedScope, path: str) -> str | None:
+        assert (scope, path) in self.loaded
+        return self.kept.get((scope, path))
+
+    def write(self, scope: SharedScope, path: str, content: str | None) -> None:
+        if content is None:
+            del self.kept[scope, path]
+        else:
+            self.kept[scope, path] = content
 
 
 @dataclass
