@@ -1,6 +1,6 @@
 """langchain's runnables as agents."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -82,8 +82,9 @@ async def test_what_is_no_text_is_structured() -> None:
     ("pieces", "result"), [(["a", "b"], "ab"), ([{"a": 1}, {"b": 2}], {"b": 2}), ([[1], [2]], [1, 2])]
 )
 async def test_pieces_are_added_up_and_else_the_last_one_counts(pieces: list[Any], result: Any) -> None:
-    def stream(_: Iterator[Any]) -> Iterator[Any]:
-        yield from pieces
+    async def stream(_: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        for piece in pieces:
+            yield piece
 
     step = await given(chat_with(RunnableGenerator(stream), takes="input"), {})
     assert (step.structured or step.messages[0].content) == result
