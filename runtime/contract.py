@@ -56,7 +56,7 @@ class Message:
 
 @dataclass(slots=True)
 class Usage:
-    """Tokens of model calls."""
+    """Tokens of model calls, and what they cost; None: the price is not known. A sum is that of what is known."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -66,7 +66,8 @@ class Usage:
         self.input_tokens += other.input_tokens
         self.output_tokens += other.output_tokens
         if other.cost_usd is not None:
-            self.cost_usd = (self.cost_usd or 0) + other.cost_usd
+            # As many places as are stored: a sum must not differ from the one that is read again.
+            self.cost_usd = round((self.cost_usd or 0) + other.cost_usd, 8)
 
     def document(self) -> dict[str, Any]:
         return {
@@ -113,7 +114,7 @@ class State:
     session. `values` are the session's state keys; a step changes them by what it returns, never in place.
     `resume` is what a person answered to the run's last interrupt (see `runtime.interrupts`), until a step after it is
     stored; None before and from then on. `children` are the ended runs that the step before asked for
-    (`Step.children`), by tool call.
+    (`Step.children`), by tool call. `usage` is what the run's model calls have taken.
     """
 
     messages: list[Message]
@@ -124,6 +125,7 @@ class State:
     session_model_calls: int = 0
     resume: Json = None
     children: Mapping[str, ChildResult] = field(default_factory=dict)
+    usage: Usage = field(default_factory=Usage)
 
 
 @dataclass(slots=True)

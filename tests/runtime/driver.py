@@ -32,6 +32,7 @@ class Heard:
     events: list[tuple[str, Any]] = field(default_factory=list)
     files: "Shared" = field(default_factory=lambda: Shared())
     ids: int = 0
+    events: list[tuple[str, Any]] = field(default_factory=list)
     results_kept: dict[str, Any] = field(default_factory=dict)
 
     def token(self, message_id: str, text: str, kind: str = "text") -> None:
@@ -116,7 +117,7 @@ class Conversation:
     async def say(self, content: Content) -> str:
         """A run: what the agent answers in the end."""
         self.state.run_start = len(self.state.messages)
-        self.state.model_calls = 0
+        self.state.model_calls, self.state.usage = 0, Usage()
         self.state.messages.append(Message(self.io.new_id(), "user", content))
         while not (await self.step()).done:
             pass
@@ -144,6 +145,8 @@ class Conversation:
         if step.kind == "model":
             self.state.model_calls += 1
             self.state.session_model_calls += 1
+        if step.model is not None:
+            self.state.usage.add(step.model.usage)
         return step
 
     @property
