@@ -15,6 +15,7 @@ from assistants.canonical import canonical
 from assistants.config import Config
 from assistants.engines import Path, unsupported
 from core.errors import FieldError
+from runtime.blocks import blocks_within
 from runtime.middleware import middleware_class, middleware_names
 from runtime.providers import check_llm
 from runtime.registry import agent_names
@@ -76,7 +77,7 @@ def run_checks(workspace_id: UUID, config: Config, reachability: Reachability) -
         *_check_type(config),
         *_check_llm(config, secrets),
         *_check_tools(config),
-        *_check_middleware(config),
+        *_check_middleware(config, secrets),
         *_check_unknown(config),
         *_check_servers(config, reachability, secrets),
         *(Check(".".join(map(str, loc)), loc, note) for loc, note in unsupported(config).items()),
@@ -128,7 +129,7 @@ def _check_tools(config: Config) -> Iterator[Check]:
             yield Check(name, ("tools", index))
 
 
-def _check_middleware(config: Config) -> Iterator[Check]:
+def _check_middleware(config: Config, secrets: Secrets) -> Iterator[Check]:
     for index, entry in enumerate(config["middleware"]):
         name = f"middleware.{entry['id'] or entry['name']}"
         try:
@@ -137,11 +138,20 @@ def _check_middleware(config: Config) -> Iterator[Check]:
             message = f"There is no middleware {entry['name']!r}, only {', '.join(middleware_names())}."
             yield _failed(name, ("middleware", index, "name"), message)
             continue
-        faults = list(_faults(settings, entry["settings"], "settings"))
+        # Only what fits names its models in a form that can be looked at.
+        faults = list(_faults(settings, entry["settings"], "settings")) or list(_unfit_models(entry, secrets))
         for place, message in faults:
             yield _failed(name, ("middleware", index, *place), f"{entry['name']}: {message}")
         if not faults:
             yield Check(name, ("middleware", index))
+
+
+def _unfit_models(entry: dict[str, Any], secrets: Secrets) -> Iterator[tuple[Path, str]]:
+    """Where in the settings a model is named that cannot work, and why."""
+    for place, llm in blocks_within(entry["settings"], "settings"):
+        for problem in check_llm(llm, secrets):
+            loc = (*place, *problem.loc)
+            yield loc, f"{'.'.join(map(str, loc))}: {problem.message}"
 
 
 def _faults(model: type[BaseModel], given: dict[str, Any], block: str) -> Iterator[tuple[Path, str]]:

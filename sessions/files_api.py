@@ -12,7 +12,7 @@ from core.forms import BodyForm
 from core.ids import path_id
 from core.openapi import list_parameters, listed
 from core.pagination import Filter, Listing, paginate_rows, read_no_query, text
-from core.validation import validate
+from core.validation import Body, validate
 from sessions import files
 from sessions.bodies import MoveFile, PutFile
 from sessions.documents import file_document, file_summary
@@ -59,6 +59,7 @@ class SessionFile(ViewSet):
     @extend_schema(responses={204: None})
     def delete(self, request: Request, session_id: str, path: str) -> Response:
         read_no_query(request.query_params)
+        validate(Body, request.data)
         files.delete_file(identity_of(request), path_id(session_id), f"/{path}").run()
         return Response(status=204)
 

@@ -138,6 +138,7 @@ class World:
             "number": "1",
             "tag": "stable",
             "path": "kept.txt",
+            "middleware_id": "user_context",
             "new": str(uuid4()),
         }
 
