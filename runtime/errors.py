@@ -76,6 +76,12 @@ class MaxStepsExceeded(AgentError):
     code = "max_steps_exceeded"
 
 
+class MessageRejected(AgentError):
+    """The run's message is not taken; it is not in the conversation."""
+
+    code = "message_rejected"
+
+
 class NotSupported(AgentError):
     """The assistant asks for something that this server does not carry out yet."""
 

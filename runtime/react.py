@@ -73,6 +73,9 @@ class ReactAgent(BaseAgent):
     def model(self) -> ModelCaller:
         return ModelCaller(self.config.llm, self.toolbox.schemas, self.spec.secrets)
 
+    def incoming(self, message: Message) -> Message:
+        return self.stack.incoming(message)
+
     def notify(self, middleware_id: str, message: Json, values: Values) -> None:
         self.stack.handle_message(middleware_id, message, values)
 
