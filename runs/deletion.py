@@ -61,6 +61,7 @@ def deletion_of(runs: str, sessions: str) -> list[str]:
 
 _DELETE = [
     *deletion_of("{0}.assistant_id = %(assistant)s", "{0}.assistant_id = %(assistant)s"),
+    "DELETE FROM shared_files WHERE assistant_id = %(assistant)s",
     "DELETE FROM assistant_tags WHERE assistant_id = %(assistant)s",
     "DELETE FROM assistant_versions WHERE assistant_id = %(assistant)s",
     "DELETE FROM assistants WHERE id = %(assistant)s",

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 
 import orjson
@@ -38,6 +39,7 @@ from runs.worker.outcomes import (
 )
 from runs.worker.outside import Outside, with_changes
 from runs.worker.recorder import Recorder
+from runs.worker.step_files import StepFiles
 from runs.worker.traffic.traffic import WAIT_S, Call, Traffic
 from runtime.contract import BaseAgent, Message, Step, ToolRecord
 from runtime.errors import AgentError, MustWait
@@ -82,7 +84,9 @@ class Execution:
         self._redactor = redactor(agent.spec.secrets)
         # A late writer of results ends as a late writer of steps does: the next commit is refused.
         keeper = Keeper(claim, worker_id, self._redactor, on_lost=lambda: self.stop(HandedBack()))
-        self._io = _IO(claim, journal, traffic, self._redactor, keeper, wait_s=min(WAIT_S, self._step_timeout_s / 2))
+        self._files = StepFiles(claim, self._redactor)
+        wait_s = min(WAIT_S, self._step_timeout_s / 2)
+        self._io = _IO(claim, journal, traffic, self._redactor, keeper, self._files, wait_s=wait_s)
         self._outside = Outside(self.run_id, agent, journal)
         self._stop: Outcome | None = Cancelled(claim["superseded"]) if claim["cancel_requested_at"] else None
         self._in_flight: asyncio.Task[Step] | None = None
@@ -101,7 +105,7 @@ class Execution:
                 outcome = await self._next_outcome()
                 duration_ms = (time.perf_counter() - clock) * 1_000
                 await self._written()
-                commit = self._recorder.record(outcome, started, duration_ms)
+                commit = self._recorder.record(outcome, started, duration_ms, self._files.take())
                 if commit is None:
                     continue
                 self._write(commit)
@@ -148,6 +152,7 @@ class Execution:
         cancelled = await self._writing
         self._writing = None
         self._journal.commit()
+        self._files.written()
         self.suspect = False
         if cancelled is not None:
             self._stop = cancelled
@@ -176,6 +181,7 @@ class Execution:
         time_left = self._deadline - time.monotonic()
         if time_left <= 0:
             return TimedOut()
+        self._files.begin()
         state = self._recorder.state()
         changed = self._outside.heard(state)
         self._in_flight = asyncio.ensure_future(self._agent.step(state, self._io))
@@ -265,13 +271,23 @@ class _IO:
     """What the agent sees of its run while it steps (`runtime.contract.StepIO`)."""
 
     def __init__(
-        self, claim: Row, journal: Journal, traffic: Traffic, redactor: Redactor, keeper: Keeper, *, wait_s: float
+        self,
+        claim: Row,
+        journal: Journal,
+        traffic: Traffic,
+        redactor: Redactor,
+        keeper: Keeper,
+        files: StepFiles,
+        *,
+        wait_s: float,
     ):
         self.run_id = str(claim["id"])
         self.session_id = str(claim["session_id"])
         self.workspace_id = str(claim["workspace_id"])
         self.user_id: str | None = claim["user_id"]
         self.attempt: int = claim["attempt"]
+        self.metadata: Mapping[str, Any] = MappingProxyType(claim["metadata"])
+        self.files = files
         self._journal = journal
         self._traffic = traffic
         self._redactor = redactor
@@ -302,3 +318,6 @@ class _IO:
 
     def new_id(self) -> str:
         return str(new_id())
+
+    def now(self) -> str:
+        return self._journal.now()

@@ -15,8 +15,10 @@ M = TypeVar("M", bound=type[Middleware])
 BUILT_IN: dict[str, str] = {
     "ask_user": "runtime.middleware.ask_user:AskUser",
     "conversation_title": "runtime.middleware.conversation_title:ConversationTitle",
+    "files": "runtime.middleware.files:FileSystem",
     "patch_tool_calls": "runtime.middleware.patch_tool_calls:PatchToolCalls",
     "summarization": "runtime.middleware.summarization:Summarization",
+    "todo_list": "runtime.middleware.todo_list:TodoList",
 }
 _registered: dict[str, type[Middleware]] = {}
 

@@ -22,7 +22,7 @@ async def test_it_is_there_with_the_first_step() -> None:
     talk = titled()
     await talk.say("Hello")
     assert title(talk) == "A fine talk"
-    assert talk.io.told == [("title_generated", {"title": "A fine talk"})]
+    assert talk.io.events == [("title_generated", {"title": "A fine talk"})]
 
 
 async def test_it_is_made_beside_the_answer_and_counted() -> None:
@@ -39,7 +39,7 @@ async def test_it_is_made_once() -> None:
     talk = titled()
     await talk.say("Hello")
     await talk.say("And now?")
-    assert len(talk.io.told) == 1
+    assert len(talk.io.events) == 1
     assert len(talk.io.used) == 3
 
 
@@ -69,7 +69,7 @@ async def test_without_one_the_run_goes_on(turn: dict[str, Any], settings: dict[
     talk = titled(turns=[turn], **settings)
     assert await talk.say("Hello") == "one two"
     assert title(talk) is None
-    assert talk.io.told == []
+    assert talk.io.events == []
 
 
 async def test_a_provider_without_room_for_it_does_not_put_the_run_off() -> None:

@@ -34,7 +34,7 @@ async def test_all_but_the_last_messages_are_summed_up() -> None:
     talk = long_talk(*LONG)
     await talk.say("five")
     assert talk.state.values["summary"] == {"text": "They said hello.", "through": "m2"}
-    ((name, value),) = talk.io.told
+    ((name, value),) = talk.io.events
     assert (name, value["messages"]) == ("summarized", 3)
     assert value["tokens_before"] > 70 > value["tokens_after"]
     # The model saw the summary, and two messages of a word each.
@@ -55,7 +55,7 @@ async def test_it_is_made_once_and_not_at_each_step() -> None:
     talk = long_talk(*LONG)
     await talk.say("five")
     await talk.say("six")
-    assert [name for name, _ in talk.io.told] == ["summarized"]
+    assert [name for name, _ in talk.io.events] == ["summarized"]
     assert talk.io.used[-1].input_tokens == len(SEEN.split()) + 4
 
 
@@ -72,7 +72,7 @@ async def test_a_later_summary_takes_in_the_earlier_one() -> None:
 async def test_a_short_talk_is_shown_as_it_is() -> None:
     talk = long_talk("one", "two")
     await talk.say("three")
-    assert talk.io.told == []
+    assert talk.io.events == []
     assert talk.io.used[0].input_tokens == 3
 
 
@@ -80,7 +80,7 @@ async def test_a_short_talk_is_shown_as_it_is() -> None:
 async def test_where_it_fails_the_model_is_shown_everything(turn: dict[str, Any]) -> None:
     talk = long_talk(*LONG, llm={**SUMMING, "settings": {"turns": [turn]}})
     await talk.say("five")
-    assert [name for name, _ in talk.io.told] == ["summary_failed"]
+    assert [name for name, _ in talk.io.events] == ["summary_failed"]
     assert talk.io.used[-1].input_tokens == 62
     assert "summary" not in talk.state.values
 
