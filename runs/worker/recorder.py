@@ -5,7 +5,7 @@ durability `sync` and `async` by the commit that it has made last, with `exit` b
 a commit is refused, the recorder and its conversation are thrown away.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -75,8 +75,11 @@ class Recorder:
         self._removed: list[str] = []
         self._covered = len(conversation.messages)  # how many messages the last checkpoint has
 
-    def begin(self) -> None:
-        """Tell that the run goes on here, and take its input into the conversation if that is new."""
+    def begin(self, incoming: Callable[[Message], Message] = lambda message: message) -> None:
+        """Tell that the run goes on here, and take its input into the conversation if that is new.
+
+        `incoming` gives each of its messages as the agent takes it; where it raises, none is in the conversation.
+        """
         claim, journal = self._claim, self._journal
         journal.tell(
             "metadata",
@@ -95,7 +98,9 @@ class Recorder:
             self._message_start = claim["message_start"]
         elif not self.conversation.checkpoint_gone:
             said = self.conversation.messages
-            self._fresh, self._message_start = first_messages(claim, said, self.conversation.branch)
+            fresh, start = first_messages(claim, said, self.conversation.branch)
+            self._fresh = [incoming(message) if message.role == "user" else message for message in fresh]
+            self._message_start = start
             for seq, message in enumerate(self._fresh, start=len(said) + 1):
                 journal.tell("message", self._message(message, seq))
 
