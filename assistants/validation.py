@@ -16,6 +16,7 @@ from assistants.config import Config
 from assistants.engines import Path, unsupported
 from core.errors import FieldError
 from runtime.middleware import middleware_class, middleware_names
+from runtime.middleware.subagents import Subagent, inline_subagents
 from runtime.providers import check_llm
 from runtime.registry import agent_names
 from runtime.secrets import Secrets, names_in
@@ -71,12 +72,13 @@ class Reachability:
 
 def run_checks(workspace_id: UUID, config: Config, reachability: Reachability) -> list[Check]:
     """Everything that was looked at, in the configuration's order. Raises UnaskedError."""
-    secrets = open_secrets(workspace_id, names_in(config)).run()
+    secrets = open_secrets(workspace_id, _secrets_of(config)).run()
     return [
         *_check_type(config),
         *_check_llm(config, secrets),
         *_check_tools(config),
         *_check_middleware(config),
+        *_check_subagents(config, secrets),
         *_check_unknown(config),
         *_check_servers(config, reachability, secrets),
         *(Check(".".join(map(str, loc)), loc, note) for loc, note in unsupported(config).items()),
@@ -142,6 +144,33 @@ def _check_middleware(config: Config) -> Iterator[Check]:
             yield _failed(name, ("middleware", index, *place), f"{entry['name']}: {message}")
         if not faults:
             yield Check(name, ("middleware", index))
+
+
+def _subagents(config: Config) -> list[tuple[Path, Subagent, Config]]:
+    """The sub-agents that the configuration describes; none, where their settings fail a check of their own."""
+    try:
+        return list(inline_subagents(config))
+    except ValidationError:
+        return []
+
+
+def _secrets_of(config: Config) -> frozenset[str]:
+    return names_in(config).union(*(names_in(own) for _, _, own in _subagents(config)))
+
+
+def _check_subagents(config: Config, secrets: Secrets) -> Iterator[Check]:
+    """What a sub-agent has of its own is checked as the assistant's is, at its own place."""
+    for place, subagent, own in _subagents(config):
+        name = f"subagents.{subagent.name}"
+        known = {use["name"] for use in config["tools"]}
+        for index, tool in enumerate(subagent.tools or ()):
+            if tool not in known:
+                yield _failed(f"{name}.tools", (*place, "tools", index), f"The assistant has no tool {tool!r}.")
+        found = [*_check_llm(own, secrets)] if subagent.llm is not None else []
+        found += [*_check_middleware(own)] if subagent.middleware is not None else []
+        for check in found:
+            if not check.ok:
+                yield _failed(f"{name}.{check.name}", (*place, *check.loc), check.message)
 
 
 def _faults(model: type[BaseModel], given: dict[str, Any], block: str) -> Iterator[tuple[Path, str]]:

@@ -14,6 +14,7 @@ from runs.ending import Superseded
 from runs.lifecycle import Status
 from runs.models import Durability
 from runs.worker.branching import first_messages
+from runs.worker.children import STARTED, announced, child_row
 from runs.worker.claim import TRANSFERRING
 from runs.worker.commit import StepCommit
 from runs.worker.conversation import Conversation
@@ -29,7 +30,7 @@ from runs.worker.outcomes import (
     error_document,
     retry_delay_s,
 )
-from runtime.contract import Message, State, Step, Usage
+from runtime.contract import ChildResult, Message, State, Step, Usage
 from runtime.errors import AgentError, ModelError, ModelUnavailable
 from runtime.history import answers_for_open_calls
 from sessions.documents import message_row
@@ -62,6 +63,7 @@ class Recorder:
         self._model_calls: int = claim["model_calls"]
         self._failures: int = claim["failures"]
         self._resume = claim["resume"]
+        self._children: dict[str, ChildResult] = claim["children"]
         self._checkpoint_id: str | None = claim["checkpoint_id"] and str(claim["checkpoint_id"])
         self._message_start: int = len(conversation.messages)
         self._fresh: list[Message] = []  # the run's input, until the first commit has it
@@ -106,6 +108,7 @@ class Recorder:
             model_calls=self._model_calls,
             session_model_calls=conversation.values.get(MODEL_CALLS, 0),
             resume=self._resume,
+            children=self._children,
         )
 
     def record(self, outcome: Outcome, started: str, duration_ms: float) -> StepCommit | None:
@@ -162,12 +165,14 @@ class Recorder:
             self._model_calls += 1
             self._usage.add(step.model.usage)
             changes[MODEL_CALLS] = self.conversation.values.get(MODEL_CALLS, 0) + 1
-        stays = not step.done and step.interrupt is None
+        stays = not step.done and step.interrupt is None and not step.children
         source = step.kind if step.interrupt is None else "interrupt"
         commit = self._commit_with(step.messages, source, list(step.next), changes, list(step.removed), stays=stays)
         commit.steps.append(self._step_row(step.kind, "ok", started, duration_ms, step))
         if self._resume is not None:
             commit.answered, self._resume = True, None
+        if self._children:
+            commit.took, self._children = True, {}
         for message in step.messages:
             for call in message.tool_calls:
                 self._journal.hold("tool_call", {**call.document(), "message_id": message.id})
@@ -180,6 +185,12 @@ class Recorder:
         if step.interrupt is not None:
             commit.status, commit.interrupt = Status.INTERRUPTED, step.interrupt
             self._journal.hold("interrupt", step.interrupt)
+        if step.children:
+            commit.status = Status.PENDING
+            commit.children = [child_row(call_id, child) for call_id, child in step.children.items()]
+            for row in commit.children:
+                self._journal.hold("custom", {"name": STARTED, "value": announced(row)})
+            self._hold_pending(None)
         return commit
 
     def _failed(self, error: AgentError, started: str, duration_ms: float) -> StepCommit:

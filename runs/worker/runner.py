@@ -16,7 +16,7 @@ from psycopg_pool import PoolTimeout
 from assistants.spec import agent_for
 from core.db import AsyncPool, Row, close_pool, configure, open_pool
 from core.redaction import in_logs
-from runs.announce import announce
+from runs.announce import announce, look_after
 from runs.doorbell import doorbell
 from runs.lifecycle import Status, sources
 from runs.notices import Notice, Process
@@ -240,6 +240,7 @@ class Runner:
             log.exception("run %s cannot be recorded", execution.run_id)
             reason = in_logs.text(f"{type(error).__name__}: {error}")
             await give_up(UUID(execution.run_id), self._presence.id, reason).arun()
+            await self._look_after(execution)
         else:
             self._conversations.keep(execution.conversation)
             if last.status == Status.PENDING:
@@ -250,6 +251,9 @@ class Runner:
             elif last.status == Status.INTERRUPTED:
                 # It may have ended with the same commit; no journal tells that.
                 await asyncio.to_thread(announce, UUID(last.session_id), UUID(last.run_id))
+            if last.children:
+                doorbell.ring()
+            await self._look_after(execution, delegated=bool(last.children))
         finally:
             del self._executions[execution.run_id]
             self._presence.used = len(self._executions)
@@ -258,6 +262,16 @@ class Runner:
             # Work may have waited for this slot, or for the assistant to have fewer runs.
             if saturated or execution.capped:
                 self._wake.set()
+
+    async def _look_after(self, execution: Execution, *, delegated: bool = False) -> None:
+        """Tell its parent and its children of the run's last commit; where that fails the next look around does."""
+        if not (execution.has_family or delegated):
+            return
+        try:
+            if await look_after([UUID(execution.run_id)]):
+                self._wake.set()
+        except (psycopg.OperationalError, PoolTimeout) as error:
+            log.warning("What follows from run %s waits for PostgreSQL: %s", execution.run_id, error)
 
     # -- looking around ------------------------------------------------------------------------------------------
 
@@ -270,6 +284,8 @@ class Runner:
                     log.warning("Rescued %d runs of lost workers.", len(rescued))
                     self._wake.set()
                 if nth % LOOKS_AT_ITSELF == 0:
+                    if await look_after():
+                        self._wake.set()
                     await self._compare()
                     await self._make_room()
             except (psycopg.OperationalError, PoolTimeout) as error:
@@ -360,7 +376,8 @@ async def _agent(row: Row, conversation: Conversation) -> BaseAgent:
     if conversation.checkpoint_gone:
         return _BrokenAgent(CheckpointGone())
     try:
-        return await agent_for(row["workspace_id"], row["assistant_id"], row["assistant_version"]).arun()
+        which = row["assistant_id"], row["assistant_version"], row["subagent"]
+        return await agent_for(row["workspace_id"], *which).arun()
     except (psycopg.OperationalError, PoolTimeout):
         raise
     except AgentError as refusal:

@@ -12,7 +12,9 @@ from runtime.middleware.base import Middleware
 M = TypeVar("M", bound=type[Middleware])
 
 # Entry strings and not classes: a process that runs no agent imports none of them.
-BUILT_IN: dict[str, str] = {}
+BUILT_IN: dict[str, str] = {
+    "subagents": "runtime.middleware.subagents:Subagents",
+}
 _registered: dict[str, type[Middleware]] = {}
 
 

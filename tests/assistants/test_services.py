@@ -73,6 +73,11 @@ def test_the_documented_example_is_taken_and_says_what_it_lacks(identity: Identi
     assert document["metadata"] == SUPPORT_AGENT["metadata"]
 
 
+def _with_writer(**own: Any) -> Body:
+    writer = {"name": "writer", "description": "Writes.", "system_prompt": "Write.", **own}
+    return {"middleware": [{"name": "subagents", "settings": {"subagents": [writer]}}]}
+
+
 @pytest.mark.parametrize(
     ("fields", "check"),
     [
@@ -82,6 +87,9 @@ def test_the_documented_example_is_taken_and_says_what_it_lacks(identity: Identi
         ({"llm": {"provider": "fake", "model": "parrot"}}, "llm.model"),
         ({"skills": [{"skill_id": "no-such-skill"}]}, "skills.no-such-skill"),
         ({"middleware": [{"name": "no-such"}]}, "middleware.no-such"),
+        (_with_writer(tools=["no-such"]), "subagents.writer.tools"),
+        (_with_writer(llm={"provider": "fake", "model": "parrot"}), "subagents.writer.llm.model"),
+        (_with_writer(middleware=[{"name": "no-such"}]), "subagents.writer.middleware.no-such"),
         ({"knowledge_bases": [NOWHERE]}, f"knowledge_bases.{NOWHERE}"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
