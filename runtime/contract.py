@@ -147,7 +147,8 @@ class ModelRecord:
 class ToolRecord:
     """What one tool call was, for the run's steps. `cached`: the tool was not called, its earlier result is given.
 
-    `artifact_id`: the result was too large, and is kept there.
+    `artifact_id`: the result was too large, and is kept there. `decision`: what a person decided about the call, None
+    where nobody was asked; after `edit` the call is the edited one, and after `respond` the result is what they said.
     """
 
     call: ToolCall
@@ -157,6 +158,7 @@ class ToolRecord:
     duration_ms: float = 0.0
     cached: bool = False
     artifact_id: str | None = None
+    decision: Literal["approve", "edit", "reject", "respond"] | None = None
 
     def document(self) -> dict[str, Any]:
         return {
@@ -167,6 +169,7 @@ class ToolRecord:
             "duration_ms": round(self.duration_ms, 3),
             "cached": self.cached,
             "artifact_id": self.artifact_id,
+            "decision": self.decision,
         }
 
 
@@ -227,6 +230,16 @@ class StepIO(Protocol):
         `place` tells apart what answers under one name, as `base_url` does. To enter it may take a while.
         Raises `MustWait`, or `ModelUnavailable` where calls have been failing.
         """
+
+    async def keep(self, key: str, value: Json) -> None:
+        """Store a value at once, durably and apart from the step, for when this step is carried out again.
+
+        `key` has up to 255 characters; a second value of one key takes the first one's place. Raises
+        `runtime.errors.AgentError` where the value is not JSON, or larger than 1 MiB.
+        """
+
+    async def kept(self) -> Mapping[str, Json]:
+        """All that the run has kept, by key."""
 
     def new_id(self) -> str:
         """A new identifier for a message or a tool call (UUIDv7)."""

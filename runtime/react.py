@@ -74,7 +74,7 @@ class ReactAgent(BaseAgent):
         return ModelCaller(self.config.llm, self.toolbox.schemas, self.spec.secrets)
 
     async def step(self, state: State, io: StepIO) -> Step:
-        turn = Turn(state, Values(state.values), io)
+        turn = Turn(state, Values(state.values), io, tools=self.toolbox.tools)
         if state.resume is not None:
             self.stack.handle_resume(turn)
         answer, calls = open_calls(state)

@@ -33,16 +33,16 @@ class Toolbox:
     """
 
     def __init__(self, tools: Mapping[str, BoundTool]):
-        self._tools = {name: _with_defaults(name, bound) for name, bound in tools.items()}
+        self.tools = {name: _with_defaults(name, bound) for name, bound in tools.items()}
 
     @property
     def schemas(self) -> list[dict[str, Any]]:
         """The tools as functions in OpenAI's form, which every integration of langchain understands."""
-        return [_schema(name, bound) for name, bound in self._tools.items()]
+        return [_schema(name, bound) for name, bound in self.tools.items()]
 
     def has(self, name: str) -> bool:
         """Whether there is such a tool."""
-        return name in self._tools
+        return name in self.tools
 
     async def carry_out(
         self,
@@ -61,7 +61,7 @@ class Toolbox:
         """
 
         async def one(call: ToolCall) -> ToolOutcome:
-            bound = self._tools.get(call.name)
+            bound = self.tools.get(call.name)
             parameters = bound.parameters if bound else {}
             context = ToolContext(turn.io, call.id, parameters, turn.state, turn.values, answers.get(call.id))
             return await self._told(call, unreadable.get(call.id), context, around)
@@ -99,7 +99,7 @@ class Toolbox:
         return record
 
     async def _call(self, call: ToolCall, unreadable: str | None, context: ToolContext) -> Json:
-        bound = self._tools.get(call.name)
+        bound = self.tools.get(call.name)
         if bound is None:
             raise _Refused(f"Tool {call.name!r} is not available.")
         if unreadable is not None:

@@ -10,7 +10,7 @@ handed back.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 from uuid import UUID
@@ -22,9 +22,10 @@ from core.ids import new_id
 from core.redaction import Redactor
 from runs.models import CRASHES_BEFORE_ALONE, Durability
 from runs.worker.commit import StepCommit
-from runs.worker.committer import Committer, MustCancel
+from runs.worker.committer import Committer, LeaseLost, MustCancel
 from runs.worker.conversation import Conversation
 from runs.worker.journal import Journal
+from runs.worker.keeping import Keeper
 from runs.worker.outcomes import (
     Cancelled,
     Failed,
@@ -81,7 +82,9 @@ class Execution:
         self._step_timeout_s = float(agent.spec.config["step_timeout_s"])
         # What waits in its slot must not be taken for a step that hangs.
         self._redactor = redactor(agent.spec.secrets)
-        self._io = _IO(claim, journal, traffic, self._redactor, wait_s=min(WAIT_S, self._step_timeout_s / 2))
+        # A late writer of results ends as a late writer of steps does: the next commit is refused.
+        keeper = Keeper(claim, worker_id, self._redactor, on_lost=lambda: self.stop(HandedBack()))
+        self._io = _IO(claim, journal, traffic, self._redactor, keeper, wait_s=min(WAIT_S, self._step_timeout_s / 2))
         self._stop: Outcome | None = Cancelled(claim["superseded"]) if claim["cancel_requested_at"] else None
         self._in_flight: asyncio.Task[Step] | None = None
         self._writes_beside: bool = claim["durability"] == Durability.ASYNC
@@ -189,6 +192,8 @@ class Execution:
         except AgentError as error:
             error.say(self._redactor.text(error.message))
             return Failed(error)
+        except LeaseLost:
+            raise
         except Exception as error:
             # The executor's edge: an agent's or tool's own bug ends its run, never the worker.
             log.exception("run %s: the agent raised", self.run_id)
@@ -248,7 +253,9 @@ def _refuse_unless_json(what: str, value: Any) -> None:
 class _IO:
     """What the agent sees of its run while it steps (`runtime.contract.StepIO`)."""
 
-    def __init__(self, claim: Row, journal: Journal, traffic: Traffic, redactor: Redactor, *, wait_s: float):
+    def __init__(
+        self, claim: Row, journal: Journal, traffic: Traffic, redactor: Redactor, keeper: Keeper, *, wait_s: float
+    ):
         self.run_id = str(claim["id"])
         self.session_id = str(claim["session_id"])
         self.workspace_id = str(claim["workspace_id"])
@@ -257,6 +264,7 @@ class _IO:
         self._journal = journal
         self._traffic = traffic
         self._redactor = redactor
+        self._keeper = keeper
         self._wait_s = wait_s
 
     def token(self, message_id: str, text: str, kind: Literal["text", "reasoning"] = "text") -> None:
@@ -274,6 +282,12 @@ class _IO:
 
     def model_call(self, provider: str, model: str, place: str = "") -> Call:
         return self._traffic.call(self.run_id, provider, model, place, wait_s=self._wait_s)
+
+    async def keep(self, key: str, value: Any) -> None:
+        await self._keeper.keep(key, value)
+
+    async def kept(self) -> Mapping[str, Any]:
+        return await self._keeper.kept()
 
     def new_id(self) -> str:
         return str(new_id())

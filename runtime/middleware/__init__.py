@@ -13,6 +13,8 @@ M = TypeVar("M", bound=type[Middleware])
 
 # Entry strings and not classes: a process that runs no agent imports none of them.
 BUILT_IN: dict[str, str] = {
+    "ask_user": "runtime.middleware.ask_user:AskUser",
+    "patch_tool_calls": "runtime.middleware.patch_tool_calls:PatchToolCalls",
     "subagents": "runtime.middleware.subagents:Subagents",
 }
 _registered: dict[str, type[Middleware]] = {}

@@ -1,6 +1,6 @@
 """What middleware is: a piece of behaviour around the model and tool calls of an agent."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from runtime.contract import (
     AgentSpec,
     Ask,
+    BoundTool,
     Delegate,
     Json,
     Message,
@@ -38,7 +39,8 @@ class Turn:
     """One step, as the middleware of an agent shares it.
 
     `values` are the session's, and become what the step changes. `messages` is what the model is shown, without the
-    system prompt; `open_calls` are the tool calls that have no result when the step ends.
+    system prompt; `open_calls` are the tool calls that have no result when the step ends, `tools` all that the
+    model may call.
     """
 
     state: State
@@ -50,6 +52,7 @@ class Turn:
     done: bool = False
     structured: Json = None
     said: list[Message] = field(default_factory=list)
+    tools: Mapping[str, BoundTool] = field(default_factory=dict)
 
     def finish(self, *, structured: Json = None, text: str | None = None) -> None:
         """End the run with success after this step; `text` is then the last thing that the assistant says."""

@@ -32,11 +32,15 @@ class HumanApproval(Middleware):
         known = _decisions(turn.state.resume, turn.values)
         interrupt_on = self.settings.interrupt_on
         asked = [call for call in calls if interrupt_on.get(call.name) and call.id not in known]
-        return approval_of(asked, interrupt_on) if asked else None
+        return approval_of(asked, interrupt_on, turn.tools) if asked else None
 
     async def wrap_tool(self, call: ToolCall, context: ToolContext, proceed: Proceed) -> ToolOutcome:
-        outcome = decided(call, _decisions(context.state.resume, context.values).get(call.id))
-        return outcome if isinstance(outcome, ToolRecord) else await proceed(outcome)
+        decision = _decisions(context.state.resume, context.values).get(call.id)
+        wanted = decided(call, decision)
+        outcome = await proceed(wanted) if isinstance(wanted, ToolCall) else wanted
+        if decision is not None and isinstance(outcome, ToolRecord):
+            outcome.decision = decision["type"]
+        return outcome
 
     async def after_tools(self, turn: Turn, records: Sequence[ToolRecord]) -> None:
         known = _decisions(turn.state.resume, turn.values)

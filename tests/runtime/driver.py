@@ -1,6 +1,7 @@
 """Drives an agent as the server does: steps until done, keeping messages and what was heard."""
 
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,7 @@ class Heard:
     used: list[Usage] = field(default_factory=list)
     refusals: dict[str, AgentError] = field(default_factory=dict)
     ids: int = 0
+    results_kept: dict[str, Any] = field(default_factory=dict)
 
     def token(self, message_id: str, text: str, kind: str = "text") -> None:
         self.tokens.append((kind, text))
@@ -42,6 +44,12 @@ class Heard:
         if refusal := self.refusals.get(model):
             raise refusal
         yield HeardCall(self)
+
+    async def keep(self, key: str, value: Any) -> None:
+        self.results_kept[key] = json.loads(json.dumps(value))
+
+    async def kept(self) -> Mapping[str, Any]:
+        return self.results_kept
 
     def new_id(self) -> str:
         self.ids += 1
