@@ -5,11 +5,13 @@ from uuid import UUID
 
 import pytest
 
+from accounts.models import Workspace
 from assistants.services import create_assistant
 from core.errors import Conflict, NotInterrupted
 from core.validation import validate
 from runs.announce import look_after, look_after_now
 from runs.bodies import ResumeRun
+from runs.family import unsettled
 from runs.models import Run, RunEvent
 from runs.queries import get_run
 from runs.resuming import resume_run
@@ -20,6 +22,7 @@ from runs.worker.rescue import put_back
 from runs.worker.runner import Runner
 from runtime.errors import AgentError
 from sessions.models import Session
+from tests.api import Api
 from tests.runs.hand import Hand, Held
 from tests.runs.worker import Tenant, in_thread, rows, until
 
@@ -47,6 +50,10 @@ async def parent_of(tenant: Tenant, hand: Hand, *calls: str, **child: Any) -> tu
 def id_of(held: Held) -> UUID:
     run: UUID = held.claimed["id"]
     return run
+
+
+def api_of(tenant: Tenant) -> Api:
+    return Api(Workspace.objects.get(id=tenant.identity.workspace_id))
 
 
 async def resume(tenant: Tenant, run: UUID, **body: Any) -> None:
@@ -259,9 +266,9 @@ async def test_cancelling_a_run_cancels_its_children(tenant: Tenant, hand: Hand)
     await asking.asks(**QUESTION)
     await nesting.delegates("d")
     (grandchild,) = await in_thread(lambda: list(Run.objects.filter(parent_run=id_of(nesting))))
-    await in_thread(lambda: cancel_run(tenant.identity, parent.id).run())
-    await look_after([parent.id])
+    await in_thread(lambda: api_of(tenant).post(f"/runs/{parent.id}/cancel"))
     assert await status_of(parent.id, id_of(asking), id_of(nesting), grandchild.id) == ["cancelled"] * 4
+    assert await unsettled(None).arun() == []
     assert (await run_of(id_of(running))).cancel_requested_at is not None
     assert await running.commit(Cancelled())
     assert await status_of(id_of(running)) == ["cancelled"]
@@ -368,7 +375,7 @@ async def test_a_question_goes_up_through_all_that_wait(tenant: Tenant, hand: Ha
     await look_after([id_of(child)])
     assert await status_of(parent.id, id_of(middle)) == ["interrupted", "interrupted"]
     assert (await run_of(parent.id)).interrupt["interrupt"]["interrupt"] == QUESTION
-    await resume(tenant, parent.id, value="yes")
+    await in_thread(lambda: api_of(tenant).post(f"/runs/{parent.id}/resume", {"value": "yes"}))
     assert await status_of(parent.id, id_of(middle)) == ["pending", "pending"]
     again = await hand.claim()
     assert (id_of(again), again.claimed["resume"]) == (id_of(child), {"value": "yes"})
@@ -436,11 +443,11 @@ def supervisor(*tasks: str, **subagent: Any) -> Tenant:
     return Tenant.make("supervised", llm=llm, middleware=middleware)
 
 
-@pytest.mark.parametrize("slots", [1, 2])
-async def test_children_need_no_slot_beside_their_parents(runner: Runner, slots: int) -> None:
+@pytest.mark.parametrize(("slots", "durability"), [(1, "exit"), (2, "sync")])
+async def test_children_need_no_slot_beside_their_parents(runner: Runner, slots: int, durability: str) -> None:
     runner.slots = slots
     tenant = await in_thread(supervisor, "one", "two", "three")
-    run = await in_thread(tenant.run)
+    run = await in_thread(lambda: tenant.run(durability=durability))
     runner.wake()
     await until(lambda: status_of(run), ["success"])
     said = await rows("SELECT content FROM messages WHERE run_id = %(run)s AND role = 'tool' ORDER BY seq", run=run)
