@@ -80,6 +80,7 @@ _DELETE = [
         "({0}.assistant_id = %(assistant)s OR {0}.session_id = ANY(%(others)s))",
         "({0}.assistant_id = %(assistant)s OR {0}.id = ANY(%(others)s))",
     ),
+    "DELETE FROM shared_files WHERE assistant_id = %(assistant)s",
     "DELETE FROM assistant_tags WHERE assistant_id = %(assistant)s",
     "DELETE FROM assistant_versions WHERE assistant_id = %(assistant)s",
     "DELETE FROM assistants WHERE id = %(assistant)s",

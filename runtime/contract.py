@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from runtime.secrets import Secrets
+from runtime.shared_files import SharedFiles
 from runtime.values import Values
 
 Json = Any
@@ -55,7 +56,7 @@ class Message:
 
 @dataclass(slots=True)
 class Usage:
-    """Tokens of model calls."""
+    """Tokens of model calls, and what they cost; None: the price is not known. A sum is that of what is known."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -65,7 +66,8 @@ class Usage:
         self.input_tokens += other.input_tokens
         self.output_tokens += other.output_tokens
         if other.cost_usd is not None:
-            self.cost_usd = (self.cost_usd or 0) + other.cost_usd
+            # As many places as are stored: a sum must not differ from the one that is read again.
+            self.cost_usd = round((self.cost_usd or 0) + other.cost_usd, 8)
 
     def document(self) -> dict[str, Any]:
         return {
@@ -112,7 +114,7 @@ class State:
     session. `values` are the session's state keys; a step changes them by what it returns, never in place.
     `resume` is what a person answered to the run's last interrupt (see `runtime.interrupts`), until a step after it is
     stored; None before and from then on. `children` are the ended runs that the step before asked for
-    (`Step.children`), by tool call.
+    (`Step.children`), by tool call. `usage` is what the run's model calls have taken.
     """
 
     messages: list[Message]
@@ -123,6 +125,7 @@ class State:
     session_model_calls: int = 0
     resume: Json = None
     children: Mapping[str, ChildResult] = field(default_factory=dict)
+    usage: Usage = field(default_factory=Usage)
 
 
 @dataclass(slots=True)
@@ -215,6 +218,10 @@ class StepIO(Protocol):
     user_id: str | None
     attempt: int
 
+    @property
+    def files(self) -> SharedFiles:
+        """The files that this session shares with others."""
+
     def token(self, message_id: str, text: str, kind: Literal["text", "reasoning"] = "text") -> None:
         """A piece of the message that is being written."""
 
@@ -243,6 +250,9 @@ class StepIO(Protocol):
 
     def new_id(self) -> str:
         """A new identifier for a message or a tool call (UUIDv7)."""
+
+    def now(self) -> str:
+        """This moment by the host's clock, as the API writes moments."""
 
 
 @dataclass(slots=True, frozen=True)

@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0007_limits'),
-        ('agent_sessions', '0004_subagents'),
+        ('agent_sessions', '0005_subagents'),
         ('assistants', '0003_immutable_versions'),
         ('runs', '0007_limits_of_keys'),
     ]

@@ -4,14 +4,14 @@
 2. The fence: a run is written only where this worker still holds its lease and epoch and has seen all of its log.
    Late ones drop out here; of the others all is written: messages, checkpoints, steps, events, sessions, outputs.
    So does a run that is to be cancelled and would end otherwise: its worker is told, and ends it so.
-   The children of those that delegate are made before that, under the same fence (`runs.worker.children`).
-   Before that, where a run begins at an earlier checkpoint, its session's line is moved there, under the same fence.
+   Before that, under the same fence: where a run begins at an earlier checkpoint, its session's line is moved there;
+   files that it shares with other sessions are written; the children of those that delegate are made.
 3. What runs that are rolled back have written is taken out.
 4. Sessions whose run ended hand their head to the next waiting run.
 5. A run that asks a person, and that nobody is to wait for, ends (see `runs.ending`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +26,7 @@ from runs.worker.branching import Branch
 from runs.worker.children import FENCE, spawn
 from runs.worker.outcomes import Cancelled
 from sessions.models import Activity
+from sessions.shared_files import FILE_COLUMNS, SET_FILES, TAKE_OUT_FILES
 
 ACTIVITY_AFTER = {
     Status.SUCCESS: Activity.IDLE,
@@ -43,8 +44,8 @@ class StepCommit:
 
     `run` holds the run's new totals and `base_seq`, its last event before them; `retry_in_s` (seconds)
     is for a run that goes back to pending. `answered`: a step took what a person had answered. `branch`: these are the
-    first rows of a run that begins at an earlier checkpoint. `children` are what it waits for from here on; `took`:
-    a step took the results of those before.
+    first rows of a run that begins at an earlier checkpoint. `files`: those shared with other sessions, by owner and
+    path. `children` are what it waits for from here on; `took`: a step took the results of those before.
     """
 
     run_id: str
@@ -61,6 +62,7 @@ class StepCommit:
     messages: list[dict[str, Any]] = field(default_factory=list)
     checkpoints: list[dict[str, Any]] = field(default_factory=list)
     branch: Branch | None = None
+    files: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     steps: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     children: list[dict[str, Any]] = field(default_factory=list)
@@ -90,6 +92,15 @@ FROM ours c CROSS JOIN LATERAL jsonb_to_recordset(c.copies) AS copied(id uuid, o
 JOIN messages m ON m.id = copied.original
 WHERE (SELECT count(*) FROM dropped) >= 0
 """  # noqa: S608 - a constant
+
+# Of several steps that write one file the last one does.
+_WRITE_FILES = f"""
+WITH new AS (
+    SELECT DISTINCT ON (g.assistant_id, g.user_id, g.path) g.* FROM jsonb_to_recordset(%(files)s)
+        AS g(id uuid, epoch int, status text, base_seq int, nth int, {FILE_COLUMNS})
+    JOIN runs r ON {FENCE} ORDER BY g.assistant_id, g.user_id, g.path, g.nth DESC
+) {SET_FILES}
+"""  # noqa: S608 - constants
 
 # One statement for all of it: each costs a worker more than the rows that it writes. Everything joins `ours`, so that
 # nothing is written for a run that is another's now.
@@ -186,12 +197,14 @@ def _session_row(commit: StepCommit) -> dict[str, Any]:
     }
 
 
+def _fenced(commit: StepCommit) -> dict[str, Any]:
+    """What the fence asks of the run that a row is of."""
+    return {"id": commit.run_id, "epoch": commit.epoch, "status": commit.status, "base_seq": commit.run["base_seq"]}
+
+
 def _move_row(commit: StepCommit, branch: Branch) -> dict[str, Any]:
     return {
-        "id": commit.run_id,
-        "epoch": commit.epoch,
-        "status": commit.status,
-        "base_seq": commit.run["base_seq"],
+        **_fenced(commit),
         "checkpoint": branch.checkpoint_id,
         "step": commit.checkpoints[0]["step"],
         "copies": [{"id": copy, "original": original} for original, copy in branch.copies.items()],
@@ -199,13 +212,12 @@ def _move_row(commit: StepCommit, branch: Branch) -> dict[str, Any]:
 
 
 def _child_row(commit: StepCommit, child: dict[str, Any]) -> dict[str, Any]:
-    return {
-        **child,
-        "id": commit.run_id,
-        "epoch": commit.epoch,
-        "status": commit.status,
-        "base_seq": commit.run["base_seq"],
-    }
+    return {**_fenced(commit), **child}
+
+
+def _file_rows(commit: StepCommit, nth: int) -> Iterator[dict[str, Any]]:
+    for file in commit.files.values():
+        yield {**_fenced(commit), "nth": nth, **file}
 
 
 @dataclass(slots=True, frozen=True)
@@ -230,6 +242,9 @@ async def commit_steps(conn: psycopg.AsyncConnection[Row], worker: UUID, commits
         await conn.execute(_LOCK_SESSIONS, {"sessions": [commit.session_id for commit in commits]})
         if moves := [_move_row(commit, commit.branch) for commit in commits if commit.branch]:
             await conn.execute(_MOVE, {"worker": worker, "moves": jsonb(moves)})
+        if files := [row for nth, commit in enumerate(commits) for row in _file_rows(commit, nth)]:
+            await conn.execute(_WRITE_FILES, {"worker": worker, "files": jsonb(files)})
+            await conn.execute(TAKE_OUT_FILES, {"files": jsonb(files)})
         if children := [_child_row(commit, child) for commit in commits for child in commit.children]:
             spawning = spawn(worker, children)
             await conn.execute(spawning.sql, spawning.params)

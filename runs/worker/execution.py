@@ -38,6 +38,7 @@ from runs.worker.outcomes import (
     UnexpectedError,
 )
 from runs.worker.recorder import Recorder
+from runs.worker.step_files import StepFiles
 from runs.worker.traffic.traffic import WAIT_S, Call, Traffic
 from runtime.contract import BaseAgent, ChildRun, Step, ToolRecord
 from runtime.errors import AgentError, MustWait
@@ -84,7 +85,9 @@ class Execution:
         self._redactor = redactor(agent.spec.secrets)
         # A late writer of results ends as a late writer of steps does: the next commit is refused.
         keeper = Keeper(claim, worker_id, self._redactor, on_lost=lambda: self.stop(HandedBack()))
-        self._io = _IO(claim, journal, traffic, self._redactor, keeper, wait_s=min(WAIT_S, self._step_timeout_s / 2))
+        self._files = StepFiles(claim, self._redactor)
+        wait_s = min(WAIT_S, self._step_timeout_s / 2)
+        self._io = _IO(claim, journal, traffic, self._redactor, keeper, self._files, wait_s=wait_s)
         self._stop: Outcome | None = Cancelled(claim["superseded"]) if claim["cancel_requested_at"] else None
         self._in_flight: asyncio.Task[Step] | None = None
         self._writes_beside: bool = claim["durability"] == Durability.ASYNC
@@ -102,7 +105,7 @@ class Execution:
                 outcome = await self._next_outcome()
                 duration_ms = (time.perf_counter() - clock) * 1_000
                 await self._written()
-                commit = self._recorder.record(outcome, started, duration_ms)
+                commit = self._recorder.record(outcome, started, duration_ms, self._files.take())
                 if commit is None:
                     continue
                 self._write(commit)
@@ -149,6 +152,7 @@ class Execution:
         cancelled = await self._writing
         self._writing = None
         self._journal.commit()
+        self._files.written()
         self.suspect = False
         if cancelled is not None:
             self._stop = cancelled
@@ -173,6 +177,7 @@ class Execution:
         time_left = self._deadline - time.monotonic()
         if time_left <= 0:
             return TimedOut()
+        self._files.begin()
         self._in_flight = asyncio.ensure_future(self._agent.step(self._recorder.state(), self._io))
         try:
             async with asyncio.timeout(min(time_left, self._step_timeout_s)):
@@ -254,13 +259,22 @@ class _IO:
     """What the agent sees of its run while it steps (`runtime.contract.StepIO`)."""
 
     def __init__(
-        self, claim: Row, journal: Journal, traffic: Traffic, redactor: Redactor, keeper: Keeper, *, wait_s: float
+        self,
+        claim: Row,
+        journal: Journal,
+        traffic: Traffic,
+        redactor: Redactor,
+        keeper: Keeper,
+        files: StepFiles,
+        *,
+        wait_s: float,
     ):
         self.run_id = str(claim["id"])
         self.session_id = str(claim["session_id"])
         self.workspace_id = str(claim["workspace_id"])
         self.user_id: str | None = claim["user_id"]
         self.attempt: int = claim["attempt"]
+        self.files = files
         self._journal = journal
         self._traffic = traffic
         self._redactor = redactor
@@ -291,3 +305,6 @@ class _IO:
 
     def new_id(self) -> str:
         return str(new_id())
+
+    def now(self) -> str:
+        return self._journal.now()

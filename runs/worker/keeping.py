@@ -70,7 +70,7 @@ class Keeper:
         """
         document = self._sound(key, value)
         kept = await self._all()
-        if not await _patiently(_write({**self._fence, "key": key, "value": jsonb(document)}).arun):
+        if not await patiently(_write({**self._fence, "key": key, "value": jsonb(document)}).arun):
             self._on_lost()
             raise LeaseLost
         kept[key] = document
@@ -82,7 +82,7 @@ class Keeper:
     async def _all(self) -> dict[str, Json]:
         async with self._reading:
             if self._kept is None:
-                self._kept = await _patiently(_read(self._run_id).arun)
+                self._kept = await patiently(_read(self._run_id).arun)
         return self._kept
 
     def _sound(self, key: str, value: Json) -> Json:
@@ -98,11 +98,11 @@ class Keeper:
         return orjson.loads(document)
 
 
-async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:
-    """Ask until PostgreSQL answers. Both statements may be made twice; the step's own time bounds the wait."""
+async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask until PostgreSQL answers. What is asked may be asked twice; the step's own time bounds the wait."""
     while True:
         try:
             return await ask()
         except (psycopg.OperationalError, PoolTimeout) as error:
-            log.warning("Keeping a result waits for PostgreSQL: %s", error)
+            log.warning("A step waits for PostgreSQL: %s", error)
             await asyncio.sleep(RETRY_S)

@@ -14,8 +14,10 @@ M = TypeVar("M", bound=type[Middleware])
 # Entry strings and not classes: a process that runs no agent imports none of them.
 BUILT_IN: dict[str, str] = {
     "ask_user": "runtime.middleware.ask_user:AskUser",
+    "files": "runtime.middleware.files:FileSystem",
     "patch_tool_calls": "runtime.middleware.patch_tool_calls:PatchToolCalls",
     "subagents": "runtime.middleware.subagents:Subagents",
+    "todo_list": "runtime.middleware.todo_list:TodoList",
 }
 _registered: dict[str, type[Middleware]] = {}
 

@@ -29,6 +29,12 @@ def provider(name: str) -> Provider:
     return found
 
 
+def is_at_home(llm: LLM) -> bool:
+    """See `Provider.is_at_home`; no unknown provider's model is."""
+    name = str(llm.get("provider"))
+    return name in _ENTRIES and provider(name).is_at_home(llm)
+
+
 def check_llm(llm: LLM, secrets: Secrets = NO_SECRETS) -> list[Problem]:
     """What is wrong with an `llm` block and its fallbacks, as far as it shows without a call. `secrets`: those that
     it may name."""

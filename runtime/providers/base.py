@@ -66,6 +66,11 @@ class Provider(ABC):
         """Where `llm` is called, for telling apart what may fail each by itself; empty for the usual place."""
         return str(llm.get("base_url") or "")
 
+    def is_at_home(self, llm: LLM) -> bool:
+        """Whether `llm` is called at the provider itself, or where the operator sends all its calls: there its own
+        prices hold."""
+        return False
+
     def failures(self) -> tuple[type[Exception], ...]:
         """The exceptions by which this provider's model says that a call failed."""
         return (ValueError, TypeError, KeyError)

@@ -32,7 +32,7 @@ from runs.services import cancel_run, create_stateless_run
 from runs.worker.commit import commit_steps
 from runs.worker.rescue import rescue
 from sessions.bodies import OpenSession
-from sessions.models import Session
+from sessions.models import Session, SharedFile
 from sessions.services import open_session
 from tests.api import HELLO, Api, assert_refused
 from tests.runs.conftest import make_assistant
@@ -78,6 +78,7 @@ def full(api: Api, **config: Any) -> str:
     )
     RunEvent.objects.create(run_id=run, seq=1, event="end", data={}, ts=NOW)
     RunResult.objects.create(run_id=run, key="task", value=1)
+    SharedFile.objects.create(workspace=api.workspace, assistant_id=assistant, path="/a", content="x", size=1)
     end(run)
     return assistant
 

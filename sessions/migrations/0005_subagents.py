@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0007_limits'),
-        ('agent_sessions', '0003_lines'),
+        ('agent_sessions', '0004_shared_files'),
         ('assistants', '0003_immutable_versions'),
     ]
 
