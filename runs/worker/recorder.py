@@ -172,7 +172,7 @@ class Recorder:
         self._failures = 0
         if step.kind == "custom" and step.interrupt is not None and not step.messages:
             # The message whose tokens were told is told anew once somebody has answered.
-            self._supersede("interrupt")
+            self._journal.hold_superseded("interrupt")
         changes = dict(clean(step.changes))
         if step.model is not None:
             self._model_calls += 1
@@ -199,9 +199,9 @@ class Recorder:
             self._journal.hold("interrupt", step.interrupt)
         if step.children:
             commit.status = Status.PENDING
-            commit.children = [child_row(call_id, child) for call_id, child in step.children.items()]
-            for row in commit.children:
-                self._journal.hold("custom", {"name": STARTED, "value": announced(row)})
+            commit.children = [child_row(*asked) for asked in step.children.items()]
+            for child in commit.children:
+                self._journal.hold("custom", {"name": STARTED, "value": announced(child)})
             self._hold_pending(None)
         return commit
 
@@ -375,10 +375,8 @@ class Recorder:
         }
 
     def _output(self, step: Step) -> dict[str, Any]:
-        own = self.conversation.messages[self._message_start :]
-        said = [
-            (seq, message) for seq, message in enumerate(own, self._message_start + 1) if message.role == "assistant"
-        ]
+        own = enumerate(self.conversation.messages[self._message_start :], self._message_start + 1)
+        said = [(seq, message) for seq, message in own if message.role == "assistant"]
         seq, last = said[-1] if said else (0, None)
         return {
             "text": last.text if last else "",
