@@ -370,6 +370,14 @@ class BaseAgent(ABC):
     def __init__(self, spec: AgentSpec):
         self.spec = spec
 
+    def notify(self, middleware_id: str, message: Json, values: Values) -> None:
+        """Something was sent to one of its middleware while a run is under way; may change the session's values.
+
+        What is changed is there in the run's next step, and stored with it. Raises LookupError where there is no such
+        middleware; by default there is none.
+        """
+        raise LookupError(f"A {self.spec.type} has no middleware.")
+
     @abstractmethod
     async def step(self, state: State, io: StepIO) -> Step:
         """Carry out the next step after `state`.

@@ -73,6 +73,9 @@ class ReactAgent(BaseAgent):
     def model(self) -> ModelCaller:
         return ModelCaller(self.config.llm, self.toolbox.schemas, self.spec.secrets)
 
+    def notify(self, middleware_id: str, message: Json, values: Values) -> None:
+        self.stack.handle_message(middleware_id, message, values)
+
     async def step(self, state: State, io: StepIO) -> Step:
         turn = Turn(state, Values(state.values), io, tools=self.toolbox.tools)
         if state.resume is not None:
@@ -91,14 +94,15 @@ class ReactAgent(BaseAgent):
         if state.model_calls >= self.config.max_steps:
             raise MaxStepsExceeded(f"The run made {state.model_calls} model calls, as many as it may.")
         turn.messages = state.messages[state.run_start if self.config.memory.scope == "none" else 0 :]
-        await self.stack.before_model(turn)
         message_id = io.new_id()
-        answer = await self.model.ask(
-            [*self._system_message(turn), *turn.messages],
-            turn=state.session_model_calls,
-            listen=lambda text, kind: io.token(message_id, text, kind),
-            io=io,
-        )
+        async with turn.accompanied():
+            await self.stack.before_model(turn)
+            answer = await self.model.ask(
+                [*self._system_message(turn), *turn.messages],
+                turn=state.session_model_calls,
+                listen=lambda text, kind: io.token(message_id, text, kind),
+                io=io,
+            )
         message = _assistant_message(message_id, answer)
         await self.stack.after_model(turn, message)
         turn.usage.add(answer.usage)

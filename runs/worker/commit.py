@@ -151,6 +151,8 @@ WITH ours AS (
 ), sessions_moved AS (
     UPDATE sessions s SET message_count = g.message_count, step = g.step, checkpoint_id = g.checkpoint_id,
         state = coalesce(g.state, s.state), activity = coalesce(g.activity, s.activity),
+        title = CASE WHEN s.title = '' THEN left(coalesce(g.state->'metadata'->>'conversation_title', ''), 200)
+            ELSE s.title END,
         last_activity_at = clock_timestamp(),
         head_run_id = CASE WHEN g.ended THEN NULL ELSE s.head_run_id END
     FROM jsonb_to_recordset(%(sessions)s) AS g(id uuid, run_id uuid, message_count int, step int, checkpoint_id uuid,

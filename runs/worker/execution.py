@@ -21,6 +21,7 @@ from core.db import Row
 from core.ids import new_id
 from core.redaction import Redactor
 from runs.models import CRASHES_BEFORE_ALONE, Durability
+from runs.notices import Said
 from runs.worker.commit import StepCommit
 from runs.worker.committer import Committer, LeaseLost, MustCancel
 from runs.worker.conversation import Conversation
@@ -37,6 +38,7 @@ from runs.worker.outcomes import (
     TimedOut,
     UnexpectedError,
 )
+from runs.worker.outside import Outside, with_changes
 from runs.worker.recorder import Recorder
 from runs.worker.step_files import StepFiles
 from runs.worker.traffic.traffic import WAIT_S, Call, Traffic
@@ -88,6 +90,7 @@ class Execution:
         self._files = StepFiles(claim, self._redactor)
         wait_s = min(WAIT_S, self._step_timeout_s / 2)
         self._io = _IO(claim, journal, traffic, self._redactor, keeper, self._files, wait_s=wait_s)
+        self._outside = Outside(self.run_id, agent, journal)
         self._stop: Outcome | None = Cancelled(claim["superseded"]) if claim["cancel_requested_at"] else None
         self._in_flight: asyncio.Task[Step] | None = None
         self._writes_beside: bool = claim["durability"] == Durability.ASYNC
@@ -163,6 +166,10 @@ class Execution:
         if self._in_flight is not None:
             self._in_flight.cancel()
 
+    def say(self, said: Said) -> None:
+        """Give the agent's middleware a message, before the next step."""
+        self._outside.say(said)
+
     def leave(self) -> None:
         """Hand the run back after the step in flight."""
         self._stop = self._stop or HandedBack()
@@ -178,10 +185,13 @@ class Execution:
         if time_left <= 0:
             return TimedOut()
         self._files.begin()
-        self._in_flight = asyncio.ensure_future(self._agent.step(self._recorder.state(), self._io))
+        state = self._recorder.state()
+        changed = self._outside.heard(state)
+        self._in_flight = asyncio.ensure_future(self._agent.step(state, self._io))
         try:
             async with asyncio.timeout(min(time_left, self._step_timeout_s)):
-                return Finished(_checked(await self._in_flight, self._redactor))
+                step = with_changes(await self._in_flight, changed)
+            return Finished(_checked(step, self._redactor))
         except TimeoutError:
             if time.monotonic() >= self._deadline:
                 return TimedOut()

@@ -11,6 +11,7 @@ from runtime.faults import faults_of
 from runtime.middleware import middleware_class
 from runtime.middleware.base import Middleware, Proceed, ToolOutcome, Turn
 from runtime.middleware.human_approval import HumanApproval, HumanApprovalSettings
+from runtime.values import Values
 
 
 class Stack:
@@ -60,6 +61,13 @@ class Stack:
     async def after_tools(self, turn: Turn, records: Sequence[ToolRecord]) -> None:
         for middleware in self.all:
             await middleware.after_tools(turn, records)
+
+    def handle_message(self, middleware_id: str, message: Json, values: Values) -> None:
+        """Give the message to the one that has this id; raises LookupError where none has."""
+        known = {middleware.id: middleware for middleware in self.all}
+        if middleware_id not in known:
+            raise LookupError(f"There is no middleware {middleware_id!r}, only {', '.join(known) or 'none'}.")
+        known[middleware_id].handle_message(message, values)
 
     def handle_resume(self, turn: Turn) -> None:
         for middleware in self.all:

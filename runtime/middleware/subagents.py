@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from runtime.approval import InterruptOn
 from runtime.contract import AgentSpec, ChildRun, Delegate, Json, Tool, ToolContext
 from runtime.middleware.base import Middleware
+from runtime.middleware.model_settings import OwnModelSettings
 
 Config = dict[str, Any]
 
@@ -48,7 +49,7 @@ class Subagent(_Form):
     description: str = Field(min_length=1, max_length=4_000)
     instructions: str | None = Field(default=None, min_length=1, max_length=20_000)
     system_prompt: str | None = Field(default=None, min_length=1, max_length=200_000)
-    llm: dict[str, Any] | None = None
+    llm: OwnModelSettings | None = None
     tools: list[str] | None = None
     middleware: list[MiddlewareEntry] | None = None
     interrupt_on: InterruptOn | None = None

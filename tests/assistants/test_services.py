@@ -63,6 +63,14 @@ def test_activation_can_be_held_back(identity: Identity, body: Body) -> None:
     assert (assistant.status, assistant.validation["status"]) == ("created", "passed")
 
 
+OPENAI = {"provider": "openai", "model": "gpt-5-mini"}
+
+
+def titled_by(llm: Body) -> Body:
+    """An assistant whose middleware asks this model."""
+    return {"middleware": [{"name": "conversation_title", "settings": {"llm": llm}}]}
+
+
 def test_the_documented_example_is_taken_and_says_what_it_lacks(identity: Identity) -> None:
     assistant = create(identity, SUPPORT_AGENT)
     assert (assistant.status, assistant.version) == ("created", 1)
@@ -73,7 +81,7 @@ def test_the_documented_example_is_taken_and_says_what_it_lacks(identity: Identi
     assert document["metadata"] == SUPPORT_AGENT["metadata"]
 
 
-def _with_writer(**own: Any) -> Body:
+def with_writer(**own: Any) -> Body:
     writer = {"name": "writer", "description": "Writes.", "system_prompt": "Write.", **own}
     return {"middleware": [{"name": "subagents", "settings": {"subagents": [writer]}}]}
 
@@ -87,9 +95,14 @@ def _with_writer(**own: Any) -> Body:
         ({"llm": {"provider": "fake", "model": "parrot"}}, "llm.model"),
         ({"skills": [{"skill_id": "no-such-skill"}]}, "skills.no-such-skill"),
         ({"middleware": [{"name": "no-such"}]}, "middleware.no-such"),
-        (_with_writer(tools=["no-such"]), "subagents.writer.tools"),
-        (_with_writer(llm={"provider": "fake", "model": "parrot"}), "subagents.writer.llm.model"),
-        (_with_writer(middleware=[{"name": "no-such"}]), "subagents.writer.middleware.no-such"),
+        (titled_by({"provider": "fake"}), "middleware.conversation_title"),
+        (titled_by({"provider": "fake", "model": "parrot"}), "middleware.conversation_title"),
+        (titled_by({**OPENAI, "base_url": "http://169.254.1.1/v1"}), "middleware.conversation_title"),
+        (titled_by({**OPENAI, "api_key_env": "PATH"}), "middleware.conversation_title"),
+        (titled_by({**OPENAI, "fallbacks": [3]}), "middleware.conversation_title"),
+        (with_writer(tools=["no-such"]), "subagents.writer.tools"),
+        (with_writer(llm={"provider": "fake", "model": "parrot"}), "middleware.subagents"),
+        (with_writer(middleware=[{"name": "no-such"}]), "subagents.writer.middleware.no-such"),
         ({"knowledge_bases": [NOWHERE]}, f"knowledge_bases.{NOWHERE}"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

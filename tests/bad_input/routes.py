@@ -89,6 +89,7 @@ GOOD: dict[Route, Any] = {
     ("DELETE", "/sessions/{session_id}"): None,
     ("POST", "/sessions/{session_id}/close"): None,
     ("POST", "/sessions/{session_id}/fork"): {"checkpoint_id": "{checkpoint_id}", "metadata": {"a": 1}},
+    ("POST", "/sessions/{session_id}/middleware/user_context/notify"): {"message": {"name": "Ann"}},
     ("POST", "/sessions/{session_id}/runs"): _RUN,
     ("POST", "/sessions/{session_id}/runs/wait"): _RUN,
     ("POST", "/sessions/{session_id}/runs/stream"): _RUN,
@@ -189,7 +190,7 @@ def blank(route: Route) -> Route:
     """A route of `GOOD` as the tables have it."""
     method, path = route
     parts = path.split("/")
-    for before in ("versions", "tags", "secrets"):
+    for before in ("versions", "tags", "secrets", "middleware"):
         if before in parts[:-1] and parts[parts.index(before) + 1] != "diff":
             parts[parts.index(before) + 1] = "{}"
     return method, _blank("/".join(parts))

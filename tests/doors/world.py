@@ -132,6 +132,7 @@ class World:
             "name": secret,
             "number": "1",
             "tag": "stable",
+            "middleware_id": "user_context",
             "new": str(uuid4()),
         }
 

@@ -32,7 +32,6 @@ class Heard:
     events: list[tuple[str, Any]] = field(default_factory=list)
     files: "Shared" = field(default_factory=lambda: Shared())
     ids: int = 0
-    events: list[tuple[str, Any]] = field(default_factory=list)
     results_kept: dict[str, Any] = field(default_factory=dict)
 
     def token(self, message_id: str, text: str, kind: str = "text") -> None:

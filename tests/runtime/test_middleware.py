@@ -22,6 +22,7 @@ from runtime.contract import (
 from runtime.errors import AgentError
 from runtime.middleware import register_middleware
 from runtime.middleware.base import Middleware, Proceed, ToolOutcome, Turn
+from runtime.values import Values
 from tests.runtime.driver import Conversation, calls, echo, script
 
 heard: list[str] = []
@@ -185,6 +186,31 @@ async def test_two_tools_of_one_name_are_an_error() -> None:
     registered(type("Counting", (Middleware,), {"name": "counting", "tools": lambda self: [Count()]}))
     with pytest.raises(AgentError, match="second tool 'count'"):
         await echo(Count(), middleware=[{"name": "counting"}]).say("hello")
+
+
+class UserContext(Middleware):
+    name = "user_context"
+
+    def prompt(self, turn: Turn) -> str:
+        return f"I am {self.id}. The user is {turn.values.get(self.id, 'unknown')}."
+
+    def handle_message(self, message: Json, values: Values) -> None:
+        values[self.id] = message
+
+
+async def test_a_message_reaches_the_one_it_is_sent_to_and_is_in_the_next_prompt() -> None:
+    registered(UserContext)
+    talk = echo(middleware=[{"name": "user_context"}, {"name": "user_context", "id": "other"}])
+    talk.agent.spec.config["llm"]["model"] = "prompt"
+    values = Values(talk.state.values)
+    talk.agent.notify("other", "Ann", values)
+    talk.state.values = dict(values)
+    assert await talk.say("who?") == "I am user_context. The user is unknown.\n\nI am other. The user is Ann."
+
+
+def test_a_message_to_one_that_is_not_there_is_refused() -> None:
+    with pytest.raises(LookupError, match="only none"):
+        echo().agent.notify("user_context", "Ann", Values({}))
 
 
 def test_a_name_is_taken_once() -> None:
