@@ -11,9 +11,9 @@ from uuid import UUID
 from pydantic import BaseModel, ValidationError
 
 from accounts.queries import open_secrets
-from assistants.canonical import canonical
 from assistants.config import Config
 from assistants.engines import Path, unsupported
+from core.canonical import canonical
 from core.errors import FieldError
 from runtime.blocks import blocks_within
 from runtime.middleware import middleware_class, middleware_names

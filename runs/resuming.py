@@ -13,9 +13,9 @@ from uuid import UUID
 from accounts import audit
 from accounts.identity import Identity
 from accounts.scoping import in_workspace, of_bound_user, parameters_of
-from assistants.schemas import BadSchemaError, check_schema, faults
 from core.db import Operation, Query, Row, jsonb, operation
 from core.errors import FieldError, Invalid, NotFound, NotInterrupted
+from core.schemas import BadSchemaError, check_schema, faults
 from runs.bodies import Answer, Decision, ResumeRun
 from runs.family import wait_again
 from runs.lifecycle import Status

@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Literal
 from uuid import UUID
 
@@ -42,7 +43,7 @@ from runs.worker.outside import Outside, with_changes
 from runs.worker.recorder import Recorder
 from runs.worker.step_files import StepFiles
 from runs.worker.traffic.traffic import WAIT_S, Call, Traffic
-from runtime.contract import BaseAgent, ChildRun, Step, ToolRecord
+from runtime.contract import BaseAgent, ChildRun, Message, Step, ToolRecord
 from runtime.errors import AgentError, MustWait
 from runtime.interrupts import sound_interrupt
 from runtime.secrets import redactor
@@ -101,7 +102,7 @@ class Execution:
 
         Raises LeaseLost when another worker has taken the run over.
         """
-        self._recorder.begin()
+        self._begin()
         try:
             while True:
                 started, clock = self._journal.now(), time.perf_counter()
@@ -204,17 +205,36 @@ class Execution:
         except MustWait as wait:
             # Not beyond the end of its time, which whoever claims it then tells.
             return Postponed(max(0.0, min(wait.wait_s, self._deadline - time.monotonic())))
-        except AgentError as error:
-            error.say(self._redactor.text(error.message))
-            return Failed(error)
         except LeaseLost:
             raise
-        except Exception as error:
-            # The executor's edge: an agent's or tool's own bug ends its run, never the worker.
-            log.exception("run %s: the agent raised", self.run_id)
-            return Failed(UnexpectedError(self._redactor.text(f"{type(error).__name__}: {error}")))
+        except Exception as error:  # noqa: BLE001  (the executor's edge)
+            return self._failure(error)
         finally:
             self._in_flight = None
+
+    def _failure(self, error: Exception) -> Failed:
+        """An agent's or tool's own bug ends its run, never the worker."""
+        if isinstance(error, AgentError):
+            error.say(self._redactor.text(error.message))
+            return Failed(error)
+        log.error("run %s: the agent raised", self.run_id, exc_info=error)
+        return Failed(UnexpectedError(self._redactor.text(f"{type(error).__name__}: {error}")))
+
+    def _begin(self) -> None:
+        """Begin to tell; a message that the agent does not take ends the run before its first step."""
+        try:
+            self._recorder.begin(self._incoming)
+        except Exception as error:  # noqa: BLE001  (the executor's edge)
+            self._stop = self._stop or self._failure(error)
+
+    def _incoming(self, message: Message) -> Message:
+        """A message of the run's input, as the agent wants it."""
+        taken = self._agent.incoming(message)
+        if taken is not message:
+            _refuse_unless_json("A message", [taken.content, taken.metadata])
+            # Who wrote it, and which one it is, is not the agent's to say.
+            taken.id, taken.role = message.id, message.role
+        return taken
 
 
 def _checked(step: Step, redactor: Redactor) -> Step:
@@ -284,6 +304,7 @@ class _IO:
         self.workspace_id = str(claim["workspace_id"])
         self.user_id: str | None = claim["user_id"]
         self.attempt: int = claim["attempt"]
+        self.metadata: Mapping[str, Any] = MappingProxyType(claim["metadata"])
         self.files = files
         self._journal = journal
         self._traffic = traffic

@@ -5,7 +5,7 @@ durability `sync` and `async` by the commit that it has made last, with `exit` b
 a commit is refused, the recorder and its conversation are thrown away.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -32,7 +32,8 @@ from runs.worker.outcomes import (
     error_document,
     retry_delay_s,
 )
-from runtime.contract import ChildResult, Message, ModelRecord, State, Step, ToolRecord, Usage
+from runs.worker.rows import step_row
+from runtime.contract import ChildResult, Message, ModelRecord, State, Step, Usage
 from runtime.errors import AgentError, ModelError, ModelUnavailable
 from runtime.history import answers_for_open_calls
 from sessions.documents import message_row
@@ -76,8 +77,11 @@ class Recorder:
         self._removed: list[str] = []
         self._covered = len(conversation.messages)  # how many messages the last checkpoint has
 
-    def begin(self) -> None:
-        """Tell that the run goes on here, and take its input into the conversation if that is new."""
+    def begin(self, incoming: Callable[[Message], Message] = lambda message: message) -> None:
+        """Tell that the run goes on here, and take its input into the conversation if that is new.
+
+        `incoming` gives each of its messages as the agent takes it; where it raises, none is in the conversation.
+        """
         claim, journal = self._claim, self._journal
         journal.tell(
             "metadata",
@@ -96,7 +100,9 @@ class Recorder:
             self._message_start = claim["message_start"]
         elif not self.conversation.checkpoint_gone:
             said = self.conversation.messages
-            self._fresh, self._message_start = first_messages(claim, said, self.conversation.branch)
+            fresh, start = first_messages(claim, said, self.conversation.branch)
+            self._fresh = [incoming(message) if message.role == "user" else message for message in fresh]
+            self._message_start = start
             for seq, message in enumerate(self._fresh, start=len(said) + 1):
                 journal.tell("message", self._message(message, seq))
 
@@ -180,7 +186,9 @@ class Recorder:
         stays = not step.done and step.interrupt is None and not step.children
         source = step.kind if step.interrupt is None else "interrupt"
         commit = self._commit_with(step.messages, source, list(step.next), changes, list(step.removed), stays=stays)
-        commit.steps.append(self._step_row(step.kind, "ok", started, duration_ms, step.model, step.tool_calls))
+        commit.steps.append(
+            self._step_row(step.kind, "ok", started, duration_ms, model=step.model, tool_calls=step.tool_calls)
+        )
         if self._resume is not None:
             commit.answered, self._resume = True, None
         if self._children:
@@ -352,27 +360,9 @@ class Recorder:
         told = {name: row[name] for name in ("parent_id", "step", "source")}
         self._journal.hold("checkpoint", {"checkpoint_id": checkpoint_id, **told})
 
-    def _step_row(
-        self,
-        kind: str,
-        status: str,
-        started: str,
-        duration_ms: float,
-        model: ModelRecord | None,
-        tool_calls: Sequence[ToolRecord] = (),
-    ) -> dict[str, Any]:
+    def _step_row(self, kind: str, status: str, started: str, duration_ms: float, **done: Any) -> dict[str, Any]:
         self._step_count += 1
-        return {
-            "run_id": self._run_id,
-            "index": self._step_count,
-            "kind": kind,
-            "status": status,
-            "attempt": self._claim["attempt"],
-            "started_at": started,
-            "duration_ms": round(duration_ms, 3),
-            "model": model and model.document(),
-            "tool_calls": clean([record.document() for record in tool_calls]),
-        }
+        return step_row(self._claim, self._step_count, kind, status, started, duration_ms, **done)
 
     def _output(self, step: Step) -> dict[str, Any]:
         own = enumerate(self.conversation.messages[self._message_start :], self._message_start + 1)
