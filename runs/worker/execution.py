@@ -248,7 +248,10 @@ class _IO:
         # The record itself: the message that the model is shown is made of it.
         _redact(record, self._redactor)
         document = record.document()
-        self._journal.tell("tool_result", {k: v for k, v in document.items() if k != "args"})
+        if record.decision != "edit":
+            # They stand with the call that the model made.
+            del document["args"]
+        self._journal.tell("tool_result", document)
 
     def custom(self, name: str, value: Any) -> None:
         _refuse_unless_json(f"The event {name!r}", value)
