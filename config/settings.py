@@ -1,5 +1,6 @@
 """Django's settings: composition only. What a deployment may change is read in `config/env.py`."""
 
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,8 @@ AUTH_PASSWORD_VALIDATORS = [
 DATA_UPLOAD_MAX_MEMORY_SIZE = ENV.max_body_bytes
 
 INSTALLED_APPS = [
-    "daphne",
+    # It is Django's `runserver` alone that needs it, and every process would pay for its import.
+    *(["daphne"] if sys.argv[1:2] == ["runserver"] else []),
     "unfold",
     "django.contrib.admin",
     "django.contrib.auth",

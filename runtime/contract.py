@@ -15,10 +15,14 @@ from typing import Any, ClassVar, Literal, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from runtime.secrets import Secrets
+from runtime.shared_files import SharedFiles
 from runtime.values import Values
 
 Json = Any
 Content = str | list[dict[str, Any]]
+
+# Under this key a message's metadata holds what a model is shown in place of the content.
+FOR_MODEL = "for_model"
 
 
 @dataclass(slots=True, frozen=True)
@@ -48,14 +52,29 @@ class Message:
     @property
     def text(self) -> str:
         """The text of the content, parts joined."""
-        if isinstance(self.content, str):
-            return self.content
-        return "".join(str(part.get("text", "")) for part in self.content if part.get("type") == "text")
+        return _text(self.content)
+
+    @property
+    def for_model(self) -> Content:
+        """What a model is shown: the content, or what stands in `metadata` for it (`BaseAgent.incoming`)."""
+        content: Content = self.metadata.get(FOR_MODEL, self.content)
+        return content
+
+    @property
+    def text_for_model(self) -> str:
+        """The text of what a model is shown."""
+        return _text(self.for_model)
+
+
+def _text(content: Content) -> str:
+    if isinstance(content, str):
+        return content
+    return "".join(str(part.get("text", "")) for part in content if part.get("type") == "text")
 
 
 @dataclass(slots=True)
 class Usage:
-    """Tokens of model calls."""
+    """Tokens of model calls, and what they cost; None: the price is not known. A sum is that of what is known."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -65,7 +84,8 @@ class Usage:
         self.input_tokens += other.input_tokens
         self.output_tokens += other.output_tokens
         if other.cost_usd is not None:
-            self.cost_usd = (self.cost_usd or 0) + other.cost_usd
+            # As many places as are stored: a sum must not differ from the one that is read again.
+            self.cost_usd = round((self.cost_usd or 0) + other.cost_usd, 8)
 
     def document(self) -> dict[str, Any]:
         return {
@@ -112,7 +132,7 @@ class State:
     session. `values` are the session's state keys; a step changes them by what it returns, never in place.
     `resume` is what a person answered to the run's last interrupt (see `runtime.interrupts`), until a step after it is
     stored; None before and from then on. `children` are the ended runs that the step before asked for
-    (`Step.children`), by tool call.
+    (`Step.children`), by tool call. `usage` is what the run's model calls have taken.
     """
 
     messages: list[Message]
@@ -123,6 +143,7 @@ class State:
     session_model_calls: int = 0
     resume: Json = None
     children: Mapping[str, ChildResult] = field(default_factory=dict)
+    usage: Usage = field(default_factory=Usage)
 
 
 @dataclass(slots=True)
@@ -207,13 +228,22 @@ class ModelCall(Protocol):
 
 class StepIO(Protocol):
     """What a step may tell the outside while it is carried out. All of it is heard at once and kept with the
-    step."""
+    step.
+
+    `metadata` is what the client gave to whatever is called on its behalf: the session's metadata, and the run's over
+    it. Nothing there is checked. Who it is that asks is said by the other fields, which no client writes.
+    """
 
     run_id: str
     session_id: str
     workspace_id: str
     user_id: str | None
     attempt: int
+    metadata: Mapping[str, Json]
+
+    @property
+    def files(self) -> SharedFiles:
+        """The files that this session shares with others."""
 
     def token(self, message_id: str, text: str, kind: Literal["text", "reasoning"] = "text") -> None:
         """A piece of the message that is being written."""
@@ -231,8 +261,21 @@ class StepIO(Protocol):
         Raises `MustWait`, or `ModelUnavailable` where calls have been failing.
         """
 
+    async def keep(self, key: str, value: Json) -> None:
+        """Store a value at once, durably and apart from the step, for when this step is carried out again.
+
+        `key` has up to 255 characters; a second value of one key takes the first one's place. Raises
+        `runtime.errors.AgentError` where the value is not JSON, or larger than 1 MiB.
+        """
+
+    async def kept(self) -> Mapping[str, Json]:
+        """All that the run has kept, by key."""
+
     def new_id(self) -> str:
         """A new identifier for a message or a tool call (UUIDv7)."""
+
+    def now(self) -> str:
+        """This moment by the host's clock, as the API writes moments."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -339,16 +382,34 @@ class BaseAgent(ABC):
     `Config` is a pydantic model of the part of the assistant's configuration that the type reads: an assistant
     that does not fit it is refused when it is saved. With `read_only_tools` so is one that lists other tools.
     `takes_interrupt_on`: the type asks a person before it calls the tools in `interrupt_on`, `takes_middleware`: it
-    carries out what `middleware` lists. Runs of a type that does not are refused for assistants that want it.
+    carries out what `middleware` lists, `takes_output_schema`: its output fits `output_schema`. Runs of a type that
+    does not are refused for assistants that want it.
     """
 
     Config: ClassVar[type[BaseModel] | None] = None
     read_only_tools: ClassVar[bool] = False
     takes_interrupt_on: ClassVar[bool] = False
     takes_middleware: ClassVar[bool] = False
+    takes_output_schema: ClassVar[bool] = False
 
     def __init__(self, spec: AgentSpec):
         self.spec = spec
+
+    def incoming(self, message: Message) -> Message:
+        """One of the messages that a run is given, before anything is done with it; gives it as it is to be kept.
+
+        What the model is to see in its place goes into `metadata["for_model"]`. Raises AgentError to refuse it: the run
+        ends with that, and the message is not in the conversation. Called again where the run is begun again.
+        """
+        return message
+
+    def notify(self, middleware_id: str, message: Json, values: Values) -> None:
+        """Something was sent to one of its middleware while a run is under way; may change the session's values.
+
+        What is changed is there in the run's next step, and stored with it. Raises LookupError where there is no such
+        middleware; by default there is none.
+        """
+        raise LookupError(f"A {self.spec.type} has no middleware.")
 
     @abstractmethod
     async def step(self, state: State, io: StepIO) -> Step:

@@ -58,6 +58,7 @@ class Session(models.Model):
     workspace = models.ForeignKey(Workspace, models.CASCADE)
     assistant = models.ForeignKey(Assistant, models.CASCADE, related_name="sessions")
     assistant_version = models.PositiveIntegerField()
+    parent = models.ForeignKey("self", models.CASCADE, null=True, blank=True, editable=False, db_index=False)
     agent_id = models.CharField(max_length=255, null=True, blank=True)
     user_id = models.CharField(max_length=255, null=True, blank=True)
     title = models.CharField(max_length=200, blank=True, default="")
@@ -94,6 +95,7 @@ class Session(models.Model):
                 models.F("id").desc(),
                 name="session_of_user",
             ),
+            models.Index(fields=["parent"], condition=models.Q(parent__isnull=False), name="session_of_parent"),
             # What is deleted first where sessions are not kept for ever.
             models.Index(
                 Coalesce("closed_at", "expires_at"),
@@ -175,3 +177,28 @@ class Checkpoint(models.Model):
 
     def __str__(self) -> str:
         return f"{self.source} #{self.step}"
+
+
+class SharedFile(models.Model):
+    """A file that sessions with an assistant share: those of one user, or all of them.
+
+    A session's own files are not here, but in its state.
+    """
+
+    id = id_field()
+    workspace = models.ForeignKey(Workspace, models.CASCADE)
+    assistant = models.ForeignKey(Assistant, models.CASCADE, db_index=False)
+    user_id = models.CharField(max_length=255, blank=True, default="", help_text="Empty: of all sessions.")
+    path = models.CharField(max_length=1_024)
+    content = models.TextField(null=True, help_text="Null in the transaction that deletes it, and never after it.")
+    size = models.PositiveIntegerField(help_text="In bytes of UTF-8.")
+    version = models.PositiveIntegerField(db_default=1, help_text="How often it was written.")
+    created_at = created_field()
+    updated_at = created_field()
+
+    class Meta:
+        db_table = "shared_files"
+        constraints = [models.UniqueConstraint(fields=["assistant", "user_id", "path"], name="shared_file_once")]
+
+    def __str__(self) -> str:
+        return self.path

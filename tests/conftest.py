@@ -13,9 +13,9 @@ from urllib.parse import urlsplit, urlunsplit
 import django
 import pytest
 
-from tests.servers import Engines, Server
+from tests.servers import TEMPLATE, Engines, Server
 
-_engines = Engines()
+_engines = Engines(quick=True)
 _engines.start()
 os.environ.update(
     DJANGO_SETTINGS_MODULE="config.settings",
@@ -29,6 +29,25 @@ django.setup()
 
 # Imported once Django is set up.
 pytest_plugins = ["tests.api"]
+from tests.quick import be_quick  # noqa: E402
+
+be_quick()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Migrate once for all processes of a large run: they and their servers begin with a copy of the database."""
+    from django.conf import settings
+    from django.core.management import call_command
+    from django.db import connections
+
+    if TEMPLATE in os.environ:
+        own = settings.DATABASES["default"]
+        own.setdefault("TEST", {})["TEMPLATE"] = own["NAME"]
+    elif config.getoption("numprocesses", None):
+        call_command("migrate", verbosity=0)
+        connections.close_all()
+        _engines.postgres.stop()
+        os.environ[TEMPLATE] = str(_engines.postgres.folder)
 
 
 def pytest_unconfigure() -> None:

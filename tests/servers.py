@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -28,19 +28,37 @@ ROOT = Path(__file__).resolve().parent.parent
 KEY = "test-key-0123456789abcdef"
 PASSWORD = "test-password"
 READY = "Agent Server is ready"
+# In the processes of a large run: where there is a PostgreSQL's folder, migrated and at rest, to begin with.
+TEMPLATE = "AGENT_SERVER_TESTS_TEMPLATE"
+
+
+def begin_with_template(data: DataDir) -> None:
+    """Spare this data folder `initdb` and the migrations, where there is a template."""
+    template = os.environ.get(TEMPLATE)
+    if template and not (data.path / Postgres.name).exists():
+        data.create()
+        subprocess.run(["cp", "-a", template, data.path / Postgres.name], check=True)
+
+
+class QuickPostgres(Postgres):
+    """One that waits for no disk: nothing of it is to outlive the machine."""
+
+    def command(self) -> list[str | Path]:
+        return [*super().command(), "-c", "fsync=off", "-c", "full_page_writes=off"]
 
 
 class Engines:
-    """PostgreSQL and Redis for this test run, in a temporary folder, gone with it."""
+    """PostgreSQL and Redis for this test run, in a temporary folder, gone with it. `quick`: as a test run's own."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, quick: bool = False) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="agent-server-tests-")
         self.data = DataDir(Path(self._folder.name))
         self.data.create()
-        self.postgres = Postgres(self.data)
+        self.postgres = QuickPostgres(self.data) if quick else Postgres(self.data)
         self.redis = Redis(self.data)
 
     def start(self) -> None:
+        begin_with_template(self.data)
         self.postgres.start()
         self.redis.start()
 
@@ -69,16 +87,16 @@ class Server:
     """A `manage.py serve`: its address, a client with its key, and the means to hurt it.
 
     `settings` are environment variables on top of this process's own, from which the addresses of the test run's
-    engines have been taken out.
+    engines have been taken out. `fresh`: it makes its database itself, as at a person's first start.
     """
 
-    def __init__(self, data_dir: Path, *, uid: int | None = None, **settings: str) -> None:
+    def __init__(self, data_dir: Path, *, uid: int | None = None, fresh: bool = False, **settings: str) -> None:
         self.data_dir = data_dir
         self.port = int(settings.get("PORT") or free_port())
         self.url = f"http://127.0.0.1:{self.port}"
         self.key = KEY
         self.lines: list[str] = []
-        self._uid = uid
+        self._uid, self._fresh = uid, fresh
         own = {"DATABASE_URL", "DATABASE_DIRECT_URL", "REDIS_URL", "SECRET_KEY", "DJANGO_SETTINGS_MODULE"}
         self._env = {name: value for name, value in os.environ.items() if name not in own} | {
             "DATA_DIR": str(data_dir),
@@ -100,6 +118,8 @@ class Server:
 
     def spawn(self) -> None:
         self.lines = []
+        if not self._fresh:
+            begin_with_template(DataDir(self.data_dir))
         command = [sys.executable, str(ROOT / "manage.py"), "serve"]
         self.process = launch(
             command, output=subprocess.PIPE, env=self._env, uid=self._uid, death_signal=signal.SIGTERM
@@ -151,6 +171,14 @@ class Server:
             self.wait(timeout_s)
         return self.exit_code
 
+    def end(self) -> None:
+        """Stop it at once, as a second Ctrl-C does: nothing of what it was doing is waited for."""
+        if self.running:
+            self.send(signal.SIGTERM)
+            with suppress(ProcessLookupError):
+                self.send(signal.SIGINT)
+            self.wait()
+
     def kill(self) -> None:
         """kill -9 of the supervisor alone."""
         self.send(signal.SIGKILL)
@@ -193,7 +221,7 @@ class Server:
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self.client.close()
-        self.stop()
+        self.end()
 
 
 def processes() -> list[tuple[int, int, str]]:

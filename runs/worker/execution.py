@@ -10,8 +10,11 @@ handed back.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Literal
+from uuid import UUID
 
 import orjson
 
@@ -19,10 +22,12 @@ from core.db import Row
 from core.ids import new_id
 from core.redaction import Redactor
 from runs.models import CRASHES_BEFORE_ALONE, Durability
+from runs.notices import Said
 from runs.worker.commit import StepCommit
-from runs.worker.committer import Committer, MustCancel
+from runs.worker.committer import Committer, LeaseLost, MustCancel
 from runs.worker.conversation import Conversation
 from runs.worker.journal import Journal
+from runs.worker.keeping import Keeper
 from runs.worker.outcomes import (
     Cancelled,
     Failed,
@@ -34,9 +39,11 @@ from runs.worker.outcomes import (
     TimedOut,
     UnexpectedError,
 )
+from runs.worker.outside import Outside, with_changes
 from runs.worker.recorder import Recorder
+from runs.worker.step_files import StepFiles
 from runs.worker.traffic.traffic import WAIT_S, Call, Traffic
-from runtime.contract import BaseAgent, Step, ToolRecord
+from runtime.contract import BaseAgent, ChildRun, Message, Step, ToolRecord
 from runtime.errors import AgentError, MustWait
 from runtime.interrupts import sound_interrupt
 from runtime.secrets import redactor
@@ -67,6 +74,8 @@ class Execution:
         self.capped: bool = claim["capped"]
         # Until its step is committed it may take the process with it: nothing else is carried out beside it.
         self.suspect: bool = claim["crashes"] >= CRASHES_BEFORE_ALONE
+        # Whether other runs wait for its end, or end with it.
+        self.has_family = claim["parent_run_id"] is not None or claim["delegated_at"] is not None
         self.conversation = conversation
         self._agent = agent
         self._journal = journal
@@ -77,7 +86,12 @@ class Execution:
         self._step_timeout_s = float(agent.spec.config["step_timeout_s"])
         # What waits in its slot must not be taken for a step that hangs.
         self._redactor = redactor(agent.spec.secrets)
-        self._io = _IO(claim, journal, traffic, self._redactor, wait_s=min(WAIT_S, self._step_timeout_s / 2))
+        # A late writer of results ends as a late writer of steps does: the next commit is refused.
+        keeper = Keeper(claim, worker_id, self._redactor, on_lost=lambda: self.stop(HandedBack()))
+        self._files = StepFiles(claim, self._redactor)
+        wait_s = min(WAIT_S, self._step_timeout_s / 2)
+        self._io = _IO(claim, journal, traffic, self._redactor, keeper, self._files, wait_s=wait_s)
+        self._outside = Outside(self.run_id, agent, journal)
         self._stop: Outcome | None = Cancelled(claim["superseded"]) if claim["cancel_requested_at"] else None
         self._in_flight: asyncio.Task[Step] | None = None
         self._writes_beside: bool = claim["durability"] == Durability.ASYNC
@@ -88,14 +102,14 @@ class Execution:
 
         Raises LeaseLost when another worker has taken the run over.
         """
-        self._recorder.begin()
+        self._begin()
         try:
             while True:
                 started, clock = self._journal.now(), time.perf_counter()
                 outcome = await self._next_outcome()
                 duration_ms = (time.perf_counter() - clock) * 1_000
                 await self._written()
-                commit = self._recorder.record(outcome, started, duration_ms)
+                commit = self._recorder.record(outcome, started, duration_ms, self._files.take())
                 if commit is None:
                     continue
                 self._write(commit)
@@ -142,6 +156,7 @@ class Execution:
         cancelled = await self._writing
         self._writing = None
         self._journal.commit()
+        self._files.written()
         self.suspect = False
         if cancelled is not None:
             self._stop = cancelled
@@ -151,6 +166,10 @@ class Execution:
         self._stop = self._stop or outcome
         if self._in_flight is not None:
             self._in_flight.cancel()
+
+    def say(self, said: Said) -> None:
+        """Give the agent's middleware a message, before the next step."""
+        self._outside.say(said)
 
     def leave(self) -> None:
         """Hand the run back after the step in flight."""
@@ -166,10 +185,14 @@ class Execution:
         time_left = self._deadline - time.monotonic()
         if time_left <= 0:
             return TimedOut()
-        self._in_flight = asyncio.ensure_future(self._agent.step(self._recorder.state(), self._io))
+        self._files.begin()
+        state = self._recorder.state()
+        changed = self._outside.heard(state)
+        self._in_flight = asyncio.ensure_future(self._agent.step(state, self._io))
         try:
             async with asyncio.timeout(min(time_left, self._step_timeout_s)):
-                return Finished(_checked(await self._in_flight, self._redactor))
+                step = with_changes(await self._in_flight, changed)
+            return Finished(_checked(step, self._redactor))
         except TimeoutError:
             if time.monotonic() >= self._deadline:
                 return TimedOut()
@@ -182,15 +205,36 @@ class Execution:
         except MustWait as wait:
             # Not beyond the end of its time, which whoever claims it then tells.
             return Postponed(max(0.0, min(wait.wait_s, self._deadline - time.monotonic())))
-        except AgentError as error:
-            error.say(self._redactor.text(error.message))
-            return Failed(error)
-        except Exception as error:
-            # The executor's edge: an agent's or tool's own bug ends its run, never the worker.
-            log.exception("run %s: the agent raised", self.run_id)
-            return Failed(UnexpectedError(self._redactor.text(f"{type(error).__name__}: {error}")))
+        except LeaseLost:
+            raise
+        except Exception as error:  # noqa: BLE001  (the executor's edge)
+            return self._failure(error)
         finally:
             self._in_flight = None
+
+    def _failure(self, error: Exception) -> Failed:
+        """An agent's or tool's own bug ends its run, never the worker."""
+        if isinstance(error, AgentError):
+            error.say(self._redactor.text(error.message))
+            return Failed(error)
+        log.error("run %s: the agent raised", self.run_id, exc_info=error)
+        return Failed(UnexpectedError(self._redactor.text(f"{type(error).__name__}: {error}")))
+
+    def _begin(self) -> None:
+        """Begin to tell; a message that the agent does not take ends the run before its first step."""
+        try:
+            self._recorder.begin(self._incoming)
+        except Exception as error:  # noqa: BLE001  (the executor's edge)
+            self._stop = self._stop or self._failure(error)
+
+    def _incoming(self, message: Message) -> Message:
+        """A message of the run's input, as the agent wants it."""
+        taken = self._agent.incoming(message)
+        if taken is not message:
+            _refuse_unless_json("A message", [taken.content, taken.metadata])
+            # Who wrote it, and which one it is, is not the agent's to say.
+            taken.id, taken.role = message.id, message.role
+        return taken
 
 
 def _checked(step: Step, redactor: Redactor) -> Step:
@@ -207,6 +251,10 @@ def _checked(step: Step, redactor: Redactor) -> Step:
         if step.done:
             raise AgentError("A step that asks a person cannot be the last one.")
         step.interrupt = redactor.value(sound_interrupt(step.interrupt))
+    if step.children:
+        if step.done or step.interrupt is not None:
+            raise AgentError("A step that has other runs carry something out neither ends nor asks a person.")
+        step.children = {call_id: _sound_child(child, redactor) for call_id, child in step.children.items()}
     if step.kind != "model":
         for message in step.messages:
             message.content, message.metadata = redactor.value(message.content), redactor.value(message.metadata)
@@ -214,6 +262,16 @@ def _checked(step: Step, redactor: Redactor) -> Step:
             _redact(record, redactor)
     step.changes, step.structured = redactor.value(step.changes), redactor.value(step.structured)
     return step
+
+
+def _sound_child(child: ChildRun, redactor: Redactor) -> ChildRun:
+    _refuse_unless_json("What another run is given", child.input)
+    try:
+        assistant_id = child.assistant_id and str(UUID(child.assistant_id))
+    except ValueError:
+        raise AgentError(f"{child.assistant_id!r} is not the id of an assistant.") from None
+    told = {"input": redactor.value(child.input), "title": redactor.text(child.title)}
+    return replace(child, assistant_id=assistant_id, **told)
 
 
 def _redact(record: ToolRecord, redactor: Redactor) -> None:
@@ -230,15 +288,28 @@ def _refuse_unless_json(what: str, value: Any) -> None:
 class _IO:
     """What the agent sees of its run while it steps (`runtime.contract.StepIO`)."""
 
-    def __init__(self, claim: Row, journal: Journal, traffic: Traffic, redactor: Redactor, *, wait_s: float):
+    def __init__(
+        self,
+        claim: Row,
+        journal: Journal,
+        traffic: Traffic,
+        redactor: Redactor,
+        keeper: Keeper,
+        files: StepFiles,
+        *,
+        wait_s: float,
+    ):
         self.run_id = str(claim["id"])
         self.session_id = str(claim["session_id"])
         self.workspace_id = str(claim["workspace_id"])
         self.user_id: str | None = claim["user_id"]
         self.attempt: int = claim["attempt"]
+        self.metadata: Mapping[str, Any] = MappingProxyType(claim["metadata"])
+        self.files = files
         self._journal = journal
         self._traffic = traffic
         self._redactor = redactor
+        self._keeper = keeper
         self._wait_s = wait_s
 
     def token(self, message_id: str, text: str, kind: Literal["text", "reasoning"] = "text") -> None:
@@ -260,5 +331,14 @@ class _IO:
     def model_call(self, provider: str, model: str, place: str = "") -> Call:
         return self._traffic.call(self.run_id, provider, model, place, wait_s=self._wait_s)
 
+    async def keep(self, key: str, value: Any) -> None:
+        await self._keeper.keep(key, value)
+
+    async def kept(self) -> Mapping[str, Any]:
+        return await self._keeper.kept()
+
     def new_id(self) -> str:
         return str(new_id())
+
+    def now(self) -> str:
+        return self._journal.now()

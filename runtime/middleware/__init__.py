@@ -12,7 +12,15 @@ from runtime.middleware.base import Middleware
 M = TypeVar("M", bound=type[Middleware])
 
 # Entry strings and not classes: a process that runs no agent imports none of them.
-BUILT_IN: dict[str, str] = {}
+BUILT_IN: dict[str, str] = {
+    "ask_user": "runtime.middleware.ask_user:AskUser",
+    "conversation_title": "runtime.middleware.conversation_title:ConversationTitle",
+    "files": "runtime.middleware.files:FileSystem",
+    "patch_tool_calls": "runtime.middleware.patch_tool_calls:PatchToolCalls",
+    "subagents": "runtime.middleware.subagents:Subagents",
+    "summarization": "runtime.middleware.summarization:Summarization",
+    "todo_list": "runtime.middleware.todo_list:TodoList",
+}
 _registered: dict[str, type[Middleware]] = {}
 
 

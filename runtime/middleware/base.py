@@ -1,6 +1,8 @@
 """What middleware is: a piece of behaviour around the model and tool calls of an agent."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -53,6 +55,7 @@ class Turn:
     structured: Json = None
     said: list[Message] = field(default_factory=list)
     tools: Mapping[str, BoundTool] = field(default_factory=dict)
+    _beside: list[asyncio.Task[None]] = field(default_factory=list)
 
     def finish(self, *, structured: Json = None, text: str | None = None) -> None:
         """End the run with success after this step; `text` is then the last thing that the assistant says."""
@@ -67,6 +70,24 @@ class Turn:
     def used(self, usage: Usage) -> None:
         """Count what a model call beside the agent's own has taken; in a model step only."""
         self.usage.add(usage)
+
+    def beside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Have this done while the model answers; in a model step only, which waits for it before it ends.
+
+        What it raises fails the step. It is cancelled where the step fails or is cancelled by itself.
+        """
+        self._beside.append(asyncio.ensure_future(work))
+
+    @asynccontextmanager
+    async def accompanied(self) -> AsyncGenerator[None, None]:
+        """What is to be done beside the block is done when it ends."""
+        try:
+            yield
+            if self._beside:
+                await asyncio.gather(*self._beside)
+        finally:
+            for task in self._beside:
+                task.cancel()
 
 
 class Middleware:
@@ -89,6 +110,14 @@ class Middleware:
     def tools(self) -> Sequence[Tool]:
         """Tools that it adds to the assistant's own."""
         return ()
+
+    def incoming(self, message: Message) -> Message:
+        """A message that the run is given, before its first step; gives it as it is to be kept.
+
+        `message.metadata["for_model"]` may say what the model is to see in place of the content. Raises ValueError,
+        with the reason, to refuse it: the run ends so, and the message is not in the conversation.
+        """
+        return message
 
     def prompt(self, turn: Turn) -> str:
         """What it adds to the system prompt of this model call."""

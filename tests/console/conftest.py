@@ -149,12 +149,23 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(scope="module")
+def signed_in(browser: Browser, server: Server) -> Any:
+    """What a browser keeps of a login."""
+    context = browser.new_context()
+    Tab(context.new_page(), server).sign_in()
+    kept = context.storage_state()
+    context.close()
+    return kept
+
+
 @pytest.fixture
-def tab(browser: Browser, server: Server) -> Iterator[Tab]:
+def tab(browser: Browser, server: Server, signed_in: Any) -> Iterator[Tab]:
     """A fresh browser profile, signed in. Nothing in a test may make the page complain or ask a stranger."""
-    context = browser.new_context(viewport={"width": 1100, "height": 760})
+    context = browser.new_context(viewport={"width": 1100, "height": 760}, storage_state=signed_in)
     tab = Tab(context.new_page(), server)
-    tab.sign_in()
+    tab.page.goto(f"{server.url}/console/chat")
+    tab.ready()
     yield tab
     context.close()
     assert tab.complaints == []

@@ -61,6 +61,8 @@ def test_the_browsable_api_is_drawn(tab: Tab, path: str) -> None:
 
 
 def test_the_browsable_api_signs_out(tab: Tab) -> None:
+    tab.page.context.clear_cookies()
+    tab.sign_in()  # by a login of its own, which ends here
     visit(tab, "/workers")
     tab.page.click("text=Log out")
     tab.page.wait_for_url("**/login")

@@ -1,6 +1,8 @@
 """Drives an agent as the server does: steps until done, keeping messages and what was heard."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +12,7 @@ from runtime.errors import AgentError
 from runtime.middleware.base import Turn
 from runtime.react import ReactAgent
 from runtime.secrets import NO_SECRETS, Secrets
+from runtime.shared_files import FileEntry, SharedScope
 from runtime.values import Values
 
 
@@ -22,11 +25,15 @@ class Heard:
     workspace_id: str = "workspace"
     user_id: str | None = None
     attempt: int = 1
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     tokens: list[tuple[str, str]] = field(default_factory=list)
     results: list[ToolRecord] = field(default_factory=list)
     used: list[Usage] = field(default_factory=list)
     refusals: dict[str, AgentError] = field(default_factory=dict)
+    events: list[tuple[str, Any]] = field(default_factory=list)
+    files: "Shared" = field(default_factory=lambda: Shared())
     ids: int = 0
+    results_kept: dict[str, Any] = field(default_factory=dict)
 
     def token(self, message_id: str, text: str, kind: str = "text") -> None:
         self.tokens.append((kind, text))
@@ -35,7 +42,7 @@ class Heard:
         self.results.append(record)
 
     def custom(self, name: str, value: Any) -> None:
-        pass
+        self.events.append((name, value))
 
     @asynccontextmanager
     async def model_call(self, provider: str, model: str, place: str = "") -> AsyncIterator["HeardCall"]:
@@ -43,9 +50,44 @@ class Heard:
             raise refusal
         yield HeardCall(self)
 
+    async def keep(self, key: str, value: Any) -> None:
+        self.results_kept[key] = json.loads(json.dumps(value))
+
+    async def kept(self) -> Mapping[str, Any]:
+        return self.results_kept
+
     def new_id(self) -> str:
         self.ids += 1
         return f"id-{self.ids}"
+
+    def now(self) -> str:
+        return "2026-01-01T00:00:00.000000Z"
+
+
+@dataclass
+class Shared:
+    """`SharedFiles` that keeps them itself. What was not loaded cannot be read."""
+
+    kept: dict[tuple[str, str], str] = field(default_factory=dict)
+    loaded: set[tuple[str, str]] = field(default_factory=set)
+
+    async def load(self, scope: SharedScope, *paths: str) -> None:
+        await asyncio.sleep(0)
+        self.loaded |= {(scope, path) for path in ("", *paths)}
+
+    def entries(self, scope: SharedScope) -> list[FileEntry]:
+        assert (scope, "") in self.loaded
+        return [FileEntry(path, len(text), "") for (of, path), text in self.kept.items() if of == scope]
+
+    def read(self, scope: SharedScope, path: str) -> str | None:
+        assert (scope, path) in self.loaded
+        return self.kept.get((scope, path))
+
+    def write(self, scope: SharedScope, path: str, content: str | None) -> None:
+        if content is None:
+            del self.kept[scope, path]
+        else:
+            self.kept[scope, path] = content
 
 
 @dataclass
@@ -75,7 +117,7 @@ class Conversation:
     async def say(self, content: Content) -> str:
         """A run: what the agent answers in the end."""
         self.state.run_start = len(self.state.messages)
-        self.state.model_calls = 0
+        self.state.model_calls, self.state.usage = 0, Usage()
         self.state.messages.append(Message(self.io.new_id(), "user", content))
         while not (await self.step()).done:
             pass
@@ -103,6 +145,8 @@ class Conversation:
         if step.kind == "model":
             self.state.model_calls += 1
             self.state.session_model_calls += 1
+        if step.model is not None:
+            self.state.usage.add(step.model.usage)
         return step
 
     @property

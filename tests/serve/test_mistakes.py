@@ -11,7 +11,7 @@ import pytest
 from config.env import BadEnvironment, Environment
 from config.serve.data_dir import DataDir
 from config.serve.errors import ServeError
-from config.serve.probes import check_bootstrap_key
+from config.serve.probes import check_bootstrap_key, check_database, check_port, check_redis
 from tests.servers import ROOT, Engines, free_port
 
 pytestmark = pytest.mark.servers
@@ -71,6 +71,15 @@ def test_a_limit_that_cannot_be_meant(tmp_path: Path) -> None:
     assert line == f"{name}: concurrent_calls of 'openai' must be a whole number of at least 1, not \"many\"."
 
 
+def test_a_price_that_cannot_be_meant(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    table = tmp_path / "prices.json"
+    table.write_text('{"openai/gpt-4o": {"input": 2.5}}')
+    line = read_wrong(monkeypatch, AGENT_SERVER_PRICES=str(table))
+    assert line.startswith("AGENT_SERVER_PRICES: 'openai/gpt-4o' must have input and output")
+    missing = str(tmp_path / "nothing.json")
+    assert "No such file" in read_wrong(monkeypatch, AGENT_SERVER_PRICES=missing)
+
+
 def test_a_key_that_could_be_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
     name = "AGENT_SERVER_ENCRYPTION_KEYS"
     line = read_wrong(monkeypatch, **{name: f"{'k' * 32},short"})
@@ -88,9 +97,9 @@ def test_a_workspace_limit_that_cannot_be_meant(tmp_path: Path) -> None:
     assert line == f"{name}: streams must be a whole number of at least 1, as in streams=100, not 'many'."
 
 
-def test_a_host_that_is_not_ours(tmp_path: Path) -> None:
-    [line] = serve(tmp_path, HOST="203.0.113.7")
-    assert "Cannot listen on 203.0.113.7" in line
+def test_a_host_that_is_not_ours() -> None:
+    with pytest.raises(ServeError, match=r"Cannot listen on 203\.0\.113\.7"):
+        check_port("203.0.113.7", free_port())
 
 
 @pytest.mark.parametrize("settings", [{}, {"SECRET_KEY": ""}])
@@ -105,12 +114,25 @@ def test_a_data_folder_that_cannot_be_written(settings: dict[str, str]) -> None:
     [
         ("mysql://127.0.0.1/x", "must start with postgresql://"),
         ("postgresql://127.0.0.1:notaport/x", "DATABASE_URL"),
+    ],
+)
+def test_a_database_url_that_is_none(tmp_path: Path, url: str, reason: str) -> None:
+    [line] = serve(tmp_path, DATABASE_URL=url)
+    assert "DATABASE_URL" in line
+    assert reason in line
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
         ("postgresql://user:secret@127.0.0.1:1/x", "Connection refused"),
         ("postgresql://127.0.0.1:1/x?nosuchoption=1", "nosuchoption"),
     ],
 )
-def test_a_database_url_that_leads_nowhere(tmp_path: Path, url: str, reason: str) -> None:
-    [line] = serve(tmp_path, DATABASE_URL=url)
+def test_a_database_url_that_leads_nowhere(url: str, reason: str) -> None:
+    with pytest.raises(ServeError) as refused:
+        check_database(url)
+    line = str(refused.value)
     assert "DATABASE_URL" in line
     assert reason in line
     assert "secret" not in line
@@ -122,10 +144,10 @@ def test_a_database_that_refuses_us(tmp_path: Path, engines: Engines) -> None:
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1", "redis://127.0.0.1:1", "redis://:secret@127.0.0.1:1/x"])
-def test_a_redis_url_that_leads_nowhere(tmp_path: Path, engines: Engines, url: str) -> None:
-    [line] = serve(tmp_path, DATABASE_URL=engines.postgres.url, REDIS_URL=url)
-    assert "REDIS_URL" in line
-    assert "secret" not in line
+def test_a_redis_url_that_leads_nowhere(url: str) -> None:
+    with pytest.raises(ServeError, match="REDIS_URL") as refused:
+        check_redis(url)
+    assert "secret" not in str(refused.value)
 
 
 def test_a_redis_that_wants_another_password(tmp_path: Path, engines: Engines) -> None:
@@ -135,15 +157,10 @@ def test_a_redis_that_wants_another_password(tmp_path: Path, engines: Engines) -
     assert "wrong-one" not in line
 
 
-@pytest.mark.parametrize("key", ["x" * 129, "with a space and more letters"])
+@pytest.mark.parametrize("key", ["x" * 129, "with a space and more letters", "too-short"])
 def test_a_key_that_no_request_could_carry(key: str) -> None:
     with pytest.raises(ServeError, match="AGENT_SERVER_BOOTSTRAP_KEY must be 20 to 128 characters"):
         check_bootstrap_key(key)
-
-
-def test_a_bootstrap_key_that_is_too_short(tmp_path: Path) -> None:
-    [line] = serve(tmp_path, AGENT_SERVER_BOOTSTRAP_KEY="too-short")
-    assert "AGENT_SERVER_BOOTSTRAP_KEY must be 20 to 128 characters" in line
 
 
 def test_a_log_level_that_does_not_exist(tmp_path: Path) -> None:

@@ -54,15 +54,20 @@ def test_only_workers_are_called_so(server: Server) -> None:
         assert b"worker" not in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
-def test_ctrl_c_ends_everything(data_dir: Path) -> None:
-    server = Server(data_dir).start()
+def test_an_ordinary_user_starts_it_and_ctrl_c_ends_everything(data_dir: Path) -> None:
+    uid = 65534 if os.geteuid() == 0 else None
+    if uid is not None:
+        os.chown(data_dir, uid, uid)
+    server = Server(data_dir, uid=uid, fresh=True).start()
+    assert assistants(server) == {"Echo"}
+    assert {path.stat().st_uid for path in data_dir.iterdir()} == {uid or os.geteuid()}
     assert server.stop(signal.SIGINT) == 0
     assert using(data_dir) == []
     assert not list(data_dir.glob("*.url"))
 
 
 def test_a_signal_during_the_start_ends_everything(data_dir: Path) -> None:
-    server = Server(data_dir)
+    server = Server(data_dir, fresh=True)
     server.spawn()
     wait_for(lambda: "Starting PostgreSQL" in server.output)
     assert server.stop() == 0
@@ -71,7 +76,7 @@ def test_a_signal_during_the_start_ends_everything(data_dir: Path) -> None:
 
 def test_kill_9_leaves_nothing_behind_and_the_data_in_place(data_dir: Path) -> None:
     settings = {"AGENT_SERVER_BOOTSTRAP_KEY": "", "AGENT_SERVER_ADMIN_PASSWORD": ""}
-    with Server(data_dir, **settings) as server:
+    with Server(data_dir, fresh=True, **settings) as server:
         key = (data_dir / "api_key").read_text().strip()
         assert key in server.output
         headers = {"Authorization": f"Bearer {key}"}
@@ -105,13 +110,3 @@ def answers(server: Server) -> bool:
         return server.client.get("/assistants").status_code == 200
     except httpx.TransportError:
         return False
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_an_ordinary_user(data_dir: Path) -> None:
-    os.chown(data_dir, 65534, 65534)
-    with Server(data_dir, uid=65534) as server:
-        assert assistants(server) == {"Echo"}
-        assert {path.stat().st_uid for path in data_dir.iterdir()} == {65534}
-    assert server.exit_code == 0
-    assert using(data_dir) == []
