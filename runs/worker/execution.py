@@ -325,7 +325,10 @@ class _IO:
         _redact(record, self._redactor)
         self._artifacts.shorten(record)
         document = record.document()
-        self._journal.tell("tool_result", {k: v for k, v in document.items() if k != "args"})
+        if record.decision != "edit":
+            # They stand with the call that the model made.
+            del document["args"]
+        self._journal.tell("tool_result", document)
 
     def custom(self, name: str, value: Any) -> None:
         _refuse_unless_json(f"The event {name!r}", value)
