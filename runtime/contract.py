@@ -382,13 +382,15 @@ class BaseAgent(ABC):
     `Config` is a pydantic model of the part of the assistant's configuration that the type reads: an assistant
     that does not fit it is refused when it is saved. With `read_only_tools` so is one that lists other tools.
     `takes_interrupt_on`: the type asks a person before it calls the tools in `interrupt_on`, `takes_middleware`: it
-    carries out what `middleware` lists. Runs of a type that does not are refused for assistants that want it.
+    carries out what `middleware` lists, `takes_output_schema`: its output fits `output_schema`. Runs of a type that
+    does not are refused for assistants that want it.
     """
 
     Config: ClassVar[type[BaseModel] | None] = None
     read_only_tools: ClassVar[bool] = False
     takes_interrupt_on: ClassVar[bool] = False
     takes_middleware: ClassVar[bool] = False
+    takes_output_schema: ClassVar[bool] = False
 
     def __init__(self, spec: AgentSpec):
         self.spec = spec

@@ -80,6 +80,12 @@ class MaxStepsExceeded(AgentError):
     code = "max_steps_exceeded"
 
 
+class OutputInvalid(AgentError):
+    """The run's output does not fit the assistant's `output_schema`."""
+
+    code = "output_invalid"
+
+
 class MessageRejected(AgentError):
     """The run's message is not taken; it is not in the conversation."""
 

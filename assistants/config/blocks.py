@@ -15,7 +15,7 @@ from pydantic import (
 )
 from pydantic import ValidatorFunctionWrapHandler as Inner
 
-from assistants.canonical import shortest
+from core.canonical import shortest
 from core.validation import Body
 
 

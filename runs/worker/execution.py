@@ -11,8 +11,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Literal
+from uuid import UUID
 
 import orjson
 
@@ -41,7 +43,7 @@ from runs.worker.outside import Outside, with_changes
 from runs.worker.recorder import Recorder
 from runs.worker.step_files import StepFiles
 from runs.worker.traffic.traffic import WAIT_S, Call, Traffic
-from runtime.contract import BaseAgent, Message, Step, ToolRecord
+from runtime.contract import BaseAgent, ChildRun, Message, Step, ToolRecord
 from runtime.errors import AgentError, MustWait
 from runtime.interrupts import sound_interrupt
 from runtime.secrets import redactor
@@ -72,6 +74,8 @@ class Execution:
         self.capped: bool = claim["capped"]
         # Until its step is committed it may take the process with it: nothing else is carried out beside it.
         self.suspect: bool = claim["crashes"] >= CRASHES_BEFORE_ALONE
+        # Whether other runs wait for its end, or end with it.
+        self.has_family = claim["parent_run_id"] is not None or claim["delegated_at"] is not None
         self.conversation = conversation
         self._agent = agent
         self._journal = journal
@@ -247,6 +251,10 @@ def _checked(step: Step, redactor: Redactor) -> Step:
         if step.done:
             raise AgentError("A step that asks a person cannot be the last one.")
         step.interrupt = redactor.value(sound_interrupt(step.interrupt))
+    if step.children:
+        if step.done or step.interrupt is not None:
+            raise AgentError("A step that has other runs carry something out neither ends nor asks a person.")
+        step.children = {call_id: _sound_child(child, redactor) for call_id, child in step.children.items()}
     if step.kind != "model":
         for message in step.messages:
             message.content, message.metadata = redactor.value(message.content), redactor.value(message.metadata)
@@ -254,6 +262,16 @@ def _checked(step: Step, redactor: Redactor) -> Step:
             _redact(record, redactor)
     step.changes, step.structured = redactor.value(step.changes), redactor.value(step.structured)
     return step
+
+
+def _sound_child(child: ChildRun, redactor: Redactor) -> ChildRun:
+    _refuse_unless_json("What another run is given", child.input)
+    try:
+        assistant_id = child.assistant_id and str(UUID(child.assistant_id))
+    except ValueError:
+        raise AgentError(f"{child.assistant_id!r} is not the id of an assistant.") from None
+    told = {"input": redactor.value(child.input), "title": redactor.text(child.title)}
+    return replace(child, assistant_id=assistant_id, **told)
 
 
 def _redact(record: ToolRecord, redactor: Redactor) -> None:

@@ -11,6 +11,7 @@ from runtime.faults import faults_of
 from runtime.middleware import middleware_class
 from runtime.middleware.base import Middleware, Proceed, ToolOutcome, Turn
 from runtime.middleware.human_approval import HumanApproval, HumanApprovalSettings
+from runtime.middleware.structured_output import StructuredOutput, StructuredOutputSettings
 from runtime.values import Values
 
 
@@ -93,6 +94,9 @@ def _made(spec: AgentSpec) -> Iterator[Middleware]:
         except ValidationError as error:
             raise AgentError(f"The settings of {entry['name']!r} are not valid: {faults_of(error)}") from None
         yield cls(settings, id=entry.get("id") or entry["name"], spec=spec)
+    if (schema := spec.config.get("output_schema")) is not None:
+        shape = StructuredOutputSettings(output_schema=schema)
+        yield StructuredOutput(shape, id=StructuredOutput.name, spec=spec)
     interrupt_on: dict[str, Any] = spec.config.get("interrupt_on") or {}
     if any(interrupt_on.values()):
         settings = HumanApprovalSettings.model_validate({"interrupt_on": interrupt_on})

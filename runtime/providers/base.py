@@ -71,6 +71,11 @@ class Provider(ABC):
         prices hold."""
         return False
 
+    def shaped(self, llm: LLM, schema: dict[str, Any]) -> LLM | None:
+        """`llm` that is told, in the provider's own way, of the JSON Schema that answers have to fit, and which may
+        call tools all the same; None where there is no such way."""
+        return None
+
     def failures(self) -> tuple[type[Exception], ...]:
         """The exceptions by which this provider's model says that a call failed."""
         return (ValueError, TypeError, KeyError)
