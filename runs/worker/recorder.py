@@ -5,6 +5,7 @@ durability `sync` and `async` by the commit that it has made last, with `exit` b
 a commit is refused, the recorder and its conversation are thrown away.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
