@@ -70,7 +70,7 @@ def _convert(message: Message, provider: str, media: Media) -> BaseMessage | Non
             id=message.id,
             status="error" if message.metadata.get(STATUS) in {"error", "rejected"} else "success",
         )
-    content: Any = message.content
+    content: Any = message.for_model
     if message.role == "user":
         if not isinstance(content, str):
             content = [_part(part, media) for part in content]

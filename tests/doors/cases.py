@@ -120,6 +120,11 @@ API = [
     Case("GET", f"{SESSION}/messages", "sessions:read"),
     Case("GET", f"{SESSION}/checkpoints", "sessions:read"),
     Case("GET", f"{SESSION}/checkpoints/{{checkpoint_id}}", "sessions:read"),
+    Case("GET", f"{SESSION}/files", "sessions:read"),
+    Case("GET", f"{SESSION}/files/{{path}}", "sessions:read"),
+    Case("PUT", f"{SESSION}/files/{{path}}", "sessions:write", {"content": "Mine"}),
+    Case("DELETE", f"{SESSION}/files/{{path}}", "sessions:write", right=204),
+    Case("POST", f"{SESSION}/files/move", "sessions:write", {"from": "/{path}", "to": "/{new}"}),
     # -- runs
     Case("POST", f"{SESSION}/middleware/{{middleware_id}}/notify", "runs:write", {"message": {"name": "Ann"}}, 202),
     Case("GET", f"{SESSION}/runs", "runs:read"),
