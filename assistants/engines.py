@@ -25,7 +25,10 @@ def unsupported(config: Config) -> dict[Path, str]:
             bool(config["middleware"]) and not _takes_middleware(config["type"]),
             f"Middleware with the type {config['type']}",
         ),
-        ("output_schema",): (config["output_schema"] is not None, "Structured output (output_schema)"),
+        ("output_schema",): (
+            config["output_schema"] is not None and not _takes_output_schema(config["type"]),
+            f"Structured output (output_schema) with the type {config['type']}",
+        ),
     }
     return {
         loc: f"{what} is not supported by this server yet: runs end with an error."
@@ -41,3 +44,7 @@ def _asks_about_tools(name: str) -> bool:
 
 def _takes_middleware(name: str) -> bool:
     return name not in agent_names() or agent_type(name).takes_middleware
+
+
+def _takes_output_schema(name: str) -> bool:
+    return name not in agent_names() or agent_type(name).takes_output_schema

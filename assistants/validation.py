@@ -11,15 +11,17 @@ from uuid import UUID
 from pydantic import BaseModel, ValidationError
 
 from accounts.queries import open_secrets
-from assistants.canonical import canonical
 from assistants.config import Config
 from assistants.engines import Path, unsupported
+from core.canonical import canonical
 from core.errors import FieldError
 from runtime.blocks import blocks_within
+from runtime.contract import Tool
 from runtime.middleware import middleware_class, middleware_names
+from runtime.middleware.subagents import inline_subagents
 from runtime.providers import check_llm
 from runtime.registry import agent_names
-from runtime.secrets import Secrets, names_in
+from runtime.secrets import Secrets, named_by, names_in
 from tools import registry
 from tools.mcp import probe_all
 
@@ -76,8 +78,9 @@ def run_checks(workspace_id: UUID, config: Config, reachability: Reachability) -
     return [
         *_check_type(config),
         *_check_llm(config, secrets),
-        *_check_tools(config),
+        *_check_tools(config, secrets),
         *_check_middleware(config, secrets),
+        *_check_subagents(config, secrets),
         *_check_unknown(config),
         *_check_servers(config, reachability, secrets),
         *(Check(".".join(map(str, loc)), loc, note) for loc, note in unsupported(config).items()),
@@ -114,7 +117,7 @@ def _check_llm(config: Config, secrets: Secrets) -> Iterator[Check]:
         yield _failed(".".join(map(str, loc)), loc, problem.message)
 
 
-def _check_tools(config: Config) -> Iterator[Check]:
+def _check_tools(config: Config, secrets: Secrets) -> Iterator[Check]:
     for index, use in enumerate(config["tools"]):
         name = f"tools.{use['name']}"
         try:
@@ -122,11 +125,22 @@ def _check_tools(config: Config) -> Iterator[Check]:
         except LookupError:
             yield _failed(name, ("tools", index, "name"), f"There is no tool {use['name']!r}.")
             continue
-        faults = list(_faults(tool.Parameters, use["parameters"], "parameters"))
+        faults = list(_faults_of_tool(tool, use, secrets))
         for place, message in faults:
             yield _failed(name, ("tools", index, *place), f"{use['name']}: {message}")
         if not faults:
             yield Check(name, ("tools", index))
+
+
+def _faults_of_tool(tool: Tool, use: dict[str, Any], secrets: Secrets) -> Iterator[tuple[Path, str]]:
+    """What is wrong with the tool's parameters, by its place; if nothing, what keeps it from working here."""
+    faults = list(_faults(tool.Parameters, use["parameters"], "parameters"))
+    yield from faults
+    # Whether a tool works that no model is offered does not matter.
+    if use["enabled"] and not faults:
+        parameters = tool.Parameters.model_validate(use["parameters"]).model_dump(mode="json")
+        for problem in tool.check(parameters, named_by(use["parameters"], secrets)):
+            yield ("name",), problem
 
 
 def _check_middleware(config: Config, secrets: Secrets) -> Iterator[Check]:
@@ -152,6 +166,23 @@ def _unfit_models(entry: dict[str, Any], secrets: Secrets) -> Iterator[tuple[Pat
         for problem in check_llm(llm, secrets):
             loc = (*place, *problem.loc)
             yield loc, f"{'.'.join(map(str, loc))}: {problem.message}"
+
+
+def _check_subagents(config: Config, secrets: Secrets) -> Iterator[Check]:
+    """The names that an assistant's own sub-agents use, each at its place; their models are among the settings'."""
+    try:
+        described = list(inline_subagents(config))
+    except ValidationError:
+        return  # a failed check already
+    known = {use["name"] for use in config["tools"]}
+    for place, subagent, own in described:
+        name = f"subagents.{subagent.name}"
+        for index, tool in enumerate(subagent.tools or ()):
+            if tool not in known:
+                yield _failed(f"{name}.tools", (*place, "tools", index), f"The assistant has no tool {tool!r}.")
+        for check in _check_middleware(own, secrets) if subagent.middleware is not None else ():
+            if not check.ok:
+                yield _failed(f"{name}.{check.name}", (*place, *check.loc), check.message)
 
 
 def _faults(model: type[BaseModel], given: dict[str, Any], block: str) -> Iterator[tuple[Path, str]]:

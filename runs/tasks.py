@@ -5,6 +5,7 @@ import logging
 from celery import shared_task
 from django.conf import settings
 
+from runs.announce import look_after_now
 from runs.doorbell import doorbell
 from runs.pruning import prune_idle_sessions
 from runs.retention import delete_ended_sessions
@@ -18,6 +19,7 @@ def sweep() -> None:
     """End what waited too long, and wake a worker in case a doorbell was lost."""
     if sweep_runs():
         doorbell.ring()
+    look_after_now()
 
 
 @shared_task(name="runs.delete_ended_sessions")

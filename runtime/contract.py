@@ -21,6 +21,9 @@ from runtime.values import METADATA, Values, check_metadata, merged
 Json = Any
 Content = str | list[dict[str, Any]]
 
+# Under this key a message's metadata holds what a model is shown in place of the content.
+FOR_MODEL = "for_model"
+
 
 @dataclass(slots=True, frozen=True)
 class ToolCall:
@@ -49,9 +52,24 @@ class Message:
     @property
     def text(self) -> str:
         """The text of the content, parts joined."""
-        if isinstance(self.content, str):
-            return self.content
-        return "".join(str(part.get("text", "")) for part in self.content if part.get("type") == "text")
+        return _text(self.content)
+
+    @property
+    def for_model(self) -> Content:
+        """What a model is shown: the content, or what stands in `metadata` for it (`BaseAgent.incoming`)."""
+        content: Content = self.metadata.get(FOR_MODEL, self.content)
+        return content
+
+    @property
+    def text_for_model(self) -> str:
+        """The text of what a model is shown."""
+        return _text(self.for_model)
+
+
+def _text(content: Content) -> str:
+    if isinstance(content, str):
+        return content
+    return "".join(str(part.get("text", "")) for part in content if part.get("type") == "text")
 
 
 @dataclass(slots=True)
@@ -210,13 +228,18 @@ class ModelCall(Protocol):
 
 class StepIO(Protocol):
     """What a step may tell the outside while it is carried out. All of it is heard at once and kept with the
-    step."""
+    step.
+
+    `metadata` is what the client gave to whatever is called on its behalf: the session's metadata, and the run's over
+    it. Nothing there is checked. Who it is that asks is said by the other fields, which no client writes.
+    """
 
     run_id: str
     session_id: str
     workspace_id: str
     user_id: str | None
     attempt: int
+    metadata: Mapping[str, Json]
 
     @property
     def files(self) -> SharedFiles:
@@ -248,6 +271,12 @@ class StepIO(Protocol):
     async def kept(self) -> Mapping[str, Json]:
         """All that the run has kept, by key."""
 
+    def artifact(self, name: str, mime_type: str, content: bytes, call_id: str | None = None) -> str:
+        """Keep something beside the run's documents, stored with the step; gives its id (see `ToolContext.artifact`).
+
+        Raises ValueError where it is larger than 50 MiB, the step's together than 100 MiB, or the type cannot be one.
+        """
+
     def new_id(self) -> str:
         """A new identifier for a message or a tool call (UUIDv7)."""
 
@@ -261,6 +290,7 @@ class ToolContext:
 
     `parameters` are the assistant's own settings for this tool. `state` is what the step began with; `values` are its
     values, which the call may change. `answer` is what a person answered to what this very call asked (`Ask`).
+    `secrets` are those that the parameters name (`api_key_env`).
     """
 
     io: StepIO
@@ -269,6 +299,15 @@ class ToolContext:
     state: State
     values: Values
     answer: Json = None
+    secrets: Secrets = field(default_factory=dict, repr=False)
+
+    def artifact(self, name: str, mime_type: str, content: bytes) -> str:
+        """Keep what this call has made beside the run's documents: a chart, an archive; gives its id for the result.
+
+        It is stored with the step, and had by `GET /runs/{id}/artifacts/{artifact id}`. Raises ValueError where it is
+        larger than 50 MiB, the step's together than 100 MiB, or `mime_type` is none.
+        """
+        return self.io.artifact(name, mime_type, content, self.call_id)
 
     def remember(self, metadata: dict[str, Json]) -> None:
         """Note this in the session's metadata: objects merge deeply, None takes a key away.
@@ -327,12 +366,18 @@ class Tool(ABC):
     Args: ClassVar[type[BaseModel]] = NoArguments
     Parameters: ClassVar[type[BaseModel]] = NoArguments
 
-    def check(self, parameters: dict[str, Any]) -> list[str]:
-        """What keeps the tool from working on this server with these parameters, a sentence each; none by default."""
+    def check(self, parameters: dict[str, Any], secrets: Secrets) -> list[str]:
+        """What keeps the tool from working on this server with these parameters, a sentence each; none by default.
+
+        `parameters` are valid and have their defaults; `secrets` are those that they name.
+        """
         return []
 
     def call(self, args: Any, context: ToolContext) -> Json:
-        """Carry it out, blocking; returns text or JSON, `Ask` or `Delegate`."""
+        """Carry it out, blocking; returns text or JSON, `Ask` or `Delegate`.
+
+        A thread cannot be stopped: when its time is over the run goes on without it, and what it does still happens.
+        """
         raise NotImplementedError
 
     async def acall(self, args: Any, context: ToolContext) -> Json:
@@ -342,10 +387,16 @@ class Tool(ABC):
 
 @dataclass(slots=True, frozen=True)
 class BoundTool:
-    """A tool as one assistant uses it."""
+    """A tool as one assistant uses it.
+
+    `secrets` are those of the host's that the parameters name (`api_key_env`). `timeout_s` is how long a call may take,
+    in seconds; None: as the tool says itself.
+    """
 
     tool: Tool
     parameters: dict[str, Any] = field(default_factory=dict)
+    secrets: Secrets = field(default_factory=dict, repr=False)
+    timeout_s: float | None = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -369,16 +420,26 @@ class BaseAgent(ABC):
     `Config` is a pydantic model of the part of the assistant's configuration that the type reads: an assistant
     that does not fit it is refused when it is saved. With `read_only_tools` so is one that lists other tools.
     `takes_interrupt_on`: the type asks a person before it calls the tools in `interrupt_on`, `takes_middleware`: it
-    carries out what `middleware` lists. Runs of a type that does not are refused for assistants that want it.
+    carries out what `middleware` lists, `takes_output_schema`: its output fits `output_schema`. Runs of a type that
+    does not are refused for assistants that want it.
     """
 
     Config: ClassVar[type[BaseModel] | None] = None
     read_only_tools: ClassVar[bool] = False
     takes_interrupt_on: ClassVar[bool] = False
     takes_middleware: ClassVar[bool] = False
+    takes_output_schema: ClassVar[bool] = False
 
     def __init__(self, spec: AgentSpec):
         self.spec = spec
+
+    def incoming(self, message: Message) -> Message:
+        """One of the messages that a run is given, before anything is done with it; gives it as it is to be kept.
+
+        What the model is to see in its place goes into `metadata["for_model"]`. Raises AgentError to refuse it: the run
+        ends with that, and the message is not in the conversation. Called again where the run is begun again.
+        """
+        return message
 
     def notify(self, middleware_id: str, message: Json, values: Values) -> None:
         """Something was sent to one of its middleware while a run is under way; may change the session's values.

@@ -33,6 +33,12 @@ class ModelError(AgentError):
     code = "model_error"
 
 
+class MediaNotSupported(ModelError):
+    """A message has an image, a file or audio that the provider does not take."""
+
+    code = "media_not_supported"
+
+
 class ModelRateLimited(ModelError):
     code, kind, retryable = "model_rate_limited", "rate_limit", True
 
@@ -78,6 +84,18 @@ class MaxStepsExceeded(AgentError):
     """The run made as many model calls as it may."""
 
     code = "max_steps_exceeded"
+
+
+class OutputInvalid(AgentError):
+    """The run's output does not fit the assistant's `output_schema`."""
+
+    code = "output_invalid"
+
+
+class MessageRejected(AgentError):
+    """The run's message is not taken; it is not in the conversation."""
+
+    code = "message_rejected"
 
 
 class NotSupported(AgentError):

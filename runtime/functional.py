@@ -97,7 +97,7 @@ class FunctionAgent(BaseAgent):
         if program.asked is not None:
             return _asking(program, io)
         value, saved = (returned.value, returned.save) if isinstance(returned, final) else (returned, returned)
-        message, structured = _said(value, io)
+        message, structured = answer_of(value, io)
         save = message.content if message is not None and saved is value and structured is None else saved
         return Step(
             kind="custom",
@@ -156,8 +156,8 @@ def _input(state: State) -> Json:
     return given["message"] if isinstance(given, dict) and given.keys() == {"message"} else given
 
 
-def _said(value: Any, io: StepIO) -> tuple[Message | None, Json]:
-    """The value as the assistant's message, and as structured output."""
+def answer_of(value: Any, io: StepIO) -> tuple[Message | None, Json]:
+    """What an agent gives as the assistant's message, and as structured output. Raises AgentError."""
     if value is None:
         return None, None
     if isinstance(value, Message):

@@ -20,7 +20,7 @@ from runtime.contract import Message, ModelRecord, StepIO, ToolCall, Usage
 from runtime.errors import AgentError, ModelError
 from runtime.messages import to_langchain
 from runtime.prices import Price, price_of
-from runtime.providers import is_at_home, provider
+from runtime.providers import is_at_home, provider, shaped
 from runtime.providers.base import LLM, Provider
 from runtime.secrets import NO_SECRETS, Secrets, redactor
 
@@ -55,11 +55,22 @@ class ModelCaller:
     """The models of one assistant: `llm`, and in its place the first of its fallbacks that answers.
 
     `secrets` are those that `llm` may name (`AgentSpec.secrets`). Models are built at the first call, so a missing key
-    is an error of the run that needs it.
+    is an error of the run that needs it. Providers that have a way to be told of `output_schema` are; for others it is
+    the caller who tells the model.
     """
 
-    def __init__(self, llm: LLM, tools: Sequence[dict[str, Any]] = (), secrets: Secrets = NO_SECRETS):
-        self._candidates = [_Candidate(block, tools, secrets) for block in (llm, *(llm.get("fallbacks") or ()))]
+    def __init__(
+        self,
+        llm: LLM,
+        tools: Sequence[dict[str, Any]] = (),
+        secrets: Secrets = NO_SECRETS,
+        *,
+        output_schema: dict[str, Any] | None = None,
+    ):
+        blocks: list[LLM] = [llm, *(llm.get("fallbacks") or ())]
+        if output_schema is not None:
+            blocks = [shaped(block, output_schema) or block for block in blocks]
+        self._candidates = [_Candidate(block, tools, secrets) for block in blocks]
 
     async def ask(self, messages: Sequence[Message], *, turn: int, listen: Listener, io: StepIO) -> Answer:
         """Ask the model; `listen` hears each piece of the answer. `turn` counts the session's calls before
@@ -128,7 +139,7 @@ class _Candidate:
         return price_of(name, model, current().prices, at_home=is_at_home(self.llm))
 
     async def play(self, messages: Sequence[Message], turn: int, draft: "_Draft", io: StepIO) -> None:
-        sent = to_langchain(messages, self.provider.name)
+        sent = to_langchain(messages, self.provider.name, self.provider.media)
         with self._failures():
             # Before the call: to import an integration may take seconds, in which others could call.
             self.model  # noqa: B018

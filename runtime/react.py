@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
@@ -21,7 +21,7 @@ from runtime.contract import (
     StepIO,
     ToolCall,
 )
-from runtime.errors import MaxStepsExceeded
+from runtime.errors import AgentError, MaxStepsExceeded
 from runtime.messages import REASONING, UNREADABLE_CALLS
 from runtime.middleware.base import ToolOutcome, Turn
 from runtime.middleware.stack import Stack
@@ -45,6 +45,7 @@ class ReactConfig(BaseModel):
     memory: ReactMemory = ReactMemory()
     max_steps: int = Field(default=50, ge=1)
     interrupt_on: InterruptOn = Field(default_factory=dict)
+    output_schema: dict[str, Any] | None = None
 
 
 class ReactAgent(BaseAgent):
@@ -56,6 +57,7 @@ class ReactAgent(BaseAgent):
 
     takes_interrupt_on: ClassVar[bool] = True
     takes_middleware: ClassVar[bool] = True
+    takes_output_schema: ClassVar[bool] = True
 
     @cached_property
     def config(self) -> ReactConfig:
@@ -71,7 +73,11 @@ class ReactAgent(BaseAgent):
 
     @cached_property
     def model(self) -> ModelCaller:
-        return ModelCaller(self.config.llm, self.toolbox.schemas, self.spec.secrets)
+        config = self.config
+        return ModelCaller(config.llm, self.toolbox.schemas, self.spec.secrets, output_schema=config.output_schema)
+
+    def incoming(self, message: Message) -> Message:
+        return self.stack.incoming(message)
 
     def notify(self, middleware_id: str, message: Json, values: Values) -> None:
         self.stack.handle_message(middleware_id, message, values)
@@ -104,8 +110,14 @@ class ReactAgent(BaseAgent):
                 io=io,
             )
         message = _assistant_message(message_id, answer)
-        await self.stack.after_model(turn, message)
         turn.usage.add(answer.usage)
+        record = ModelRecord(answer.provider, answer.model, turn.usage, answer.finish_reason)
+        try:
+            await self.stack.after_model(turn, message)
+        except AgentError as error:
+            # The step is not stored, and what its call has taken counts all the same.
+            error.record = error.record or record
+            raise
         ends = turn.done or not (message.tool_calls or turn.said)
         return Step(
             kind="model",
@@ -113,7 +125,7 @@ class ReactAgent(BaseAgent):
             done=ends,
             structured=turn.structured,
             next=() if ends else ("tools",) if message.tool_calls else ("model",),
-            model=ModelRecord(answer.provider, answer.model, turn.usage, answer.finish_reason),
+            model=record,
         )
 
     async def _tools_step(self, answer: Message, calls: list[ToolCall], turn: Turn) -> Step:

@@ -7,9 +7,9 @@ import orjson
 from pydantic import ValidationError
 
 from assistants.config.assistant import AssistantConfig, UpdateOptions
-from assistants.schemas import BadSchemaError, check_schema
 from core.errors import FieldError, Invalid
 from core.http import invalid_from_pydantic
+from core.schemas import BadSchemaError, check_schema
 from core.validation import validate
 from runtime.providers import provider_names
 from runtime.registry import agent_names, agent_type

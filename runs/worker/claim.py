@@ -12,8 +12,11 @@ from uuid import UUID
 import psycopg
 
 from core.db import Row
+from runs.lifecycle import Status
 from runs.models import CRASHES_BEFORE_ALONE
 from runs.pools import BARRED, Pool
+from runs.worker.children import add_children
+from runs.worker.journal import Journal
 
 # The last event of a hand-back: whoever claims the run next knows by it that the run was another's.
 TRANSFERRING = "node_transferring"
@@ -79,7 +82,8 @@ SELECT claimed.id, claimed.number, claimed.workspace_id, claimed.session_id, cla
     claimed.durability, claimed.last_seq, claimed.step_count, claimed.model_calls, claimed.retry_policy,
     claimed.input_tokens, claimed.output_tokens, claimed.cost_usd, claimed.cancel_requested_at, claimed.superseded,
     claimed.message_start, claimed.from_checkpoint_id, claimed.claimed_at,
-    payload.input, payload.resume,
+    claimed.parent_run_id, claimed.subagent, claimed.delegated_at,
+    payload.input, payload.resume, s.metadata || claimed.metadata AS metadata,
     claimed.timeout_s + claimed.waited_s - extract(epoch FROM clock_timestamp() - claimed.started_at)::float8
         AS time_left_s,
     s.message_count, s.step, s.checkpoint_id, s.state,
@@ -106,6 +110,7 @@ async def claim(
 ) -> list[Row]:
     """Claim up to `slots` runs of the pool for the worker; gives all that carrying them out needs.
 
+    A row's `children` are the results that a run has yet to take (`runtime.contract.State.children`).
     `alone`: one of those that crashed too often (see `runs.worker.isolation`), and no others.
     `conn` commits asynchronously: a claim that a crash forgets is only a run that is still pending.
     """
@@ -118,4 +123,23 @@ async def claim(
     async with conn.pipeline(), conn.transaction():
         await conn.execute("SELECT pg_advisory_xact_lock(%(key)s)", {"key": CLAIM_LOCK})
         cursor = await conn.execute(_CLAIM_ALONE if alone else _CLAIM, parameters)
-    return await cursor.fetchall()
+    rows = await cursor.fetchall()
+    await add_children(conn, rows)
+    return rows
+
+
+def tell_claimed(journal: Journal, claim: Row, worker_id: str) -> None:
+    """The first events of each execution of a run: who carries it out, and that it goes on."""
+    journal.tell(
+        "metadata",
+        {
+            "session_id": str(claim["session_id"]),
+            "assistant_id": str(claim["assistant_id"]),
+            "assistant_version": claim["assistant_version"],
+            "attempt": claim["attempt"],
+            "worker_id": worker_id,
+        },
+    )
+    if claim["transferred"]:
+        journal.tell("custom", {"name": "node_transferred", "value": {"to_node": worker_id}})
+    journal.tell("status", {"status": Status.RUNNING, "attempt": claim["attempt"], "next_attempt_at": None})

@@ -11,7 +11,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Literal
+from uuid import UUID
 
 import orjson
 
@@ -20,6 +23,7 @@ from core.ids import new_id
 from core.redaction import Redactor
 from runs.models import CRASHES_BEFORE_ALONE, Durability
 from runs.notices import Said
+from runs.worker.artifacts import Artifacts
 from runs.worker.commit import StepCommit
 from runs.worker.committer import Committer, LeaseLost, MustCancel
 from runs.worker.conversation import Conversation
@@ -40,7 +44,7 @@ from runs.worker.outside import Outside, with_changes
 from runs.worker.recorder import Recorder
 from runs.worker.step_files import StepFiles
 from runs.worker.traffic.traffic import WAIT_S, Call, Traffic
-from runtime.contract import BaseAgent, Step, ToolRecord
+from runtime.contract import BaseAgent, ChildRun, Message, Step, ToolRecord
 from runtime.errors import AgentError, MustWait
 from runtime.interrupts import sound_interrupt
 from runtime.secrets import redactor
@@ -72,6 +76,8 @@ class Execution:
         self.capped: bool = claim["capped"]
         # Until its step is committed it may take the process with it: nothing else is carried out beside it.
         self.suspect: bool = claim["crashes"] >= CRASHES_BEFORE_ALONE
+        # Whether other runs wait for its end, or end with it.
+        self.has_family = claim["parent_run_id"] is not None or claim["delegated_at"] is not None
         self.conversation = conversation
         self._agent = agent
         self._journal = journal
@@ -84,9 +90,10 @@ class Execution:
         self._redactor = redactor(agent.spec.secrets)
         # A late writer of results ends as a late writer of steps does: the next commit is refused.
         keeper = Keeper(claim, worker_id, self._redactor, on_lost=lambda: self.stop(HandedBack()))
+        self._artifacts = Artifacts(self._redactor)
         self._files = StepFiles(claim, self._redactor)
         wait_s = min(WAIT_S, self._step_timeout_s / 2)
-        self._io = _IO(claim, journal, traffic, self._redactor, keeper, self._files, wait_s=wait_s)
+        self._io = _IO(claim, journal, traffic, self._redactor, keeper, self._files, self._artifacts, wait_s=wait_s)
         self._outside = Outside(self.run_id, agent, journal)
         self._stop: Outcome | None = Cancelled(claim["superseded"]) if claim["cancel_requested_at"] else None
         self._in_flight: asyncio.Task[Step] | None = None
@@ -98,14 +105,15 @@ class Execution:
 
         Raises LeaseLost when another worker has taken the run over.
         """
-        self._recorder.begin()
+        self._begin()
         try:
             while True:
                 started, clock = self._journal.now(), time.perf_counter()
                 outcome = await self._next_outcome()
                 duration_ms = (time.perf_counter() - clock) * 1_000
                 await self._written()
-                commit = self._recorder.record(outcome, started, duration_ms, self._files.take())
+                made = self._files.take(), self._artifacts.take()
+                commit = self._recorder.record(outcome, started, duration_ms, *made)
                 if commit is None:
                     continue
                 self._write(commit)
@@ -201,17 +209,36 @@ class Execution:
         except MustWait as wait:
             # Not beyond the end of its time, which whoever claims it then tells.
             return Postponed(max(0.0, min(wait.wait_s, self._deadline - time.monotonic())))
-        except AgentError as error:
-            error.say(self._redactor.text(error.message))
-            return Failed(error)
         except LeaseLost:
             raise
-        except Exception as error:
-            # The executor's edge: an agent's or tool's own bug ends its run, never the worker.
-            log.exception("run %s: the agent raised", self.run_id)
-            return Failed(UnexpectedError(self._redactor.text(f"{type(error).__name__}: {error}")))
+        except Exception as error:  # noqa: BLE001  (the executor's edge)
+            return self._failure(error)
         finally:
             self._in_flight = None
+
+    def _failure(self, error: Exception) -> Failed:
+        """An agent's or tool's own bug ends its run, never the worker."""
+        if isinstance(error, AgentError):
+            error.say(self._redactor.text(error.message))
+            return Failed(error)
+        log.error("run %s: the agent raised", self.run_id, exc_info=error)
+        return Failed(UnexpectedError(self._redactor.text(f"{type(error).__name__}: {error}")))
+
+    def _begin(self) -> None:
+        """Begin to tell; a message that the agent does not take ends the run before its first step."""
+        try:
+            self._recorder.begin(self._incoming)
+        except Exception as error:  # noqa: BLE001  (the executor's edge)
+            self._stop = self._stop or self._failure(error)
+
+    def _incoming(self, message: Message) -> Message:
+        """A message of the run's input, as the agent wants it."""
+        taken = self._agent.incoming(message)
+        if taken is not message:
+            _refuse_unless_json("A message", [taken.content, taken.metadata])
+            # Who wrote it, and which one it is, is not the agent's to say.
+            taken.id, taken.role = message.id, message.role
+        return taken
 
 
 def _checked(step: Step, redactor: Redactor) -> Step:
@@ -230,6 +257,10 @@ def _checked(step: Step, redactor: Redactor) -> Step:
         if step.done:
             raise AgentError("A step that asks a person cannot be the last one.")
         step.interrupt = redactor.value(sound_interrupt(step.interrupt))
+    if step.children:
+        if step.done or step.interrupt is not None:
+            raise AgentError("A step that has other runs carry something out neither ends nor asks a person.")
+        step.children = {call_id: _sound_child(child, redactor) for call_id, child in step.children.items()}
     if step.kind != "model":
         for message in step.messages:
             message.content, message.metadata = redactor.value(message.content), redactor.value(message.metadata)
@@ -244,6 +275,16 @@ def _refuse_unless_metadata(value: Any) -> None:
         check_metadata(value)
     except ValueError as error:
         raise AgentError(str(error), code=UnexpectedError.code) from None
+
+
+def _sound_child(child: ChildRun, redactor: Redactor) -> ChildRun:
+    _refuse_unless_json("What another run is given", child.input)
+    try:
+        assistant_id = child.assistant_id and str(UUID(child.assistant_id))
+    except ValueError:
+        raise AgentError(f"{child.assistant_id!r} is not the id of an assistant.") from None
+    told = {"input": redactor.value(child.input), "title": redactor.text(child.title)}
+    return replace(child, assistant_id=assistant_id, **told)
 
 
 def _redact(record: ToolRecord, redactor: Redactor) -> None:
@@ -268,6 +309,7 @@ class _IO:
         redactor: Redactor,
         keeper: Keeper,
         files: StepFiles,
+        artifacts: Artifacts,
         *,
         wait_s: float,
     ):
@@ -276,11 +318,13 @@ class _IO:
         self.workspace_id = str(claim["workspace_id"])
         self.user_id: str | None = claim["user_id"]
         self.attempt: int = claim["attempt"]
+        self.metadata: Mapping[str, Any] = MappingProxyType(claim["metadata"])
         self.files = files
         self._journal = journal
         self._traffic = traffic
         self._redactor = redactor
         self._keeper = keeper
+        self._artifacts = artifacts
         self._wait_s = wait_s
 
     def token(self, message_id: str, text: str, kind: Literal["text", "reasoning"] = "text") -> None:
@@ -289,8 +333,12 @@ class _IO:
     def tool_result(self, record: ToolRecord) -> None:
         # The record itself: the message that the model is shown is made of it.
         _redact(record, self._redactor)
+        self._artifacts.shorten(record)
         document = record.document()
-        self._journal.tell("tool_result", {k: v for k, v in document.items() if k != "args"})
+        if record.decision != "edit":
+            # They stand with the call that the model made.
+            del document["args"]
+        self._journal.tell("tool_result", document)
 
     def custom(self, name: str, value: Any) -> None:
         _refuse_unless_json(f"The event {name!r}", value)
@@ -304,6 +352,9 @@ class _IO:
 
     async def kept(self) -> Mapping[str, Any]:
         return await self._keeper.kept()
+
+    def artifact(self, name: str, mime_type: str, content: bytes, call_id: str | None = None) -> str:
+        return self._artifacts.add(name, mime_type, content, call_id)
 
     def new_id(self) -> str:
         return str(new_id())

@@ -5,7 +5,7 @@ durability `sync` and `async` by the commit that it has made last, with `exit` b
 a commit is refused, the recorder and its conversation are thrown away.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,8 +15,10 @@ from core.text import clean
 from runs.ending import Superseded
 from runs.lifecycle import Status
 from runs.models import Durability
+from runs.worker.artifacts import NewArtifact
 from runs.worker.branching import first_messages
-from runs.worker.claim import TRANSFERRING
+from runs.worker.children import STARTED, announced, child_row
+from runs.worker.claim import TRANSFERRING, tell_claimed
 from runs.worker.commit import StepCommit
 from runs.worker.conversation import Conversation
 from runs.worker.journal import Journal
@@ -31,7 +33,8 @@ from runs.worker.outcomes import (
     error_document,
     retry_delay_s,
 )
-from runtime.contract import Message, ModelRecord, State, Step, ToolRecord, Usage
+from runs.worker.rows import step_row
+from runtime.contract import ChildResult, Message, ModelRecord, State, Step, Usage
 from runtime.errors import AgentError, ModelError, ModelUnavailable
 from runtime.history import answers_for_open_calls
 from sessions.documents import message_row
@@ -39,6 +42,9 @@ from sessions.models import CheckpointSource
 
 # A run of durability `exit` is stored before it has told more events than this, or a rescue's gap could not cover them.
 MAX_UNSTORED = 50_000
+
+# Nor does it gather more bytes of artifacts.
+MAX_HELD_BYTES = 16 * 1024 * 1024
 
 MODEL_CALLS = "model_calls"  # the session's state key that counts finished model calls
 
@@ -65,36 +71,31 @@ class Recorder:
         self._model_calls: int = claim["model_calls"]
         self._failures: int = claim["failures"]
         self._resume = claim["resume"]
+        self._children: dict[str, ChildResult] = claim["children"]
         self._checkpoint_id: str | None = claim["checkpoint_id"] and str(claim["checkpoint_id"])
         self._message_start: int = len(conversation.messages)
         self._fresh: list[Message] = []  # the run's input, until the first commit has it
         self._at_exit: bool = claim["durability"] == Durability.EXIT
         self._gathered: StepCommit | None = None  # what finished steps have left to be stored with the next one
+        self._held_bytes = 0  # of its artifacts
         self._changes: dict[str, Any] = {}  # of the state, since the last checkpoint
         self._removed: list[str] = []
         self._covered = len(conversation.messages)  # how many messages the last checkpoint has
 
-    def begin(self) -> None:
-        """Tell that the run goes on here, and take its input into the conversation if that is new."""
+    def begin(self, incoming: Callable[[Message], Message] = lambda message: message) -> None:
+        """Tell that the run goes on here, and take its input into the conversation if that is new.
+
+        `incoming` gives each of its messages as the agent takes it; where it raises, none is in the conversation.
+        """
         claim, journal = self._claim, self._journal
-        journal.tell(
-            "metadata",
-            {
-                "session_id": str(claim["session_id"]),
-                "assistant_id": str(claim["assistant_id"]),
-                "assistant_version": claim["assistant_version"],
-                "attempt": claim["attempt"],
-                "worker_id": self._worker_id,
-            },
-        )
-        if claim["transferred"]:
-            journal.tell("custom", {"name": "node_transferred", "value": {"to_node": self._worker_id}})
-        journal.tell("status", {"status": Status.RUNNING, "attempt": claim["attempt"], "next_attempt_at": None})
+        tell_claimed(journal, claim, self._worker_id)
         if claim["message_start"] is not None:
             self._message_start = claim["message_start"]
         elif not self.conversation.checkpoint_gone:
             said = self.conversation.messages
-            self._fresh, self._message_start = first_messages(claim, said, self.conversation.branch)
+            fresh, start = first_messages(claim, said, self.conversation.branch)
+            self._fresh = [incoming(message) if message.role == "user" else message for message in fresh]
+            self._message_start = start
             for seq, message in enumerate(self._fresh, start=len(said) + 1):
                 journal.tell("message", self._message(message, seq))
 
@@ -109,16 +110,24 @@ class Recorder:
             model_calls=self._model_calls,
             session_model_calls=conversation.values.get(MODEL_CALLS, 0),
             resume=self._resume,
+            children=self._children,
             usage=replace(self._usage),
         )
 
     def record(
-        self, outcome: Outcome, started: str, duration_ms: float, files: Sequence[dict[str, Any]] = ()
+        self,
+        outcome: Outcome,
+        started: str,
+        duration_ms: float,
+        files: Sequence[dict[str, Any]] = (),
+        artifacts: Sequence[NewArtifact] = (),
     ) -> StepCommit | None:
         """The outcome as rows and events, and as the run's new totals; None where nothing is to be stored yet.
 
-        `files`: the rows of shared files that the step changed, if it finished.
+        `files`: the rows of shared files that the step changed, if it finished. `artifacts` are those that it has made,
+        however it ended: what it told may name them.
         """
+        self._held_bytes += sum(len(artifact.content) for artifact in artifacts)
         match outcome:
             case Finished(step):
                 commit = self._finished(step, started, duration_ms)
@@ -133,11 +142,12 @@ class Recorder:
                 commit = self._handed_back()
             case Postponed(delay_s):
                 commit = self._put_off(delay_s)
+        commit.artifacts += artifacts
         if commit.status is None and not self._is_stored_now:
             self._gathered = commit
             self._journal.finish()
             return None
-        self._gathered = None
+        self._gathered, self._held_bytes = None, 0
         commit.run = {
             "base_seq": self._journal.base_seq,
             "last_seq": self._journal.last_seq,
@@ -163,23 +173,27 @@ class Recorder:
     @property
     def _is_stored_now(self) -> bool:
         """Whether a step is stored though the run goes on here."""
-        return not self._at_exit or self._journal.unsealed > MAX_UNSTORED
+        return not self._at_exit or self._journal.unsealed > MAX_UNSTORED or self._held_bytes > MAX_HELD_BYTES
 
     def _finished(self, step: Step, started: str, duration_ms: float) -> StepCommit:
         self._failures = 0
         if step.kind == "custom" and step.interrupt is not None and not step.messages:
             # The message whose tokens were told is told anew once somebody has answered.
-            self._supersede("interrupt")
+            self._journal.hold_superseded("interrupt")
         changes = dict(clean(step.changes))
         if step.model is not None:
             self._model_calls += 1
             changes[MODEL_CALLS] = self.conversation.values.get(MODEL_CALLS, 0) + 1
-        stays = not step.done and step.interrupt is None
+        stays = not step.done and step.interrupt is None and not step.children
         source = step.kind if step.interrupt is None else "interrupt"
         commit = self._commit_with(step.messages, source, list(step.next), changes, list(step.removed), stays=stays)
-        commit.steps.append(self._step_row(step.kind, "ok", started, duration_ms, step.model, step.tool_calls))
+        commit.steps.append(
+            self._step_row(step.kind, "ok", started, duration_ms, model=step.model, tool_calls=step.tool_calls)
+        )
         if self._resume is not None:
             commit.answered, self._resume = True, None
+        if self._children:
+            commit.took, self._children = True, {}
         for message in step.messages:
             for call in message.tool_calls:
                 self._journal.hold("tool_call", {**call.document(), "message_id": message.id})
@@ -192,6 +206,12 @@ class Recorder:
         if step.interrupt is not None:
             commit.status, commit.interrupt = Status.INTERRUPTED, step.interrupt
             self._journal.hold("interrupt", step.interrupt)
+        if step.children:
+            commit.status = Status.PENDING
+            commit.children = [child_row(*asked) for asked in step.children.items()]
+            for child in commit.children:
+                self._journal.hold("custom", {"name": STARTED, "value": announced(child)})
+            self._hold_pending(None)
         return commit
 
     def _failed(self, error: AgentError, started: str, duration_ms: float) -> StepCommit:
@@ -206,7 +226,7 @@ class Recorder:
         if delay is None:
             commit = self._ended(Status.ERROR, error, changes)
         else:
-            self._supersede("retry")
+            self._journal.hold_superseded("retry")
             document = clean(error_document(error, retryable=True))
             self._journal.hold("error", {**document, "attempt": self._claim["attempt"]})
             self._hold_pending(delay)
@@ -224,7 +244,7 @@ class Recorder:
 
     def _put_off(self, delay_s: float | None) -> StepCommit:
         """Back to the queue as if the step in flight had not begun; None: at once."""
-        self._supersede("retry")
+        self._journal.hold_superseded("retry")
         self._hold_pending(delay_s)
         commit = self._commit_with([], None, [], {}, [])
         commit.status, commit.retry_in_s = Status.PENDING, delay_s
@@ -338,56 +358,21 @@ class Recorder:
         self._changes, self._removed, self._covered = {}, [], len(conversation.messages)
         conversation.checkpoint_id = self._checkpoint_id = checkpoint_id
         conversation.step += 1
-        self._journal.hold(
-            "checkpoint",
-            {
-                "checkpoint_id": row["id"],
-                "parent_id": row["parent_id"],
-                "step": row["step"],
-                "source": source,
-            },
-        )
+        told = {name: row[name] for name in ("parent_id", "step", "source")}
+        self._journal.hold("checkpoint", {"checkpoint_id": checkpoint_id, **told})
 
-    def _step_row(
-        self,
-        kind: str,
-        status: str,
-        started: str,
-        duration_ms: float,
-        model: ModelRecord | None,
-        tool_calls: Sequence[ToolRecord] = (),
-    ) -> dict[str, Any]:
+    def _step_row(self, kind: str, status: str, started: str, duration_ms: float, **done: Any) -> dict[str, Any]:
         self._step_count += 1
-        return {
-            "run_id": self._run_id,
-            "index": self._step_count,
-            "kind": kind,
-            "status": status,
-            "attempt": self._claim["attempt"],
-            "started_at": started,
-            "duration_ms": round(duration_ms, 3),
-            "model": model and model.document(),
-            "tool_calls": clean([record.document() for record in tool_calls]),
-        }
+        return step_row(self._claim, self._step_count, kind, status, started, duration_ms, **done)
 
     def _output(self, step: Step) -> dict[str, Any]:
-        own = self.conversation.messages[self._message_start :]
-        position = next((i for i in range(len(own) - 1, -1, -1) if own[i].role == "assistant"), None)
-        if position is None:
-            return {"text": "", "message": None, "structured": clean(step.structured), "citations": []}
-        last = own[position]
+        last, seq = self.conversation.last_answer(self._message_start)
         return {
-            "text": last.text,
-            "message": self._message(last, self._message_start + position + 1),
+            "text": last.text if last else "",
+            "message": last and self._message(last, seq),
             "structured": clean(step.structured),
             "citations": [],
         }
-
-    def _supersede(self, reason: str) -> None:
-        """Tell readers to drop the tokens of a step that will be carried out again."""
-        if (first := self._journal.first_token) is not None:
-            data = {"from_seq": first, "to_seq": self._journal.last_seq, "reason": reason}
-            self._journal.hold("superseded", data)
 
     def _count(self, record: ModelRecord) -> None:
         self._usage.add(record.usage)

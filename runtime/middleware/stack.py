@@ -6,11 +6,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from runtime.contract import AgentSpec, BoundTool, Json, Message, ToolCall, ToolContext, ToolRecord
-from runtime.errors import AgentError
+from runtime.errors import AgentError, MessageRejected
 from runtime.faults import faults_of
 from runtime.middleware import middleware_class
 from runtime.middleware.base import Middleware, Proceed, ToolOutcome, Turn
 from runtime.middleware.human_approval import HumanApproval, HumanApprovalSettings
+from runtime.middleware.structured_output import StructuredOutput, StructuredOutputSettings
 from runtime.values import Values
 
 
@@ -62,6 +63,15 @@ class Stack:
         for middleware in self.all:
             await middleware.after_tools(turn, records)
 
+    def incoming(self, message: Message) -> Message:
+        """The message through all of them. Raises MessageRejected, or what else one of them raises."""
+        for middleware in self.all:
+            try:
+                message = middleware.incoming(message)
+            except ValueError as error:
+                raise MessageRejected(str(error) or "The message is not taken.") from None
+        return message
+
     def handle_message(self, middleware_id: str, message: Json, values: Values) -> None:
         """Give the message to the one that has this id; raises LookupError where none has."""
         known = {middleware.id: middleware for middleware in self.all}
@@ -84,6 +94,9 @@ def _made(spec: AgentSpec) -> Iterator[Middleware]:
         except ValidationError as error:
             raise AgentError(f"The settings of {entry['name']!r} are not valid: {faults_of(error)}") from None
         yield cls(settings, id=entry.get("id") or entry["name"], spec=spec)
+    if (schema := spec.config.get("output_schema")) is not None:
+        shape = StructuredOutputSettings(output_schema=schema)
+        yield StructuredOutput(shape, id=StructuredOutput.name, spec=spec)
     interrupt_on: dict[str, Any] = spec.config.get("interrupt_on") or {}
     if any(interrupt_on.values()):
         settings = HumanApprovalSettings.model_validate({"interrupt_on": interrupt_on})

@@ -81,11 +81,19 @@ def test_the_documented_example_is_taken_and_says_what_it_lacks(identity: Identi
     assert document["metadata"] == SUPPORT_AGENT["metadata"]
 
 
+def with_writer(**own: Any) -> Body:
+    writer = {"name": "writer", "description": "Writes.", "system_prompt": "Write.", **own}
+    return {"middleware": [{"name": "subagents", "settings": {"subagents": [writer]}}]}
+
+
 @pytest.mark.parametrize(
     ("fields", "check"),
     [
         ({"tools": [{"name": "no_such_tool"}]}, "tools.no_such_tool"),
         ({"tools": [{"name": "calculator", "parameters": {"surprise": 1}}]}, "tools.calculator"),
+        ({"tools": [{"name": "knowledge_search"}]}, "tools.knowledge_search"),
+        ({"tools": [{"name": "file_read"}]}, "tools.file_read"),
+        ({"tools": [{"name": "web_search", "parameters": {"max_results": 3}}]}, "tools.web_search"),
         ({"llm": {"provider": "fake", "model": "script", "settings": {"turns": []}}}, "llm.settings.turns"),
         ({"llm": {"provider": "fake", "model": "parrot"}}, "llm.model"),
         ({"skills": [{"skill_id": "no-such-skill"}]}, "skills.no-such-skill"),
@@ -95,6 +103,9 @@ def test_the_documented_example_is_taken_and_says_what_it_lacks(identity: Identi
         (titled_by({**OPENAI, "base_url": "http://169.254.1.1/v1"}), "middleware.conversation_title"),
         (titled_by({**OPENAI, "api_key_env": "PATH"}), "middleware.conversation_title"),
         (titled_by({**OPENAI, "fallbacks": [3]}), "middleware.conversation_title"),
+        (with_writer(tools=["no-such"]), "subagents.writer.tools"),
+        (with_writer(llm={"provider": "fake", "model": "parrot"}), "middleware.subagents"),
+        (with_writer(middleware=[{"name": "no-such"}]), "subagents.writer.middleware.no-such"),
         ({"knowledge_bases": [NOWHERE]}, f"knowledge_bases.{NOWHERE}"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -107,12 +118,16 @@ def test_what_this_server_does_not_have_fails_its_check(
     assert failed_checks(assistant) == [check]
 
 
+def test_a_tool_that_no_model_is_offered_need_not_work_here(identity: Identity, body: Body) -> None:
+    tools = [{"name": "knowledge_search", "enabled": False}]
+    assert create(identity, body, tools=tools).status == "active"
+
+
 @pytest.mark.parametrize(
     ("fields", "check"),
     [
         ({"memory": {"scope": "user"}}, "memory.scope"),
         ({"memory": {"scope": "group"}}, "memory.scope"),
-        ({"output_schema": {"type": "object"}}, "output_schema"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -126,15 +141,24 @@ def test_what_runs_cannot_use_yet_is_stored_with_a_note(
     assert "not supported by this server yet" in note["message"]
 
 
-def test_a_type_that_does_not_ask_about_tools_has_a_note(identity: Identity, body: Body) -> None:
-    assistant = create(identity, body, type="DocumentAssistant", interrupt_on={"calculator": True})
+@pytest.mark.parametrize("block", [{"interrupt_on": {"calculator": True}}, {"output_schema": {"type": "object"}}])
+def test_a_type_that_does_not_do_it_has_a_note(identity: Identity, body: Body, block: Body) -> None:
+    assistant = create(identity, body, type="DocumentAssistant", **block)
     notes = {found["name"]: found["message"] for found in assistant.validation["checks"]}
-    assert "with the type DocumentAssistant is not supported by this server yet" in notes["interrupt_on"]
+    assert "with the type DocumentAssistant is not supported by this server yet" in notes[next(iter(block))]
 
 
-@pytest.mark.parametrize("interrupt_on", [{}, {"calculator": False}, {"calculator": True}])
-def test_what_runs_can_use_has_no_note(identity: Identity, body: Body, interrupt_on: Body) -> None:
-    assistant = create(identity, body, interrupt_on=interrupt_on)
+@pytest.mark.parametrize(
+    "block",
+    [
+        {},
+        {"interrupt_on": {"calculator": False}},
+        {"interrupt_on": {"calculator": True}},
+        {"output_schema": {"type": "object"}},
+    ],
+)
+def test_what_runs_can_use_has_no_note(identity: Identity, body: Body, block: Body) -> None:
+    assistant = create(identity, body, **block)
     assert not [found for found in assistant.validation["checks"] if found["message"]]
 
 

@@ -10,8 +10,8 @@ from runs.worker.journal import Journal
 from runs.worker.outcomes import Finished, Outcome
 from runs.worker.publisher import Publisher
 from runs.worker.recorder import Recorder
+from runtime.contract import ChildRun, Step, ToolCall
 from runtime.contract import Message as Said
-from runtime.contract import Step, ToolCall
 from tests.runs.worker import claim_with, make_worker
 
 
@@ -23,9 +23,14 @@ class Hand:
         self.warm = Conversations()
 
     async def claim(self) -> "Held":
-        (claimed,) = await claim_with(self.id)
-        conversation = (await self.warm.load([claimed]))[claimed["id"]]
-        return Held(self, claimed, conversation)
+        (held,) = await self.claim_all()
+        return held
+
+    async def claim_all(self) -> list["Held"]:
+        """Whatever may be claimed, the oldest first."""
+        claimed = sorted(await claim_with(self.id), key=lambda row: row["id"])
+        conversations = await self.warm.load(claimed)
+        return [Held(self, row, conversations[row["id"]]) for row in claimed]
 
 
 class Held:
@@ -65,6 +70,12 @@ class Held:
         calls = [ToolCall(f"call_{name}", name, {}) for name in names]
         said = Said(id=str(new_id()), role="assistant", content="", tool_calls=calls)
         await self.commit(Finished(Step(kind="model", messages=[said], next=["tools"])))
+
+    async def delegates(self, *calls: str, **child: Any) -> None:
+        """A model's answer with these tool calls, and the step that has children carry them out."""
+        await self.calls(*calls)
+        children = {f"call_{name}": ChildRun({"message": name}, **child) for name in calls}
+        await self.commit(Finished(Step(kind="tools", children=children, next=["tools"])))
 
     async def asks(self, **interrupt: Any) -> bool:
         return await self.commit(Finished(Step(kind="tools", interrupt=interrupt)))

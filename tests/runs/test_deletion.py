@@ -26,7 +26,7 @@ from runs.events import Event, Position
 from runs.follow import follow
 from runs.lifecycle import Status
 from runs.live import Subscription
-from runs.models import Run, RunEvent, RunResult, RunStep
+from runs.models import Artifact, Run, RunEvent, RunResult, RunStep
 from runs.queries import events_of_run, events_of_session
 from runs.services import cancel_run, create_stateless_run
 from runs.worker.commit import commit_steps
@@ -78,6 +78,7 @@ def full(api: Api, **config: Any) -> str:
     )
     RunEvent.objects.create(run_id=run, seq=1, event="end", data={}, ts=NOW)
     RunResult.objects.create(run_id=run, key="task", value=1)
+    Artifact.objects.create(run_id=run, name="a", mime_type="image/png", size=1, content=b"1")
     SharedFile.objects.create(workspace=api.workspace, assistant_id=assistant, path="/a", content="x", size=1)
     end(run)
     return assistant
@@ -101,6 +102,19 @@ def test_everything_of_it_goes(transactional_db: None, api: Api) -> None:
         assert_refused(api.get(f"/{path}"), 404, "not_found")
     assert_refused(delete(api, assistant), 404, "not_found")
     assert api.assistant(name="helper") != assistant
+
+
+def test_the_sessions_of_its_sub_agents_go_too(transactional_db: None, api: Api) -> None:
+    assistant, helper = api.assistant(), api.assistant()
+    parent, others = api.session(assistant), api.session(helper)
+    run = api.run(api.session(helper))
+    child = str(Run.objects.get(id=run).session_id)
+    Session.objects.filter(id=child).update(parent_id=parent)
+    assert_refused(delete(api, assistant), 409, "conflict")
+    end(run)
+    assert delete(api, assistant).status_code == 204
+    assert [str(session) for session in Session.objects.values_list("id", flat=True)] == [others]
+    assert not Run.objects.exists()
 
 
 def test_every_foreign_key_to_what_goes_can_be_sought(db: None) -> None:

@@ -1,4 +1,4 @@
-"""What a run's model calls took and cost: the same in its total, its steps and its events."""
+"""What a run's model calls took and cost, and gave: the same in its total, its steps and its events."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -34,9 +34,9 @@ class Failing(BaseAgent):
         raise error
 
 
-def scripted(*turns: dict[str, Any], **llm: Any) -> ReactAgent:
+def scripted(*turns: dict[str, Any], config: dict[str, Any] | None = None, **llm: Any) -> ReactAgent:
     block = {"provider": "fake", "model": "script", "settings": {"turns": list(turns)}, **llm}
-    return ReactAgent(AgentSpec("ReactAgent", {"llm": block, "step_timeout_s": 30}))
+    return ReactAgent(AgentSpec("ReactAgent", {"llm": block, "step_timeout_s": 30, **(config or {})}))
 
 
 async def accounts(stage: Stage) -> tuple[list[Any], list[Any], list[Any]]:
@@ -87,3 +87,18 @@ async def test_a_failure_is_told_before_the_fallback_answers(stage: Stage) -> No
     assert told[names.index("custom")]["data"]["name"] == "model_failed"
     assert (await stage.messages())[-1] == "hi"
     assert (await accounts(stage))[0] == [1, 1, None]
+
+
+async def test_an_answer_that_fits_the_schema_is_in_the_runs_output(stage: Stage) -> None:
+    config = {"output_schema": {"type": "array"}}
+    commit = await stage.carry_out("sync", scripted({"text": "one"}, {"text": "[1]"}, config=config))
+    assert commit.output is not None
+    assert (commit.output["text"], commit.output["structured"]) == ("[1]", [1])
+
+
+async def test_answers_that_never_fit_are_kept_and_counted(stage: Stage) -> None:
+    config = {"output_schema": {"type": "array"}}
+    commit = await stage.carry_out("sync", scripted({"text": "one", "usage": USED}, config=config))
+    assert (commit.status, commit.error and commit.error["code"]) == (Status.ERROR, "output_invalid")
+    assert (await stage.messages()).count("one") == 3
+    assert await accounts(stage) == ([3_000, 300, 0.006],) * 3

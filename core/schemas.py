@@ -1,4 +1,4 @@
-"""JSON Schemas that come with an assistant, and values checked against them.
+"""JSON Schemas that users write, and values checked against them.
 
 A schema is written by one user and evaluated in everybody's server, so what could run away is taken out:
 remote references, backtracking regular expressions, and more work than one check may cost.
@@ -20,7 +20,7 @@ from referencing import Registry, Resource
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
-from assistants.canonical import canonical
+from core.canonical import canonical
 from core.errors import FieldError
 from core.patterns import PatternError, linear
 
