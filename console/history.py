@@ -14,17 +14,28 @@ from runs.lifecycle import ACTIVE, Status
 from runtime.contract import Content
 
 ARGS_LENGTH = 80
+# What became of a call that did not go through as the model wanted it; `static/js/turn.js` has the same words.
+DECIDED = {"edit": "edited", "respond": "answered"}
 
 
 @dataclass(slots=True)
 class ToolLine:
-    """A tool call on one line. `status` is running, ok, error, rejected or cancelled; `duration_ms` None: unknown."""
+    """A tool call on one line. `status` is waiting (for a person), running, ok, error, rejected or cancelled.
+
+    `duration_ms` None: unknown. `decision`: what a person decided, if one was asked.
+    """
 
     id: str
     name: str
     args: str
     status: str
     duration_ms: float | None
+    decision: str | None = None
+
+    @property
+    def word(self) -> str:
+        """The status, or what a person made of the call."""
+        return DECIDED.get(str(self.decision), self.status) if self.status == "ok" else self.status
 
 
 @dataclass(slots=True)
@@ -49,6 +60,12 @@ class Turn:
     @property
     def is_active(self) -> bool:
         return self.run is not None and self.run["status"] in ACTIVE
+
+    @property
+    def status_of_open_calls(self) -> str:
+        if self.run is not None and self.run["status"] == Status.INTERRUPTED:
+            return "waiting"
+        return "running" if self.is_active else "cancelled"
 
     @property
     def has_failed(self) -> bool:
@@ -121,13 +138,15 @@ def _said(run: Row, content: Content) -> Entry:
 
 
 def _line(call: dict[str, Any], turn: Turn, outcome: Row | None) -> ToolLine:
-    missing = "running" if turn.is_active else "cancelled"
+    if outcome is None:
+        return ToolLine(call["id"], call["name"], _brief(call["args"]), turn.status_of_open_calls, None)
     return ToolLine(
         id=call["id"],
         name=call["name"],
-        args=_brief(call["args"]),
-        status=outcome["status"] if outcome else missing,
-        duration_ms=outcome["duration_ms"] if outcome else None,
+        args=_brief(call["args"] if outcome["edited"] is None else outcome["edited"]),
+        status=outcome["status"],
+        duration_ms=outcome["duration_ms"],
+        decision=outcome["decision"],
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from accounts.identity import Identity
-from accounts.scoping import in_workspace, parameters_of, visible
+from accounts.scoping import in_workspace, parameters_of, visible, visible_run
 from core.db import Operation, Query, Row, operation
 from core.errors import NotFound
 
@@ -43,7 +43,7 @@ def conversation(identity: Identity, session_id: UUID) -> Operation[Row]:
         f"""
         SELECT s.id, s.title, s.status, s.user_id, s.head_run_id, s.assistant_id, s.assistant_version,
             a.name AS assistant_name, a.status AS assistant_status, coalesce(at.number, 0) AS number,
-            coalesce(at.last_seq, 0) AS last_seq, clock_timestamp() AS now
+            coalesce(at.last_seq, 0) AS last_seq, s.state->'todos' AS todos, clock_timestamp() AS now
         FROM sessions s JOIN assistants a ON a.id = s.assistant_id
         LEFT JOIN LATERAL (
             SELECT number, last_seq FROM runs
@@ -103,7 +103,8 @@ def runs_around(session_id: UUID, runs: Sequence[UUID], *, newest: bool) -> Oper
 def tool_outcomes(runs: Sequence[UUID]) -> Operation[dict[tuple[UUID, str], Row]]:
     """How the tool calls of these runs ended, by run and call; their payloads stay where they are."""
     rows = yield Query(
-        "SELECT s.run_id, c->>'id' AS id, c->>'status' AS status, (c->>'duration_ms')::float8 AS duration_ms "
+        "SELECT s.run_id, c->>'id' AS id, c->>'status' AS status, (c->>'duration_ms')::float8 AS duration_ms, "
+        "c->>'decision' AS decision, CASE WHEN c->>'decision' = 'edit' THEN c->'args' END AS edited "
         "FROM run_steps s CROSS JOIN LATERAL jsonb_array_elements(s.tool_calls) c "
         "WHERE s.run_id = ANY(%(runs)s) AND s.kind = 'tools'",
         {"runs": list(runs)},
@@ -131,6 +132,41 @@ def tool_call(session_id: UUID, run_id: UUID, call_id: str) -> Operation[dict[st
         raise NotFound("There is no such tool call.")
     found: dict[str, Any] = rows[0]["call"]
     return found
+
+
+@operation()
+def asked(run_id: UUID) -> Operation[Row | None]:
+    """What a run of a conversation that the caller sees asks a person; None while it asks nothing."""
+    rows = yield Query(
+        "SELECT id, interrupt, checkpoint_id, interrupted_at, last_seq FROM runs "
+        "WHERE id = %(run)s AND status = 'interrupted'",
+        {"run": run_id},
+    )
+    return rows[0] if rows else None
+
+
+@operation()
+def runs_by_id(identity: Identity, runs: Sequence[UUID]) -> Operation[list[Row]]:
+    """Those of these runs that the caller sees, with the names of their assistants."""
+    return (
+        yield Query(
+            "SELECT r.id, r.session_id, a.name FROM runs r JOIN assistants a ON a.id = r.assistant_id "  # noqa: S608
+            f"WHERE r.id = ANY(%(runs)s) AND {visible_run('r')}",
+            {"runs": list(runs), **parameters_of(identity)},
+        )
+    )
+
+
+@operation()
+def status_of_run(session_id: UUID, run_id: UUID) -> Operation[str]:
+    """Raises NotFound where the conversation has no such run."""
+    rows = yield Query(
+        "SELECT status FROM runs WHERE id = %(run)s AND session_id = %(session)s",
+        {"run": run_id, "session": session_id},
+    )
+    if not rows:
+        raise NotFound("There is no such run in this conversation.")
+    return str(rows[0]["status"])
 
 
 @operation()

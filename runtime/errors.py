@@ -33,6 +33,12 @@ class ModelError(AgentError):
     code = "model_error"
 
 
+class MediaNotSupported(ModelError):
+    """A message has an image, a file or audio that the provider does not take."""
+
+    code = "media_not_supported"
+
+
 class ModelRateLimited(ModelError):
     code, kind, retryable = "model_rate_limited", "rate_limit", True
 

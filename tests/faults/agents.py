@@ -6,6 +6,8 @@ Step n asks the ledger for `/<run id>/<n>`, which answers after `sleep` seconds,
 `bytes` characters. What else it may do is for faults: at the step `at` (0 if not given) it does
     "ask": it asks a person before it begins; "die": the process ends; "hang": it waits for so many seconds; "block":
     it blocks its event loop for so long.
+
+The tool `pay` asks the ledger for `/<run id>/pay`, and is never called twice.
 """
 
 import asyncio
@@ -16,10 +18,12 @@ import time
 from typing import Any
 
 import httpx
+from pydantic import BaseModel
 
-from runtime.contract import BaseAgent, Message, State, Step, StepIO
+from runtime.contract import BaseAgent, Message, State, Step, StepIO, Tool, ToolContext
 from runtime.functional import entrypoint, interrupt, task
 from runtime.registry import register_agent
+from tools.registry import register
 
 _PATIENCE_S = 120.0
 
@@ -81,3 +85,22 @@ async def _misbehave(plan: dict[str, float]) -> None:
         await asyncio.sleep(plan["hang"])
     if plan.get("block"):
         time.sleep(plan["block"])  # noqa: ASYNC251 - that is its point
+
+
+class PayArgs(BaseModel):
+    ledger: str
+    sleep: float = 0
+
+
+class Pay(Tool):
+    """What must not happen twice."""
+
+    name, description, once, Args = "pay", "Pays.", True, PayArgs
+
+    async def acall(self, args: PayArgs, context: ToolContext) -> str:
+        async with httpx.AsyncClient(timeout=_PATIENCE_S, verify=False) as client:
+            query = {"sleep": args.sleep, "pid": os.getpid(), "session": context.io.session_id}
+            return (await client.get(f"{args.ledger}/{context.io.run_id}/pay", params=query)).text
+
+
+register(Pay())
