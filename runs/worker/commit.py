@@ -162,7 +162,9 @@ WITH ours AS (
     WHERE p.run_id = g.run_id
 ), sessions_moved AS (
     UPDATE sessions s SET message_count = g.message_count, step = g.step, checkpoint_id = g.checkpoint_id,
-        state = coalesce(g.state, s.state), activity = coalesce(g.activity, s.activity),
+        state = coalesce(g.state, s.state),
+        context = CASE WHEN g.state IS NULL THEN s.context ELSE coalesce(g.state->'metadata', '{{}}') END,
+        activity = coalesce(g.activity, s.activity),
         title = CASE WHEN s.title = '' THEN left(coalesce(g.state->'metadata'->>'conversation_title', ''), 200)
             ELSE s.title END,
         last_activity_at = clock_timestamp(),

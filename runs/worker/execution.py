@@ -48,6 +48,7 @@ from runtime.contract import BaseAgent, ChildRun, Message, Step, ToolRecord
 from runtime.errors import AgentError, MustWait
 from runtime.interrupts import sound_interrupt
 from runtime.secrets import redactor
+from runtime.values import METADATA, check_metadata
 
 log = logging.getLogger(__name__)
 
@@ -248,6 +249,8 @@ def _checked(step: Step, redactor: Redactor) -> Step:
     """
     if step.changes or step.structured is not None:
         _refuse_unless_json("What a step keeps", [step.changes, step.structured])
+    if METADATA in step.changes:
+        _refuse_unless_metadata(step.changes[METADATA])
     if step.kind == "custom":
         _refuse_unless_json("A message", [[message.content, message.metadata] for message in step.messages])
     if step.interrupt is not None:
@@ -265,6 +268,13 @@ def _checked(step: Step, redactor: Redactor) -> Step:
             _redact(record, redactor)
     step.changes, step.structured = redactor.value(step.changes), redactor.value(step.structured)
     return step
+
+
+def _refuse_unless_metadata(value: Any) -> None:
+    try:
+        check_metadata(value)
+    except ValueError as error:
+        raise AgentError(str(error), code=UnexpectedError.code) from None
 
 
 def _sound_child(child: ChildRun, redactor: Redactor) -> ChildRun:
