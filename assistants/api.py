@@ -19,12 +19,20 @@ from accounts.serializers import AuditEntryDocument
 from assistants import queries, services
 from assistants.config import CreateAssistant, UpdateOptions
 from assistants.diff import changes
-from assistants.documents import agent_type_document, assistant_document, config_of, in_order, version_document
+from assistants.documents import (
+    agent_type_document,
+    assistant_document,
+    config_of,
+    in_order,
+    middleware_type_document,
+    version_document,
+)
 from assistants.models import Assistant, Status
 from assistants.serializers import (
     AssistantDocument,
     AssistantTypeDocument,
     DiffDocument,
+    MiddlewareTypeDocument,
     ToolDocument,
     UpdateAssistant,
     VersionDocument,
@@ -35,6 +43,7 @@ from core.ids import path_id
 from core.openapi import list_parameters, listed
 from core.pagination import Filter, Listing, choices, json_object, paginate, read_integers, read_no_query, text
 from core.validation import Body, validate
+from runtime.middleware import middleware_types
 from runtime.registry import agent_types
 from tools import registry
 
@@ -264,6 +273,17 @@ class AssistantTypes(ViewSet):
     def list(self, request: Request) -> Response:
         read_no_query(request.query_params)
         return Response([agent_type_document(kind) for kind in agent_types()])
+
+
+class MiddlewareTypes(ViewSet):
+    """The middleware that this server knows."""
+
+    scope_family = "assistants"
+
+    @extend_schema(responses=MiddlewareTypeDocument)
+    def list(self, request: Request) -> Response:
+        read_no_query(request.query_params)
+        return Response([middleware_type_document(kind) for kind in middleware_types()])
 
 
 class Tools(ViewSet):

@@ -10,6 +10,7 @@ from assistants.config import AssistantConfig, Config
 from assistants.models import Assistant, AssistantVersion
 from core.clock import isoformat
 from core.mount import address
+from runtime.middleware import MiddlewareType
 from runtime.registry import AgentType
 
 
@@ -71,3 +72,9 @@ def agent_type_document(kind: AgentType) -> dict[str, Any]:
         parts, definitions = models_json_schema([(whole, "validation"), (kind.config, "validation")])
         schema = {"allOf": list(parts.values()), **definitions}
     return {"name": kind.name, "description": kind.description, "config_schema": schema}
+
+
+@lru_cache
+def middleware_type_document(kind: MiddlewareType) -> dict[str, Any]:
+    """A middleware with the JSON Schema of its settings."""
+    return {"name": kind.name, "description": kind.description, "settings_schema": kind.settings.model_json_schema()}

@@ -21,7 +21,14 @@ def unsupported(config: Config) -> dict[Path, str]:
             any(config["interrupt_on"].values()) and not _asks_about_tools(config["type"]),
             f"Asking a person about tool calls (interrupt_on) with the type {config['type']}",
         ),
-        ("output_schema",): (config["output_schema"] is not None, "Structured output (output_schema)"),
+        ("middleware",): (
+            bool(config["middleware"]) and not _takes_middleware(config["type"]),
+            f"Middleware with the type {config['type']}",
+        ),
+        ("output_schema",): (
+            config["output_schema"] is not None and not _takes_output_schema(config["type"]),
+            f"Structured output (output_schema) with the type {config['type']}",
+        ),
     }
     return {
         loc: f"{what} is not supported by this server yet: runs end with an error."
@@ -33,3 +40,11 @@ def unsupported(config: Config) -> dict[Path, str]:
 def _asks_about_tools(name: str) -> bool:
     """Whether agents of the type do; one that this server does not have is refused for that."""
     return name not in agent_names() or agent_type(name).takes_interrupt_on
+
+
+def _takes_middleware(name: str) -> bool:
+    return name not in agent_names() or agent_type(name).takes_middleware
+
+
+def _takes_output_schema(name: str) -> bool:
+    return name not in agent_names() or agent_type(name).takes_output_schema

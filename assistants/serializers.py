@@ -82,6 +82,14 @@ class AssistantTypeDocument(BaseModel):
     config_schema: dict[str, Any]
 
 
+class MiddlewareTypeDocument(BaseModel):
+    """A middleware that an assistant may list."""
+
+    name: str
+    description: str
+    settings_schema: dict[str, Any]
+
+
 class ToolDocument(BaseModel):
     """A tool that an assistant may list."""
 

@@ -9,6 +9,7 @@ from assistants.api import (
     AssistantMoves,
     AssistantTypes,
     AssistantViewSet,
+    MiddlewareTypes,
     Tools,
     VersionTags,
     VersionViewSet,
@@ -28,5 +29,6 @@ urlpatterns = [
     path(f"{ONE}/versions/<str:number>/tags/<str:tag>", VersionTags.as_view({"put": "update", "delete": "destroy"})),
     path(f"{ONE}/audit", AssistantAudit.as_view({"get": "list"})),
     path("assistant-types", AssistantTypes.as_view({"get": "list"})),
+    path("middleware-types", MiddlewareTypes.as_view({"get": "list"})),
     path("tools", Tools.as_view({"get": "list"})),
 ]

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from accounts.queries import open_secrets
-from assistants.canonical import canonical
 from assistants.config import Config
 from assistants.engines import Path, unsupported
+from core.canonical import canonical
 from core.errors import FieldError
+from runtime.blocks import blocks_within
+from runtime.middleware import middleware_class, middleware_names
 from runtime.providers import check_llm
 from runtime.registry import agent_names
 from runtime.secrets import Secrets, names_in
@@ -75,6 +77,7 @@ def run_checks(workspace_id: UUID, config: Config, reachability: Reachability) -
         *_check_type(config),
         *_check_llm(config, secrets),
         *_check_tools(config),
+        *_check_middleware(config, secrets),
         *_check_unknown(config),
         *_check_servers(config, reachability, secrets),
         *(Check(".".join(map(str, loc)), loc, note) for loc, note in unsupported(config).items()),
@@ -119,22 +122,53 @@ def _check_tools(config: Config) -> Iterator[Check]:
         except LookupError:
             yield _failed(name, ("tools", index, "name"), f"There is no tool {use['name']!r}.")
             continue
-        try:
-            tool.Parameters.model_validate(use["parameters"], extra="forbid")
-        except ValidationError as error:
-            for fault in error.errors(include_url=False, include_input=False):
-                place = ("parameters", *fault["loc"])
-                message = f"{use['name']}: {'.'.join(map(str, place))}: {fault['msg']}."
-                yield _failed(name, ("tools", index, *place), message)
-        else:
+        faults = list(_faults(tool.Parameters, use["parameters"], "parameters"))
+        for place, message in faults:
+            yield _failed(name, ("tools", index, *place), f"{use['name']}: {message}")
+        if not faults:
             yield Check(name, ("tools", index))
+
+
+def _check_middleware(config: Config, secrets: Secrets) -> Iterator[Check]:
+    for index, entry in enumerate(config["middleware"]):
+        name = f"middleware.{entry['id'] or entry['name']}"
+        try:
+            settings = middleware_class(entry["name"]).Settings
+        except LookupError:
+            message = f"There is no middleware {entry['name']!r}, only {', '.join(middleware_names())}."
+            yield _failed(name, ("middleware", index, "name"), message)
+            continue
+        # Only what fits names its models in a form that can be looked at.
+        faults = list(_faults(settings, entry["settings"], "settings")) or list(_unfit_models(entry, secrets))
+        for place, message in faults:
+            yield _failed(name, ("middleware", index, *place), f"{entry['name']}: {message}")
+        if not faults:
+            yield Check(name, ("middleware", index))
+
+
+def _unfit_models(entry: dict[str, Any], secrets: Secrets) -> Iterator[tuple[Path, str]]:
+    """Where in the settings a model is named that cannot work, and why."""
+    for place, llm in blocks_within(entry["settings"], "settings"):
+        for problem in check_llm(llm, secrets):
+            loc = (*place, *problem.loc)
+            yield loc, f"{'.'.join(map(str, loc))}: {problem.message}"
+
+
+def _faults(model: type[BaseModel], given: dict[str, Any], block: str) -> Iterator[tuple[Path, str]]:
+    """Where in the block and why `given` does not fit the model; keys that it does not know do not."""
+    try:
+        model.model_validate(given, extra="forbid")
+    except ValidationError as error:
+        for fault in error.errors(include_url=False, include_input=False):
+            place = (block, *fault["loc"])
+            yield place, f"{'.'.join(map(str, place))}: {fault['msg']}."
 
 
 def _check_unknown(config: Config) -> Iterator[Check]:
     """What is named by its place in a registry that has nothing in it yet."""
-    for block, key, what in (("skills", "skill_id", "skill"), ("middleware", "name", "middleware")):
-        for index, entry in enumerate(config[block]):
-            yield _failed(f"{block}.{entry[key]}", (block, index, key), f"There is no {what} {entry[key]!r}.")
+    for index, skill in enumerate(config["skills"]):
+        name = skill["skill_id"]
+        yield _failed(f"skills.{name}", ("skills", index, "skill_id"), f"There is no skill {name!r}.")
     for index, base in enumerate(config["knowledge_bases"]):
         yield _failed(f"knowledge_bases.{base}", ("knowledge_bases", index), f"There is no knowledge base {base}.")
 

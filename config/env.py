@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, fields
 from ipaddress import ip_network
 from pathlib import Path
 
+from runtime.prices import NO_PRICES, Prices, read_prices
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 
@@ -107,6 +109,15 @@ def _public_url(name: str) -> str:
     return url.removesuffix(":443" if url.startswith("https:") else ":80")
 
 
+def _prices(name: str) -> Prices:
+    """The table in the file that is named; none without one."""
+    path = _text(name)
+    try:
+        return read_prices(Path(path).read_text()) if path else NO_PRICES
+    except (OSError, ValueError) as fault:
+        raise BadEnvironment(f"{name}: {fault}") from None
+
+
 @dataclass(frozen=True)
 class Environment:
     """Every variable the server reads. Sizes are bytes, durations seconds."""
@@ -141,6 +152,7 @@ class Environment:
         default_factory=lambda: _list("AGENT_SERVER_SECRET_ENV_PREFIXES", "OPENAI_,ANTHROPIC_,MCP_,AGENT_SECRET_")
     )
     provider_limits: str = field(default_factory=lambda: os.environ.get("AGENT_SERVER_PROVIDER_LIMITS", ""))
+    prices: Prices = field(default_factory=lambda: _prices("AGENT_SERVER_PRICES"))
     secret_hosts: list[str] = field(default_factory=lambda: _list("AGENT_SERVER_SECRET_HOSTS"))
     mcp_commands: list[str] = field(default_factory=lambda: _list("AGENT_SERVER_MCP_COMMANDS"))
     agent_modules: list[str] = field(default_factory=lambda: _list("AGENT_SERVER_AGENTS"))

@@ -38,6 +38,7 @@ MAX_TOTAL = 10_000
 MAX_CURSOR = 1_000
 
 Item = TypeVar("Item")
+Row = dict[str, Any]
 Parse = Callable[[str], Any]
 _INTEGER = re.compile(r"\d{1,9}", re.ASCII)
 _SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
@@ -244,6 +245,29 @@ def paginate(queryset: QuerySet[Any, Item], query: ListQuery, to_document: Calla
     )
 
 
+def paginate_rows(
+    rows: Sequence[Row], query: ListQuery, to_document: Callable[[Row], Any], model: type[Model]
+) -> dict[str, Any]:
+    """The page that `query` asks of rows that are all at hand; `model` has the columns that they are sorted by."""
+
+    def key(row: Row) -> list[Any]:
+        return [row[column] for column in query.columns]
+
+    ordered = sorted(rows, key=key, reverse=query.descending)
+    if query.cursor is not None:
+        last = _read_cursor(model, query)
+        ordered = [row for row in ordered if (key(row) < last if query.descending else key(row) > last)]
+    items = ordered[query.offset : query.offset + query.limit]
+    more = len(ordered) > query.offset + query.limit
+    return envelope(
+        [to_document(item) for item in items],
+        total=len(rows),
+        limit=query.limit,
+        offset=query.offset,
+        next_cursor=_cursor(query, items[-1]) if more else None,
+    )
+
+
 def envelope(
     items: Sequence[Any], *, total: int, limit: int, offset: int = 0, next_cursor: str | None = None
 ) -> dict[str, Any]:
@@ -272,10 +296,7 @@ def _cursor(query: ListQuery, last: Any) -> str:
 
 def _beyond(model: type[Model], query: ListQuery) -> Q:
     """The rows after the cursor's. Raises `Invalid` for a cursor that this list did not make."""
-    try:
-        values = _cursor_values(model, query)
-    except (BadRequest, ValidationError, ValueError, binascii.Error):
-        raise Invalid.at("query", "cursor", message="Not a cursor of this list.") from None
+    values = _read_cursor(model, query)
     comparison = "lt" if query.descending else "gt"
     *leading, (last, last_value) = zip(query.columns, values, strict=True)
     beyond = Q(**{f"{last}__{comparison}": last_value})
@@ -283,6 +304,13 @@ def _beyond(model: type[Model], query: ListQuery) -> Q:
         # The first condition is implied by the second, and the one that an index can seek with.
         beyond = Q(**{f"{column}__{comparison}e": value}) & (Q(**{f"{column}__{comparison}": value}) | beyond)
     return beyond
+
+
+def _read_cursor(model: type[Model], query: ListQuery) -> list[Any]:
+    try:
+        return _cursor_values(model, query)
+    except (BadRequest, ValidationError, ValueError, binascii.Error):
+        raise Invalid.at("query", "cursor", message="Not a cursor of this list.") from None
 
 
 def _cursor_values(model: type[Model], query: ListQuery) -> list[Any]:

@@ -123,8 +123,8 @@ class Decision(Body):
         return self
 
 
-class ResumeRun(Body):
-    """POST /runs/{id}/resume: exactly one of `decisions`, `type`, `responses` and `value`."""
+class Answer(Body):
+    """To what a run asks: exactly one of `decisions`, `type`, `responses` and `value`."""
 
     decisions: list[Decision] | None = Field(default=None, min_length=1, max_length=1_000)
     type: Literal["answer", "cancel"] | None = None
@@ -134,7 +134,7 @@ class ResumeRun(Body):
     value: Any = None
 
     @model_validator(mode="after")
-    def _one_form(self) -> "ResumeRun":
+    def _one_form(self) -> "Answer":
         # A `value` may be null.
         forms = [self.decisions, self.type, self.responses, "value" if "value" in self.model_fields_set else None]
         if sum(form is not None for form in forms) != 1:
@@ -144,10 +144,16 @@ class ResumeRun(Body):
         return self
 
 
-class InterruptResponse(ResumeRun):
+class InterruptResponse(Answer):
     """The answer to one of several interrupts."""
 
     tool_call_id: str
+
+
+class ResumeRun(Answer):
+    """POST /runs/{id}/resume. With `checkpoint_id` it is one to what the run asked there, and to nothing later."""
+
+    checkpoint_id: Id | None = None
 
 
 def parse_wait_s(text: str | None) -> float:

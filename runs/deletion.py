@@ -48,7 +48,7 @@ def deletion_of(runs: str, sessions: str) -> list[str]:
         f"AND NOT ({runs.format('stays')})",
         *(
             f"DELETE FROM {table} USING runs r WHERE r.id = {table}.run_id AND {of_run}"  # noqa: S608
-            for table in ("run_events", "run_steps", "run_payloads")
+            for table in ("run_events", "run_results", "run_steps", "run_payloads")
         ),
         f"DELETE FROM runs r WHERE {of_run}",  # noqa: S608
         *(
@@ -61,6 +61,7 @@ def deletion_of(runs: str, sessions: str) -> list[str]:
 
 _DELETE = [
     *deletion_of("{0}.assistant_id = %(assistant)s", "{0}.assistant_id = %(assistant)s"),
+    "DELETE FROM shared_files WHERE assistant_id = %(assistant)s",
     "DELETE FROM assistant_tags WHERE assistant_id = %(assistant)s",
     "DELETE FROM assistant_versions WHERE assistant_id = %(assistant)s",
     "DELETE FROM assistants WHERE id = %(assistant)s",

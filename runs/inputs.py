@@ -6,9 +6,9 @@ from uuid import UUID
 import orjson
 from pydantic import Field, model_validator
 
-from assistants.schemas import faults
 from core.errors import FieldError, Invalid
 from core.ids import derived_id
+from core.schemas import faults
 from core.validation import Body, validate
 from runtime.contract import Message
 from sessions.bodies import Content, PostedMessage

@@ -190,6 +190,22 @@ class RunStep(models.Model):
         return f"{self.kind} step {self.index}"
 
 
+class RunResult(models.Model):
+    """What a run kept in the middle of a step, for when that is carried out again (`runs.worker.keeping`)."""
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="results", db_index=False)
+    key = models.CharField(max_length=255)
+    value = DocumentField()
+    created_at = created_field()
+
+    class Meta:
+        db_table = "run_results"
+        constraints = [models.UniqueConstraint(fields=["run", "key"], name="run_result_once")]
+
+    def __str__(self) -> str:
+        return f"{self.key} of {self.run_id}"
+
+
 class RunEvent(models.Model):
     """One event of the run's log, numbered from 1 in its run; committed with the step that it belongs to."""
 

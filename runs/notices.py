@@ -2,7 +2,8 @@
 
 The doorbell wakes one worker, whichever; a notice is for the one that carries out a certain session's run, or for all
 that are left when one has died. It says where to look; what is so stands in PostgreSQL. Lost or doubled it does no
-harm: every worker looks around by itself, several times a second.
+harm: every worker looks around by itself, several times a second. A message to a middleware alone is nowhere else: who
+sends it is not promised that it arrives.
 """
 
 import logging
@@ -35,21 +36,31 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """A message to a middleware of the assistant whose run a session carries out."""
+
+    session_id: str
+    middleware_id: str
+    message: Any
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
-    """What is asked to stop: runs, or sessions, by their ids; or a process that has ended."""
+    """What is asked to stop: runs, or sessions, by their ids; or a process that has ended; or what was said."""
 
     stop: frozenset[str] = frozenset()
     died: Process | None = None
+    said: Said | None = None
 
     def dump(self) -> bytes:
-        return orjson.dumps({"stop": list(self.stop), "died": self.died})
+        return orjson.dumps({"stop": list(self.stop), "died": self.died, "said": self.said})
 
     @classmethod
     def parse(cls, raw: bytes) -> "Notice":
         """Raises ValueError, KeyError or TypeError for what is not a notice."""
         document: dict[str, Any] = orjson.loads(raw)
-        died = document["died"]
-        return cls(frozenset(document["stop"]), died and Process(**died))
+        died, said = document["died"], document.get("said")
+        return cls(frozenset(document["stop"]), died and Process(**died), said and Said(**said))
 
 
 def channel() -> str:
@@ -72,12 +83,20 @@ def stop_now(ids: Collection[UUID]) -> None:
 
     Call it after the commit; it blocks for a moment.
     """
-    if not ids:
-        return
+    if ids:
+        _tell(Notice(frozenset(map(str, ids))), "The workers were not told of a cancelling; they will find it")
+
+
+def say(session_id: UUID, middleware_id: str, message: Any) -> None:
+    """Give a middleware a message, where a run of the session is carried out. It blocks for a moment."""
+    _tell(Notice(said=Said(str(session_id), middleware_id, message)), "A message to a middleware is lost")
+
+
+def _tell(notice: Notice, otherwise: str) -> None:
     try:
-        client().publish(channel(), Notice(frozenset(map(str, ids))).dump())
+        client().publish(channel(), notice.dump())
     except (redis.RedisError, OSError) as error:
-        log.warning("The workers were not told of a cancelling; they will find it by themselves: %s", error)
+        log.warning("%s: %s", otherwise, error)
 
 
 def stop_after_commit(ids: Collection[UUID]) -> None:

@@ -45,6 +45,8 @@ _PRUNE = [
     """,
     # Only checkpoints that are gone saw them.
     "DELETE FROM messages m WHERE m.session_id = ANY(%(sessions)s) AND m.dropped_at_step IS NOT NULL",
+    # Kept for when a step is carried out again: none of them will be.
+    "DELETE FROM run_results k USING runs r WHERE r.session_id = ANY(%(sessions)s) AND k.run_id = r.id",
     # A run's last event is its end; the one before covers all that were before it.
     """
     UPDATE run_events e SET event = 'superseded',

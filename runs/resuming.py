@@ -10,17 +10,18 @@ from uuid import UUID
 from accounts import audit
 from accounts.identity import Identity
 from core.db import Operation, Query, jsonb, operation
-from core.errors import Invalid, NotInterrupted
-from runs.bodies import Decision, ResumeRun
+from core.errors import FieldError, Invalid, NotInterrupted
+from core.schemas import BadSchemaError, check_schema, faults
+from runs.bodies import Answer, Decision, ResumeRun
 from runs.lifecycle import Status
 from runs.services import lock_session_of
-from runtime.interrupts import Approval, Custom, Multiple, Question, Subagent, read_interrupt
+from runtime.interrupts import Approval, Custom, Multiple, Question, ReviewConfig, Subagent, read_interrupt
 
 Interrupt = Approval | Question | Subagent | Multiple | Custom
 # As many of the decisions that were taken at once stand in the audit trail.
 AUDITED_DECISIONS = 100
 
-_INTERRUPT = "SELECT status, interrupt FROM runs WHERE id = %(run)s"
+_INTERRUPT = "SELECT status, interrupt, checkpoint_id FROM runs WHERE id = %(run)s"
 
 # What it waited does not count against its `timeout_s`. The event follows the interrupt, which is history from then on.
 _RESUME = """
@@ -55,6 +56,8 @@ def resume_run(identity: Identity, run_id: UUID, body: ResumeRun) -> Operation[U
     (run,) = yield Query(_INTERRUPT, {"run": run_id})
     if run["status"] != Status.INTERRUPTED:
         raise NotInterrupted
+    if body.checkpoint_id not in {None, run["checkpoint_id"]}:
+        raise NotInterrupted("The run has been answered since, and asks something else now.")
     asked = read_interrupt(run["interrupt"])
     answer = _answer_to(asked, body)
     parameters = {"run": run_id, "resume": jsonb(answer), "interrupted": str(Status.INTERRUPTED)}
@@ -86,23 +89,26 @@ def _told(asked: Interrupt, answer: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Wrong(Exception):
-    """The answer is not one to what was asked; `loc` is where in it."""
+    """The answer is not one to what was asked; `faults` say where in it and why."""
 
-    def __init__(self, *loc: str | int, message: str):
-        super().__init__(message)
-        self.loc = loc
-        self.message = message
+    def __init__(self, *faults: FieldError):
+        super().__init__()
+        self.faults = faults
+
+    @classmethod
+    def at(cls, *loc: str | int, message: str) -> "_Wrong":
+        return cls(FieldError(loc, message))
 
 
-def _answer_to(asked: Interrupt, body: ResumeRun) -> dict[str, Any]:
+def _answer_to(asked: Interrupt, body: Answer) -> dict[str, Any]:
     """The body as the agent gets it (`runtime.interrupts`). Raises Invalid with places in the body."""
     try:
         return _read(asked, body)
-    except _Wrong as fault:
-        raise Invalid.at(*fault.loc, message=fault.message) from None
+    except _Wrong as wrong:
+        raise Invalid(wrong.faults[0].message, errors=wrong.faults) from None
 
 
-def _read(asked: Interrupt, given: ResumeRun) -> dict[str, Any]:
+def _read(asked: Interrupt, given: Answer) -> dict[str, Any]:
     match asked:
         case Approval():
             return {"decisions": _decisions(asked, given.decisions)}
@@ -114,7 +120,7 @@ def _read(asked: Interrupt, given: ResumeRun) -> dict[str, Any]:
             return {"responses": _responses(asked, given)}
         case Custom():
             if "value" not in given.model_fields_set:
-                raise _Wrong("value", message="A value is asked for.")
+                raise _Wrong.at("value", message="A value is asked for.")
             return {"value": given.value}
 
 
@@ -122,55 +128,74 @@ def _decisions(asked: Approval, given: list[Decision] | None) -> list[dict[str, 
     requested = asked.action_requests
     if given is None or len(given) != len(requested):
         how_many = "1 decision is" if len(requested) == 1 else f"{len(requested)} decisions are"
-        raise _Wrong("decisions", message=f"{how_many} asked for, {len(given or ())} given.")
+        raise _Wrong.at("decisions", message=f"{how_many} asked for, {len(given or ())} given.")
     by_id = [decision.tool_call_id for decision in given if decision.tool_call_id is not None]
     places = {tool_call_id: index for index, tool_call_id in enumerate(by_id)}
     if by_id and places.keys() != {request.tool_call_id for request in requested}:
-        raise _Wrong(
+        raise _Wrong.at(
             "decisions", message="Give each decision the tool_call_id of another request, or none of them any."
         )
-    out = []
+    out: list[dict[str, Any]] = []
+    found: list[FieldError] = []
     for nth, request in enumerate(requested):
         index = places[request.tool_call_id] if by_id else nth
-        allowed = asked.review_configs[request.tool_name].allowed_decisions
-        if given[index].type not in allowed:
-            raise _Wrong("decisions", index, "type", message=f"{request.tool_name} allows: {', '.join(allowed)}.")
+        for fault in _faults_of(given[index], request.tool_name, asked.review_configs[request.tool_name]):
+            found.append(FieldError(("decisions", index, *fault.loc), fault.message))
         decision = given[index].model_dump(mode="json", exclude_none=True)
         out.append({**decision, "tool_call_id": request.tool_call_id})
+    if found:
+        raise _Wrong(*found)
     return out
 
 
-def _selection(asked: Question, given: ResumeRun) -> dict[str, Any]:
+def _faults_of(decision: Decision, tool: str, review: ReviewConfig) -> list[FieldError]:
+    """What is wrong with a decision. A schema that this server does not evaluate says nothing about arguments."""
+    if decision.type not in review.allowed_decisions:
+        return [FieldError(("type",), f"{tool} allows: {', '.join(review.allowed_decisions)}.")]
+    if decision.arguments is None or review.args_schema is None:
+        return []
+    try:
+        check_schema(review.args_schema)
+    except BadSchemaError:
+        return []
+    found = faults(review.args_schema, decision.arguments)
+    return [FieldError(("arguments", *fault.loc), fault.message) for fault in found]
+
+
+def _selection(asked: Question, given: Answer) -> dict[str, Any]:
     if given.type == "cancel":
         if not asked.allow_cancel:
-            raise _Wrong("type", message="The question must be answered.")
+            raise _Wrong.at("type", message="The question must be answered.")
         return {"type": "cancel"}
     if given.type != "answer":
-        raise _Wrong("type", message="An answer to the question is asked for.")
+        raise _Wrong.at("type", message="An answer to the question is asked for.")
     options = {option.value for option in asked.options}
     for index, value in enumerate(given.selected):
         if value not in options or value in given.selected[:index]:
-            raise _Wrong("selected", index, message="Not one of the options, or given twice.")
+            raise _Wrong.at("selected", index, message="Not one of the options, or given twice.")
     freeform = asked.response_type == "freeform"
     if given.other_text is not None and not (freeform or asked.allow_other):
-        raise _Wrong("other_text", message="Only the options may be chosen.")
+        raise _Wrong.at("other_text", message="Only the options may be chosen.")
     if asked.response_type == "single_select" and len(given.selected) > 1:
-        raise _Wrong("selected", message="Choose one.")
+        raise _Wrong.at("selected", message="Choose one.")
     if not given.selected and not (given.other_text or "").strip():
-        raise _Wrong("other_text" if freeform else "selected", message="Nothing was answered.")
+        raise _Wrong.at("other_text" if freeform else "selected", message="Nothing was answered.")
     return {"type": "answer", "selected": given.selected, "other_text": given.other_text}
 
 
-def _responses(asked: Multiple, given: ResumeRun) -> list[dict[str, Any]]:
+def _responses(asked: Multiple, given: Answer) -> list[dict[str, Any]]:
     responses = given.responses or []
     ids = [response.tool_call_id for response in responses]
     if len(set(ids)) < len(ids) or set(ids) != {interrupt.tool_call_id for interrupt in asked.interrupts}:
-        raise _Wrong("responses", message="Give one response to each interrupt, by its tool_call_id.")
-    out = []
+        raise _Wrong.at("responses", message="Give one response to each interrupt, by its tool_call_id.")
+    out: list[dict[str, Any]] = []
+    found: list[FieldError] = []
     for interrupt in asked.interrupts:
         index = ids.index(interrupt.tool_call_id or "")
         try:
             out.append({**_read(interrupt, responses[index]), "tool_call_id": interrupt.tool_call_id})
-        except _Wrong as fault:
-            raise _Wrong("responses", index, *fault.loc, message=fault.message) from None
+        except _Wrong as wrong:
+            found += [FieldError(("responses", index, *fault.loc), fault.message) for fault in wrong.faults]
+    if found:
+        raise _Wrong(*found)
     return out

@@ -91,6 +91,9 @@ class ToolResultDocument(BaseModel):
     duration_ms: float
     cached: bool
     artifact_id: UUID | None
+    decision: Literal["approve", "edit", "reject", "respond"] | None = Field(
+        description="What a person decided about the call; null: nobody was asked."
+    )
 
 
 class StepDocument(BaseModel):

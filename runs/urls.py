@@ -5,6 +5,7 @@ from django.urls import path
 from runs.api import RunDetail, RunViewSet, SessionClosing, SessionRuns, SessionViewSet
 from runs.assistants_api import AssistantMetrics, AssistantViewSet
 from runs.bulk_api import RunBatch, RunsCancelling
+from runs.middleware_api import SessionMiddleware
 from runs.workers_api import WorkerViewSet
 
 ASSISTANT = "assistants/<str:assistant_id>"
@@ -18,6 +19,7 @@ urlpatterns = [
     path(f"{SESSION}/close", SessionClosing.as_view({"post": "close"})),
     path(f"{SESSION}/state", SessionViewSet.as_view({"get": "state"})),
     path(f"{SESSION}/checkpoints/<str:checkpoint_id>", SessionViewSet.as_view({"get": "checkpoint"})),
+    path(f"{SESSION}/middleware/<str:middleware_id>/notify", SessionMiddleware.as_view({"post": "notify"})),
     path(f"{SESSION}/runs", SessionRuns.as_view({"get": "list", "post": "create"})),
     path(f"{SESSION}/runs/wait", SessionRuns.as_view({"post": "wait"})),
     path(f"{SESSION}/runs/stream", SessionRuns.as_view({"post": "stream"})),

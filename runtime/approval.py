@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from runtime.contract import Json, ToolCall, ToolRecord
+from runtime.contract import BoundTool, Json, ToolCall, ToolRecord
 from runtime.interrupts import USUAL_DECISIONS, Decision
 
 _SHOWN = 300
@@ -21,7 +21,7 @@ class Review(BaseModel):
 InterruptOn = dict[str, bool | Review]
 
 
-def approval_of(calls: Sequence[ToolCall], interrupt_on: InterruptOn) -> dict[str, Any]:
+def approval_of(calls: Sequence[ToolCall], interrupt_on: InterruptOn, tools: Mapping[str, BoundTool]) -> dict[str, Any]:
     """The interrupt that asks about these calls, all of tools in `interrupt_on`."""
     return {
         "type": "approval",
@@ -34,7 +34,10 @@ def approval_of(calls: Sequence[ToolCall], interrupt_on: InterruptOn) -> dict[st
             }
             for call in calls
         ],
-        "review_configs": {call.name: {"allowed_decisions": _allowed(interrupt_on[call.name])} for call in calls},
+        "review_configs": {
+            name: {"allowed_decisions": _allowed(interrupt_on[name]), "args_schema": _schema(tools.get(name))}
+            for name in dict.fromkeys(call.name for call in calls)
+        },
     }
 
 
@@ -61,6 +64,10 @@ def decided(call: ToolCall, decision: Mapping[str, Any] | None) -> ToolCall | To
 
 def _allowed(review: bool | Review) -> list[Decision]:
     return list(USUAL_DECISIONS) if isinstance(review, bool) else review.allowed_decisions
+
+
+def _schema(bound: BoundTool | None) -> dict[str, Any] | None:
+    return bound.tool.Args.model_json_schema() if bound else None
 
 
 def _display_text(call: ToolCall) -> str:

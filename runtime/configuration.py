@@ -7,6 +7,7 @@ from functools import cached_property
 
 from core.redaction import everywhere
 from core.url_guard import Allowlist, UrlGuard
+from runtime.prices import Prices
 
 DEFAULT_SECRET_PREFIXES = ("OPENAI_", "ANTHROPIC_", "MCP_", "AGENT_SECRET_")
 
@@ -24,6 +25,7 @@ class RuntimeSettings:
     `secret_hosts`: entries `VARIABLE=host` or `VARIABLE=host:port`; a variable that is named here is sent to
     these hosts only. Several entries for one variable add up.
     `mcp_commands`: the commands that an assistant may have started on this host as MCP servers.
+    `prices`: what tokens cost here, by provider and model (`runtime.prices`).
     Raises `ValueError` where an entry of `secret_hosts` cannot be read: a binding that is misspelt must not
     be taken for none.
     """
@@ -32,6 +34,7 @@ class RuntimeSettings:
     secret_env_prefixes: tuple[str, ...] = DEFAULT_SECRET_PREFIXES
     secret_hosts: tuple[str, ...] = ()
     mcp_commands: tuple[str, ...] = ()
+    prices: Prices = field(default_factory=dict, hash=False)
     secret_bindings: dict[str, Allowlist] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -7,7 +7,7 @@ that is retried: it may be carried out more than once, but it is recorded once.
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
@@ -15,6 +15,8 @@ from typing import Any, ClassVar, Literal, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from runtime.secrets import Secrets
+from runtime.shared_files import SharedFiles
+from runtime.values import Values
 
 Json = Any
 Content = str | list[dict[str, Any]]
@@ -54,7 +56,7 @@ class Message:
 
 @dataclass(slots=True)
 class Usage:
-    """Tokens of model calls."""
+    """Tokens of model calls, and what they cost; None: the price is not known. A sum is that of what is known."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -64,7 +66,8 @@ class Usage:
         self.input_tokens += other.input_tokens
         self.output_tokens += other.output_tokens
         if other.cost_usd is not None:
-            self.cost_usd = (self.cost_usd or 0) + other.cost_usd
+            # As many places as are stored: a sum must not differ from the one that is read again.
+            self.cost_usd = round((self.cost_usd or 0) + other.cost_usd, 8)
 
     def document(self) -> dict[str, Any]:
         return {
@@ -73,6 +76,32 @@ class Usage:
             "total_tokens": self.input_tokens + self.output_tokens,
             "cost_usd": self.cost_usd,
         }
+
+
+@dataclass(slots=True, frozen=True)
+class ChildRun:
+    """A run that is started by another one and carries out one of its tool calls (`Step.children`).
+
+    It is one of the same assistant's, as its sub-agent `subagent`; or of the assistant `assistant_id` (a UUID), of its
+    current version unless `version` or `tag` names another. `title` is that of the child's session.
+    """
+
+    input: Json
+    subagent: str = ""
+    assistant_id: str | None = None
+    version: int | None = None
+    tag: str | None = None
+    title: str = ""
+
+
+@dataclass(slots=True, frozen=True)
+class ChildResult:
+    """How a child run ended: its status, and its `output` or its `error` as a run's document has them."""
+
+    run_id: str
+    status: str
+    output: dict[str, Json] | None = None
+    error: dict[str, Json] | None = None
 
 
 @dataclass(slots=True)
@@ -84,7 +113,8 @@ class State:
     input as posted; `model_calls` counts the run's finished model calls, `session_model_calls` those of the whole
     session. `values` are the session's state keys; a step changes them by what it returns, never in place.
     `resume` is what a person answered to the run's last interrupt (see `runtime.interrupts`), until a step after it is
-    stored; None before and from then on.
+    stored; None before and from then on. `children` are the ended runs that the step before asked for
+    (`Step.children`), by tool call. `usage` is what the run's model calls have taken.
     """
 
     messages: list[Message]
@@ -94,6 +124,8 @@ class State:
     model_calls: int = 0
     session_model_calls: int = 0
     resume: Json = None
+    children: Mapping[str, ChildResult] = field(default_factory=dict)
+    usage: Usage = field(default_factory=Usage)
 
 
 @dataclass(slots=True)
@@ -116,7 +148,11 @@ class ModelRecord:
 
 @dataclass(slots=True)
 class ToolRecord:
-    """What one tool call was, for the run's steps."""
+    """What one tool call was, for the run's steps. `cached`: the tool was not called, its earlier result is given.
+
+    `artifact_id`: the result was too large, and is kept there. `decision`: what a person decided about the call, None
+    where nobody was asked; after `edit` the call is the edited one, and after `respond` the result is what they said.
+    """
 
     call: ToolCall
     status: Literal["ok", "error", "rejected", "cancelled"]
@@ -124,6 +160,8 @@ class ToolRecord:
     error: str | None = None
     duration_ms: float = 0.0
     cached: bool = False
+    artifact_id: str | None = None
+    decision: Literal["approve", "edit", "reject", "respond"] | None = None
 
     def document(self) -> dict[str, Any]:
         return {
@@ -133,7 +171,8 @@ class ToolRecord:
             "error": self.error,
             "duration_ms": round(self.duration_ms, 3),
             "cached": self.cached,
-            "artifact_id": None,
+            "artifact_id": self.artifact_id,
+            "decision": self.decision,
         }
 
 
@@ -144,7 +183,9 @@ class Step:
     `done` ends the run with success; its output is the last assistant message unless `structured` adds to it.
     `next` names what will follow, for readers of the checkpoint. `changes` sets state keys, `removed` deletes
     them. `interrupt` asks a person (`runtime.interrupts` has its forms): the run waits, without a worker, until it is
-    resumed, and its next step begins with `State.resume`.
+    resumed, and its next step begins with `State.resume`. `children` are runs to start, by the tool call that each
+    carries out: the run waits, without a worker, until all of them have ended, and its next step has their results in
+    `State.children`.
     """
 
     kind: Literal["model", "tools", "custom"]
@@ -155,6 +196,7 @@ class Step:
     removed: Sequence[str] = ()
     structured: Json = None
     interrupt: dict[str, Json] | None = None
+    children: dict[str, ChildRun] = field(default_factory=dict)
     model: ModelRecord | None = None
     tool_calls: list[ToolRecord] = field(default_factory=list)
 
@@ -176,6 +218,10 @@ class StepIO(Protocol):
     user_id: str | None
     attempt: int
 
+    @property
+    def files(self) -> SharedFiles:
+        """The files that this session shares with others."""
+
     def token(self, message_id: str, text: str, kind: Literal["text", "reasoning"] = "text") -> None:
         """A piece of the message that is being written."""
 
@@ -192,18 +238,54 @@ class StepIO(Protocol):
         Raises `MustWait`, or `ModelUnavailable` where calls have been failing.
         """
 
+    async def keep(self, key: str, value: Json) -> None:
+        """Store a value at once, durably and apart from the step, for when this step is carried out again.
+
+        `key` has up to 255 characters; a second value of one key takes the first one's place. Raises
+        `runtime.errors.AgentError` where the value is not JSON, or larger than 1 MiB.
+        """
+
+    async def kept(self) -> Mapping[str, Json]:
+        """All that the run has kept, by key."""
+
     def new_id(self) -> str:
         """A new identifier for a message or a tool call (UUIDv7)."""
+
+    def now(self) -> str:
+        """This moment by the host's clock, as the API writes moments."""
 
 
 @dataclass(slots=True, frozen=True)
 class ToolContext:
-    """What a tool may know of the call it is in. `parameters` are the assistant's own settings for this
-    tool."""
+    """What a tool may know of the call it is in.
+
+    `parameters` are the assistant's own settings for this tool. `state` is what the step began with; `values` are its
+    values, which the call may change. `answer` is what a person answered to what this very call asked (`Ask`).
+    """
 
     io: StepIO
     call_id: str
     parameters: dict[str, Any]
+    state: State
+    values: Values
+    answer: Json = None
+
+
+@dataclass(slots=True, frozen=True)
+class Ask:
+    """What a tool returns that must ask a person first: a question or a `custom` form of `runtime.interrupts`.
+
+    The run waits, and the call is made again with the answer in `ToolContext.answer`.
+    """
+
+    interrupt: dict[str, Json]
+
+
+@dataclass(slots=True, frozen=True)
+class Delegate:
+    """What a tool returns that has another run carry out the call: that run's output becomes its result."""
+
+    child: ChildRun
 
 
 class NoArguments(BaseModel):
@@ -215,24 +297,36 @@ class NoArguments(BaseModel):
 class Tool(ABC):
     """A capability that a model may use.
 
-    `Args` describes the arguments to the model, `Parameters` what an assistant may configure; `read_only` says
-    that a call changes nothing anywhere. A tool that raises gives the model its message as an observation; the
-    run goes on. Override `acall`, or `call` for blocking code, which then runs in a thread.
+    `Args` describes the arguments to the model, `Parameters` what an assistant may configure: bounds that no argument
+    exceeds. A tool that raises gives the model its message as an observation; the run goes on. Override `acall`, or
+    `call` for blocking code, which then runs in a thread.
+
+    - `read_only`: a call changes nothing anywhere.
+    - `timeout_s`: how long a call may take, in seconds; None: as long as its step.
+    - `once`: a call is never begun twice, although its step may be. Without it a crash can repeat the call in flight.
+    - `cacheable`: the same arguments give the same result in a session, so that it is asked for once there.
     """
 
     name: ClassVar[str]
     description: ClassVar[str]
     read_only: ClassVar[bool] = False
+    timeout_s: ClassVar[float | None] = None
+    once: ClassVar[bool] = False
+    cacheable: ClassVar[bool] = False
 
     Args: ClassVar[type[BaseModel]] = NoArguments
     Parameters: ClassVar[type[BaseModel]] = NoArguments
 
+    def check(self, parameters: dict[str, Any]) -> list[str]:
+        """What keeps the tool from working on this server with these parameters, a sentence each; none by default."""
+        return []
+
     def call(self, args: Any, context: ToolContext) -> Json:
-        """Carry it out, blocking; returns text or JSON."""
+        """Carry it out, blocking; returns text or JSON, `Ask` or `Delegate`."""
         raise NotImplementedError
 
     async def acall(self, args: Any, context: ToolContext) -> Json:
-        """Carry it out; returns text or JSON. The default runs `call` in a thread."""
+        """Carry it out; returns text or JSON, `Ask` or `Delegate`. The default runs `call` in a thread."""
         return await asyncio.to_thread(self.call, args, context)
 
 
@@ -264,16 +358,27 @@ class BaseAgent(ABC):
     Subclasses are registered by name (`runtime.registry.register_agent`) and chosen by an assistant's `type`.
     `Config` is a pydantic model of the part of the assistant's configuration that the type reads: an assistant
     that does not fit it is refused when it is saved. With `read_only_tools` so is one that lists other tools.
-    `takes_interrupt_on`: the type asks a person before it calls the tools in `interrupt_on`; runs of a type that does
-    not are refused for assistants that want it.
+    `takes_interrupt_on`: the type asks a person before it calls the tools in `interrupt_on`, `takes_middleware`: it
+    carries out what `middleware` lists, `takes_output_schema`: its output fits `output_schema`. Runs of a type that
+    does not are refused for assistants that want it.
     """
 
     Config: ClassVar[type[BaseModel] | None] = None
     read_only_tools: ClassVar[bool] = False
     takes_interrupt_on: ClassVar[bool] = False
+    takes_middleware: ClassVar[bool] = False
+    takes_output_schema: ClassVar[bool] = False
 
     def __init__(self, spec: AgentSpec):
         self.spec = spec
+
+    def notify(self, middleware_id: str, message: Json, values: Values) -> None:
+        """Something was sent to one of its middleware while a run is under way; may change the session's values.
+
+        What is changed is there in the run's next step, and stored with it. Raises LookupError where there is no such
+        middleware; by default there is none.
+        """
+        raise LookupError(f"A {self.spec.type} has no middleware.")
 
     @abstractmethod
     async def step(self, state: State, io: StepIO) -> Step:

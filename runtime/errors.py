@@ -1,16 +1,20 @@
 """How an agent fails."""
 
+from runtime.contract import ModelRecord
+
 
 class AgentError(Exception):
     """The step failed. `code` is stable and documented; `retryable` lets the retry policy try again.
 
     `kind` is the class that `retry_policy.retry_on` names: rate_limit, timeout, connection, server_error, or
-    other. `retry_after_s` is what the other side asked for, in seconds.
+    other. `retry_after_s` is what the other side asked for, in seconds. `record` is the model call of the step that
+    failed, if there was one, and what it had taken by then.
     """
 
     code = "agent_error"
     kind = "other"
     retryable = False
+    record: ModelRecord | None = None
 
     def __init__(self, message: str, *, code: str | None = None, retry_after_s: float | None = None):
         self.say(message)
@@ -74,6 +78,12 @@ class MaxStepsExceeded(AgentError):
     """The run made as many model calls as it may."""
 
     code = "max_steps_exceeded"
+
+
+class OutputInvalid(AgentError):
+    """The run's output does not fit the assistant's `output_schema`."""
+
+    code = "output_invalid"
 
 
 class NotSupported(AgentError):

@@ -38,9 +38,11 @@ class ActionRequest(_Form):
 
 
 class ReviewConfig(_Form):
-    """What may be decided about a tool's calls."""
+    """What may be decided about a tool's calls. `args_schema` is the JSON Schema of its arguments, None where nobody
+    knows it: edited ones are checked against it."""
 
     allowed_decisions: list[Decision] = Field(min_length=1)
+    args_schema: dict[str, Json] | None = None
 
 
 class Approval(_Form):

@@ -10,15 +10,17 @@ from typing import Any, Literal
 
 from langchain_core.language_models.base import LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.messages.ai import add_ai_message_chunks
+from langchain_core.messages.ai import UsageMetadata, add_ai_message_chunks
 from langchain_core.runnables import Runnable
 
 from core.redaction import Redactor
 from core.text import clean
-from runtime.contract import Message, StepIO, ToolCall, Usage
+from runtime.configuration import current
+from runtime.contract import Message, ModelRecord, StepIO, ToolCall, Usage
 from runtime.errors import AgentError, ModelError
 from runtime.messages import to_langchain
-from runtime.providers import provider
+from runtime.prices import Price, price_of
+from runtime.providers import is_at_home, provider, shaped
 from runtime.providers.base import LLM, Provider
 from runtime.secrets import NO_SECRETS, Secrets, redactor
 
@@ -53,32 +55,54 @@ class ModelCaller:
     """The models of one assistant: `llm`, and in its place the first of its fallbacks that answers.
 
     `secrets` are those that `llm` may name (`AgentSpec.secrets`). Models are built at the first call, so a missing key
-    is an error of the run that needs it.
+    is an error of the run that needs it. Providers that have a way to be told of `output_schema` are; for others it is
+    the caller who tells the model.
     """
 
-    def __init__(self, llm: LLM, tools: Sequence[dict[str, Any]] = (), secrets: Secrets = NO_SECRETS):
-        self._candidates = [_Candidate(block, tools, secrets) for block in (llm, *(llm.get("fallbacks") or ()))]
+    def __init__(
+        self,
+        llm: LLM,
+        tools: Sequence[dict[str, Any]] = (),
+        secrets: Secrets = NO_SECRETS,
+        *,
+        output_schema: dict[str, Any] | None = None,
+    ):
+        blocks: list[LLM] = [llm, *(llm.get("fallbacks") or ())]
+        if output_schema is not None:
+            blocks = [shaped(block, output_schema) or block for block in blocks]
+        self._candidates = [_Candidate(block, tools, secrets) for block in blocks]
 
     async def ask(self, messages: Sequence[Message], *, turn: int, listen: Listener, io: StepIO) -> Answer:
         """Ask the model; `listen` hears each piece of the answer. `turn` counts the session's calls before
-        this one.
+        this one. The answer's usage holds what failed candidates have reported, too.
 
         Raises `ModelError` (a retryable one, if any candidate failed in a way that may pass),
         `MissingSecret`, or `MustWait`, for which no fallback takes over. Once a piece has been heard, none does:
-        the answer would begin twice.
+        the answer would begin twice. With fallbacks each failure is told as an event `model_failed`.
         """
         failures: list[ModelError] = []
+        lost = Usage()
         for candidate in self._candidates:
-            draft = _Draft(listen)
+            draft = _Draft(listen, candidate.price)
             try:
                 await candidate.play(messages, turn, draft, io)
             except ModelError as error:
+                lost.add(draft.usage)
+                error.record = ModelRecord(candidate.llm["provider"], candidate.llm["model"], lost)
+                failures.append(error)
+                if len(self._candidates) > 1:
+                    io.custom("model_failed", _failure(error, error.record))
                 if draft.heard:
                     raise
-                failures.append(error)
             else:
-                return draft.answer(candidate, io.new_id)
+                answer = draft.answer(candidate, io.new_id)
+                answer.usage.add(lost)
+                return answer
         raise next((error for error in failures if error.retryable), failures[0])
+
+
+def _failure(error: ModelError, record: ModelRecord) -> dict[str, Any]:
+    return {"provider": record.provider, "model": record.model, "code": error.code, "message": error.message}
 
 
 class _Candidate:
@@ -108,6 +132,11 @@ class _Candidate:
     @cached_property
     def place(self) -> str:
         return self.provider.place(self.llm)
+
+    @cached_property
+    def price(self) -> Price | None:
+        name, model = self.llm["provider"], self.llm["model"]
+        return price_of(name, model, current().prices, at_home=is_at_home(self.llm))
 
     async def play(self, messages: Sequence[Message], turn: int, draft: "_Draft", io: StepIO) -> None:
         sent = to_langchain(messages, self.provider.name)
@@ -150,10 +179,12 @@ class _Draft:
     rest."""
 
     listen: Listener
+    price: Price | None = None
     heard: bool = False
     pieces: dict[Kind, list[str]] = field(default_factory=lambda: {"text": [], "reasoning": []})
     structured: list[AIMessageChunk] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
+    cached_tokens: int = 0
     finish_reason: str | None = None
 
     def add(self, chunk: AIMessageChunk) -> None:
@@ -167,11 +198,19 @@ class _Draft:
         if chunk.tool_call_chunks or not isinstance(content, str):
             self.structured.append(chunk)
         if chunk.usage_metadata:
-            self.usage.input_tokens += chunk.usage_metadata["input_tokens"]
-            self.usage.output_tokens += chunk.usage_metadata["output_tokens"]
+            self._used(chunk.usage_metadata)
         if chunk.response_metadata:
             metadata = chunk.response_metadata
             self.finish_reason = metadata.get("finish_reason") or metadata.get("stop_reason") or self.finish_reason
+
+    def _used(self, told: UsageMetadata) -> None:
+        self.usage.input_tokens += told["input_tokens"]
+        self.usage.output_tokens += told["output_tokens"]
+        details = told.get("input_token_details") or {}
+        # With the name of a service tier before it, where the call was in one.
+        self.cached_tokens += sum(int(str(count)) for key, count in details.items() if key.endswith("cache_read"))
+        if self.price is not None:
+            self.usage.cost_usd = self.price.cost(self.usage, self.cached_tokens)
 
     def _block(self, block: str | dict[str, Any]) -> None:
         if isinstance(block, str):

@@ -1,17 +1,34 @@
 """The ReAct loop: reason, call tools, observe, until the model answers without a call."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
-from runtime.approval import InterruptOn, approval_of, decided, decisions_in
-from runtime.contract import BaseAgent, Message, ModelRecord, State, Step, StepIO, ToolCall, ToolRecord
-from runtime.errors import MaxStepsExceeded
+from runtime.approval import InterruptOn
+from runtime.contract import (
+    Ask,
+    BaseAgent,
+    ChildRun,
+    Delegate,
+    Json,
+    Message,
+    ModelRecord,
+    State,
+    Step,
+    StepIO,
+    ToolCall,
+)
+from runtime.errors import AgentError, MaxStepsExceeded
 from runtime.messages import REASONING, UNREADABLE_CALLS
+from runtime.middleware.base import ToolOutcome, Turn
+from runtime.middleware.stack import Stack
 from runtime.model import Answer, ModelCaller
+from runtime.open_calls import answers_in, child_record, forget_asked, open_calls, question_of
 from runtime.toolbox import Toolbox, tool_message
+from runtime.values import Values
 
 
 class ReactMemory(BaseModel):
@@ -28,105 +45,151 @@ class ReactConfig(BaseModel):
     memory: ReactMemory = ReactMemory()
     max_steps: int = Field(default=50, ge=1)
     interrupt_on: InterruptOn = Field(default_factory=dict)
+    output_schema: dict[str, Any] | None = None
 
 
 class ReactAgent(BaseAgent):
     """Reasons about the state, calls tools, observes their results, and repeats until it can answer.
 
-    A step is either one model call or all tool calls that the last answer asked for. Where a person decides about some
-    of these (`interrupt_on`), the step asks before it carries out any of them, and they are carried out once all are
-    decided.
+    A step is either one model call or all tool calls that the last answer asked for. Calls that ask a person, or that
+    another run carries out, stay open while the others are stored; the run goes on with them once they are answered.
     """
 
     takes_interrupt_on: ClassVar[bool] = True
+    takes_middleware: ClassVar[bool] = True
+    takes_output_schema: ClassVar[bool] = True
 
     @cached_property
     def config(self) -> ReactConfig:
         return ReactConfig.model_validate(self.spec.config)
 
     @cached_property
+    def stack(self) -> Stack:
+        return Stack(self.spec)
+
+    @cached_property
     def toolbox(self) -> Toolbox:
-        return Toolbox(self.spec.tools)
+        return Toolbox(self.stack.tools(dict(self.spec.tools)))
 
     @cached_property
     def model(self) -> ModelCaller:
-        return ModelCaller(self.config.llm, self.toolbox.schemas, self.spec.secrets)
+        config = self.config
+        return ModelCaller(config.llm, self.toolbox.schemas, self.spec.secrets, output_schema=config.output_schema)
+
+    def notify(self, middleware_id: str, message: Json, values: Values) -> None:
+        self.stack.handle_message(middleware_id, message, values)
 
     async def step(self, state: State, io: StepIO) -> Step:
-        answer, open_calls = _open_calls(state)
-        if answer is not None and open_calls:
-            return await self._tools_step(answer, open_calls, state, io)
-        return await self._model_step(state, io)
+        turn = Turn(state, Values(state.values), io, tools=self.toolbox.tools)
+        if state.resume is not None:
+            self.stack.handle_resume(turn)
+        answer, calls = open_calls(state)
+        if answer is not None and calls:
+            step = await self._tools_step(answer, calls, turn)
+        else:
+            step = await self._model_step(turn)
+        step.messages += turn.said
+        step.changes, step.removed = turn.values.changes, turn.values.removed
+        return step
 
-    async def _model_step(self, state: State, io: StepIO) -> Step:
+    async def _model_step(self, turn: Turn) -> Step:
+        state, io = turn.state, turn.io
         if state.model_calls >= self.config.max_steps:
             raise MaxStepsExceeded(f"The run made {state.model_calls} model calls, as many as it may.")
+        turn.messages = state.messages[state.run_start if self.config.memory.scope == "none" else 0 :]
         message_id = io.new_id()
-        answer = await self.model.ask(
-            self._visible(state),
-            turn=state.session_model_calls,
-            listen=lambda text, kind: io.token(message_id, text, kind),
-            io=io,
-        )
+        async with turn.accompanied():
+            await self.stack.before_model(turn)
+            answer = await self.model.ask(
+                [*self._system_message(turn), *turn.messages],
+                turn=state.session_model_calls,
+                listen=lambda text, kind: io.token(message_id, text, kind),
+                io=io,
+            )
+        message = _assistant_message(message_id, answer)
+        turn.usage.add(answer.usage)
+        record = ModelRecord(answer.provider, answer.model, turn.usage, answer.finish_reason)
+        try:
+            await self.stack.after_model(turn, message)
+        except AgentError as error:
+            # The step is not stored, and what its call has taken counts all the same.
+            error.record = error.record or record
+            raise
+        ends = turn.done or not (message.tool_calls or turn.said)
         return Step(
             kind="model",
-            messages=[_assistant_message(message_id, answer)],
-            done=not answer.calls,
-            next=("tools",) if answer.calls else (),
-            model=ModelRecord(answer.provider, answer.model, answer.usage, answer.finish_reason),
+            messages=[message],
+            done=ends,
+            structured=turn.structured,
+            next=() if ends else ("tools",) if message.tool_calls else ("model",),
+            model=record,
         )
 
-    async def _tools_step(self, answer: Message, calls: list[ToolCall], state: State, io: StepIO) -> Step:
+    async def _tools_step(self, answer: Message, calls: list[ToolCall], turn: Turn) -> Step:
         unreadable = answer.metadata.get(UNREADABLE_CALLS) or {}
-        decisions = decisions_in(state.resume)
-        asked = [
-            call
-            for call in calls
-            if self._is_reviewed(call.name) and call.id not in decisions and call.id not in unreadable
+        answers = answers_in(turn)
+        children = turn.state.children
+        fresh = [
+            call for call in calls if self.toolbox.has(call.name) and call.id not in {*unreadable, *answers, *children}
         ]
-        if asked:
-            return Step(kind="tools", interrupt=approval_of(asked, self.config.interrupt_on), next=("tools",))
-        records = await self._carry_out([decided(call, decisions.get(call.id)) for call in calls], unreadable, io)
+        if fresh and (interrupt := await self.stack.before_tools(turn, fresh)) is not None:
+            return Step(kind="tools", interrupt=interrupt, next=("tools",))
+        forget_asked(turn)
+        outcomes = await self._carry_out(calls, turn, unreadable, answers)
+        result = _Sorted.of(calls, outcomes)
+        turn.open_calls = [call for call in calls if call.id in {*result.asks, *result.children}]
+        records = [outcome for outcome in outcomes if not isinstance(outcome, Ask | Delegate)]
+        await self.stack.after_tools(turn, records)
         return Step(
             kind="tools",
-            messages=[tool_message(record, io.new_id()) for record in records],
-            next=("model",),
+            messages=[tool_message(record, turn.io.new_id()) for record in records],
+            interrupt=question_of(result.asks, turn),
+            # Those that ask are answered first: the others are called again beside them, and delegate then.
+            children={} if result.asks else result.children,
+            done=turn.done and not turn.open_calls,
+            structured=turn.structured,
+            next=("tools",) if turn.open_calls else () if turn.done else ("model",),
             tool_calls=records,
         )
 
-    def _is_reviewed(self, tool: str) -> bool:
-        """Whether a person decides about the tool's calls; one that is not here refuses them by itself."""
-        return bool(self.config.interrupt_on.get(tool)) and self.toolbox.has(tool)
-
     async def _carry_out(
-        self, calls: list[ToolCall | ToolRecord], unreadable: Mapping[str, str], io: StepIO
-    ) -> list[ToolRecord]:
-        """Carry out the calls among them; the records of the others are told as they are."""
-        for record in calls:
-            if isinstance(record, ToolRecord):
-                io.tool_result(record)
-        wanted = [call for call in calls if isinstance(call, ToolCall)]
-        carried_out = iter(await self.toolbox.carry_out(wanted, unreadable, io))
-        return [call if isinstance(call, ToolRecord) else next(carried_out) for call in calls]
+        self, calls: list[ToolCall], turn: Turn, unreadable: Mapping[str, str], answers: Mapping[str, Json]
+    ) -> list[ToolOutcome]:
+        """What came of each call, in their order; a call that another run carried out has that one's result."""
+        ended = turn.state.children
+        records = {call.id: child_record(call, ended[call.id]) for call in calls if call.id in ended}
+        for record in records.values():
+            turn.io.tool_result(record)
+        wanted = [call for call in calls if call.id not in ended]
+        carried_out = iter(
+            await self.toolbox.carry_out(
+                wanted, turn, unreadable=unreadable, answers=answers, around=self.stack.around_tool
+            )
+        )
+        return [records[call.id] if call.id in records else next(carried_out) for call in calls]
 
-    def _visible(self, state: State) -> list[Message]:
-        start = state.run_start if self.config.memory.scope == "none" else 0
-        prompt = self.config.system_prompt
+    def _system_message(self, turn: Turn) -> Sequence[Message]:
+        prompt = self.stack.prompt(self.config.system_prompt, turn)
         # Providers do not see a message's id, so the prompt needs none of its own.
-        first = [Message(id="", role="system", content=prompt)] if prompt else []
-        return [*first, *state.messages[start:]]
+        return [Message(id="", role="system", content=prompt)] if prompt else []
 
 
-def _open_calls(state: State) -> tuple[Message | None, list[ToolCall]]:
-    """This run's last answer, and those of its tool calls that have no result yet."""
-    answered = set()
-    for message in reversed(state.messages[state.run_start :]):
-        if message.role != "tool":
-            break
-        answered.add(message.tool_call_id)
-    else:
-        return None, []
-    return message, [call for call in message.tool_calls if call.id not in answered]
+@dataclass(slots=True)
+class _Sorted:
+    """The calls that are still open, by what they wait for."""
+
+    asks: dict[str, dict[str, Json]] = field(default_factory=dict)
+    children: dict[str, ChildRun] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, calls: Sequence[ToolCall], outcomes: Sequence[ToolOutcome]) -> "_Sorted":
+        found = cls()
+        for call, outcome in zip(calls, outcomes, strict=True):
+            if isinstance(outcome, Ask):
+                found.asks[call.id] = outcome.interrupt
+            elif isinstance(outcome, Delegate):
+                found.children[call.id] = outcome.child
+        return found
 
 
 def _assistant_message(message_id: str, answer: Answer) -> Message:

@@ -28,6 +28,8 @@ class AgentType:
     config: type[BaseModel] | None = None
     read_only_tools: bool = False
     takes_interrupt_on: bool = False
+    takes_middleware: bool = False
+    takes_output_schema: bool = False
 
 
 # Entry strings and not classes, so that a process that runs no agent does not import langchain.
@@ -40,6 +42,8 @@ _BUILT_IN_TYPES = {
         "ReactAgent",
         "Reasons about the state, calls tools, observes their results, and repeats until it can answer.",
         takes_interrupt_on=True,
+        takes_middleware=True,
+        takes_output_schema=True,
     ),
     "DocumentAssistant": AgentType(
         "DocumentAssistant",
@@ -117,4 +121,12 @@ def agent_types() -> list[AgentType]:
 
 def _describe(name: str, cls: type[BaseAgent]) -> AgentType:
     description = (inspect.getdoc(cls) or "").split("\n\n")[0].replace("\n", " ")
-    return AgentType(name, description, cls.Config, cls.read_only_tools, cls.takes_interrupt_on)
+    return AgentType(
+        name,
+        description,
+        cls.Config,
+        cls.read_only_tools,
+        cls.takes_interrupt_on,
+        cls.takes_middleware,
+        cls.takes_output_schema,
+    )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from core.redaction import Redactor, everywhere, in_logs
+from runtime.blocks import llm_blocks
 
 MARK = "secret:"
 
@@ -43,10 +44,12 @@ def redactor(secrets: Secrets) -> Redactor:
 
 
 def _references(config: Mapping[str, Any]) -> Iterator[str]:
-    llm = config.get("llm") or {}
-    for block in (llm, *(llm.get("fallbacks") or ())):
-        if reference := block.get("api_key_env"):
-            yield reference
+    for _, llm in llm_blocks(config):
+        fallbacks = llm.get("fallbacks")
+        # The settings of middleware may be anything until they are checked.
+        for block in (llm, *(fallbacks if isinstance(fallbacks, list) else ())):
+            if isinstance(block, Mapping) and isinstance(reference := block.get("api_key_env"), str):
+                yield reference
     for server in config.get("mcp_servers") or ():
         if auth := server.get("auth"):
             yield auth["token_env"]

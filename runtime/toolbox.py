@@ -3,18 +3,27 @@
 import asyncio
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from core.text import clean
-from runtime.contract import BoundTool, Json, Message, StepIO, ToolCall, ToolContext, ToolRecord
+from runtime.contract import Ask, BoundTool, Delegate, Json, Message, ToolCall, ToolContext, ToolRecord
 from runtime.errors import AgentError
+from runtime.faults import faults_of
 from runtime.messages import STATUS
+from runtime.middleware.base import Proceed, ToolOutcome, Turn
 
 _SHOWN = 200
+
+Around = Callable[[ToolCall, ToolContext, Proceed], Awaitable[ToolOutcome]]
+
+
+async def _straight(call: ToolCall, context: ToolContext, proceed: Proceed) -> ToolOutcome:
+    return await proceed(call)
 
 
 class Toolbox:
@@ -24,43 +33,73 @@ class Toolbox:
     """
 
     def __init__(self, tools: Mapping[str, BoundTool]):
-        self._tools = {name: _with_defaults(name, bound) for name, bound in tools.items()}
+        self.tools = {name: _with_defaults(name, bound) for name, bound in tools.items()}
 
     @property
     def schemas(self) -> list[dict[str, Any]]:
         """The tools as functions in OpenAI's form, which every integration of langchain understands."""
-        return [_schema(name, bound) for name, bound in self._tools.items()]
+        return [_schema(name, bound) for name, bound in self.tools.items()]
 
     def has(self, name: str) -> bool:
         """Whether there is such a tool."""
-        return name in self._tools
+        return name in self.tools
 
-    async def carry_out(self, calls: Sequence[ToolCall], unreadable: Mapping[str, str], io: StepIO) -> list[ToolRecord]:
-        """Carry out all calls at once; records in the order of the calls. Whatever fails becomes an
+    async def carry_out(
+        self,
+        calls: Sequence[ToolCall],
+        turn: Turn,
+        *,
+        unreadable: Mapping[str, str] = MappingProxyType({}),
+        answers: Mapping[str, Json] = MappingProxyType({}),
+        around: Around = _straight,
+    ) -> list[ToolOutcome]:
+        """Carry out all calls at once; what came of each, in the order of the calls. Whatever fails becomes an
         observation.
 
-        `unreadable` holds, by call id, arguments that were not a JSON object.
+        `unreadable` holds, by call id, arguments that were not a JSON object, `answers` what persons answered to what
+        calls asked. `around` is what each call passes (`Stack.around_tool`).
         """
+
+        async def one(call: ToolCall) -> ToolOutcome:
+            bound = self.tools.get(call.name)
+            parameters = bound.parameters if bound else {}
+            context = ToolContext(turn.io, call.id, parameters, turn.state, turn.values, answers.get(call.id))
+            return await self._told(call, unreadable.get(call.id), context, around)
+
         if len(calls) == 1:
-            return [await self._carry_out(calls[0], unreadable.get(calls[0].id), io)]
+            return [await one(calls[0])]
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._carry_out(call, unreadable.get(call.id), io)) for call in calls]
+            tasks = [group.create_task(one(call)) for call in calls]
         return [task.result() for task in tasks]
 
-    async def _carry_out(self, call: ToolCall, unreadable: str | None, io: StepIO) -> ToolRecord:
-        begun = time.perf_counter()
-        record = ToolRecord(call, "ok")
+    async def _told(self, call: ToolCall, unreadable: str | None, context: ToolContext, around: Around) -> ToolOutcome:
+        """Carry out one call, and tell its record; middleware may give another one than its tool."""
+
+        async def proceed(call: ToolCall) -> ToolOutcome:
+            return await self._carry_out(call, unreadable, context)
+
         try:
-            record.result = _json(await self._call(call, unreadable, io))
+            outcome = await around(call, context, proceed)
+        except Exception as error:  # noqa: BLE001  (middleware is, too)
+            outcome = _failed(call, error)
+        if isinstance(outcome, ToolRecord):
+            context.io.tool_result(outcome)
+        return outcome
+
+    async def _carry_out(self, call: ToolCall, unreadable: str | None, context: ToolContext) -> ToolOutcome:
+        begun = time.perf_counter()
+        try:
+            result = await self._call(call, unreadable, context)
+            if isinstance(result, Ask | Delegate):
+                return result
+            record = ToolRecord(call, "ok", result=_json(result))
         except Exception as error:  # noqa: BLE001  (a tool is anybody's code)
-            record.status = "error"
-            record.error = clean(_explain(error))
+            record = _failed(call, error)
         record.duration_ms = (time.perf_counter() - begun) * 1000
-        io.tool_result(record)
         return record
 
-    async def _call(self, call: ToolCall, unreadable: str | None, io: StepIO) -> Json:
-        bound = self._tools.get(call.name)
+    async def _call(self, call: ToolCall, unreadable: str | None, context: ToolContext) -> Json:
+        bound = self.tools.get(call.name)
         if bound is None:
             raise _Refused(f"Tool {call.name!r} is not available.")
         if unreadable is not None:
@@ -68,8 +107,8 @@ class Toolbox:
         try:
             args = bound.tool.Args.model_validate(call.args)
         except ValidationError as error:
-            raise _Refused(f"The arguments are not valid: {_faults(error)}") from None
-        return await bound.tool.acall(args, ToolContext(io, call.id, bound.parameters))
+            raise _Refused(f"The arguments are not valid: {faults_of(error)}") from None
+        return await bound.tool.acall(args, context)
 
 
 class _Refused(Exception):
@@ -100,7 +139,7 @@ def _with_defaults(name: str, bound: BoundTool) -> BoundTool:
     try:
         parameters = bound.tool.Parameters.model_validate(bound.parameters)
     except ValidationError as error:
-        raise AgentError(f"The parameters of tool {name!r} are not valid: {_faults(error)}") from None
+        raise AgentError(f"The parameters of tool {name!r} are not valid: {faults_of(error)}") from None
     return BoundTool(bound.tool, parameters.model_dump(mode="json"))
 
 
@@ -119,12 +158,5 @@ def _json(value: Any) -> Json:
         raise _Refused(f"The tool returned a {type(value).__name__}, which is not JSON.") from None
 
 
-def _explain(error: Exception) -> str:
-    return str(error) or type(error).__name__
-
-
-def _faults(error: ValidationError) -> str:
-    return "; ".join(
-        ": ".join(filter(None, [".".join(map(str, fault["loc"])), fault["msg"]]))
-        for fault in error.errors(include_url=False, include_input=False)
-    )
+def _failed(call: ToolCall, error: Exception) -> ToolRecord:
+    return ToolRecord(call, "error", error=clean(str(error) or type(error).__name__))

@@ -98,3 +98,16 @@ class ForkSession(Body):
 
     checkpoint_id: Id | None = None
     metadata: Metadata = Field(default_factory=dict)
+
+
+class PutFile(Body):
+    """PUT /sessions/{id}/files/{path}"""
+
+    content: str
+
+
+class MoveFile(Body):
+    """POST /sessions/{id}/files/move"""
+
+    source: str = Field(alias="from")
+    to: str

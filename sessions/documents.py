@@ -82,3 +82,19 @@ def message_from_row(row: Row) -> Message:
         name=row["name"],
         metadata=row["metadata"],
     )
+
+
+def file_summary(row: Row) -> dict[str, Any]:
+    """A file as lists show it: without its content."""
+    return {
+        "path": row["path"],
+        "size": row["size"],
+        "scope": row["scope"],
+        "read_only": row["read_only"],
+        "created_at": moment(row["created_at"]),
+        "updated_at": moment(row["updated_at"]),
+    }
+
+
+def file_document(row: Row) -> dict[str, Any]:
+    return {**file_summary(row), "content": row["content"]}

@@ -175,3 +175,28 @@ class Checkpoint(models.Model):
 
     def __str__(self) -> str:
         return f"{self.source} #{self.step}"
+
+
+class SharedFile(models.Model):
+    """A file that sessions with an assistant share: those of one user, or all of them.
+
+    A session's own files are not here, but in its state.
+    """
+
+    id = id_field()
+    workspace = models.ForeignKey(Workspace, models.CASCADE)
+    assistant = models.ForeignKey(Assistant, models.CASCADE, db_index=False)
+    user_id = models.CharField(max_length=255, blank=True, default="", help_text="Empty: of all sessions.")
+    path = models.CharField(max_length=1_024)
+    content = models.TextField(null=True, help_text="Null in the transaction that deletes it, and never after it.")
+    size = models.PositiveIntegerField(help_text="In bytes of UTF-8.")
+    version = models.PositiveIntegerField(db_default=1, help_text="How often it was written.")
+    created_at = created_field()
+    updated_at = created_field()
+
+    class Meta:
+        db_table = "shared_files"
+        constraints = [models.UniqueConstraint(fields=["assistant", "user_id", "path"], name="shared_file_once")]
+
+    def __str__(self) -> str:
+        return self.path

@@ -69,3 +69,20 @@ class CheckpointDocument(BaseModel):
     next: list[str]
     message_count: int
     created_at: str
+
+
+class FileSummaryDocument(BaseModel):
+    """A file of a session, or one that it shares, as lists show it."""
+
+    path: str
+    size: int = Field(description="In bytes of UTF-8.")
+    scope: Literal["session", "user", "assistant"] = Field(description="Whose it is.")
+    read_only: bool = Field(description="The agent can only read it.")
+    created_at: str
+    updated_at: str
+
+
+class FileDocument(FileSummaryDocument):
+    """A file with its content."""
+
+    content: str

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from sessions.api import AssistantSessions, SessionFork, SessionHistory, SessionViewSet
+from sessions.files_api import SessionFile, SessionFileMove, SessionFiles
 
 ONE = "sessions/<str:session_id>"
 
@@ -12,4 +13,7 @@ urlpatterns = [
     path(f"{ONE}/fork", SessionFork.as_view({"post": "create"})),
     path(f"{ONE}/messages", SessionHistory.as_view({"get": "messages"})),
     path(f"{ONE}/checkpoints", SessionHistory.as_view({"get": "checkpoints"})),
+    path(f"{ONE}/files", SessionFiles.as_view({"get": "list"})),
+    path(f"{ONE}/files/move", SessionFileMove.as_view({"post": "create"})),
+    path(f"{ONE}/files/<path:path>", SessionFile.as_view({"get": "retrieve", "put": "put", "delete": "delete"})),
 ]

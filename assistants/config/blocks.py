@@ -15,7 +15,7 @@ from pydantic import (
 )
 from pydantic import ValidatorFunctionWrapHandler as Inner
 
-from assistants.canonical import shortest
+from core.canonical import shortest
 from core.validation import Body
 
 
@@ -118,7 +118,7 @@ class MiddlewareConfig(Block):
     """A piece of behaviour around model and tool calls; `id` tells two of one name apart."""
 
     name: Name
-    id: Name | None = None
+    id: Label | None = Field(default=None, description="What messages to it are sent to; by default its name.")
     settings: dict[str, Any] = Field(default_factory=dict)
 
 

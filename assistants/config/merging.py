@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from assistants.canonical import canonical
+from core.canonical import canonical
 
 # Objects whose keys are the user's own: there null takes a key away, known or not.
 _OPEN = {("interrupt_on",), ("input_schema",), ("output_schema",), ("llm", "settings"), ("metadata",)}

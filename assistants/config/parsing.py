@@ -7,9 +7,9 @@ import orjson
 from pydantic import ValidationError
 
 from assistants.config.assistant import AssistantConfig, UpdateOptions
-from assistants.schemas import BadSchemaError, check_schema
 from core.errors import FieldError, Invalid
 from core.http import invalid_from_pydantic
+from core.schemas import BadSchemaError, check_schema
 from core.validation import validate
 from runtime.providers import provider_names
 from runtime.registry import agent_names, agent_type
@@ -68,6 +68,10 @@ def _repeated_names(config: AssistantConfig) -> Iterator[FieldError]:
         for index, name in enumerate(names):
             if name in names[:index]:
                 yield FieldError((block, index, "name"), f"{name!r} is listed twice.")
+    ids = [entry.id or entry.name for entry in config.middleware]
+    for index, name in enumerate(ids):
+        if name in ids[:index]:
+            yield FieldError(("middleware", index, "id"), f"{name!r} is listed twice: give each an id of its own.")
 
 
 def _bad_schemas(config: AssistantConfig) -> Iterator[FieldError]:

@@ -4,13 +4,14 @@
 2. The fence: a run is written only where this worker still holds its lease and epoch and has seen all of its log.
    Late ones drop out here; of the others all is written: messages, checkpoints, steps, events, sessions, outputs.
    So does a run that is to be cancelled and would end otherwise: its worker is told, and ends it so.
-   Before that, where a run begins at an earlier checkpoint, its session's line is moved there, under the same fence.
+   Before that, under the same fence: where a run begins at an earlier checkpoint, its session's line is moved there;
+   files that it shares with other sessions are written.
 3. What runs that are rolled back have written is taken out.
 4. Sessions whose run ended hand their head to the next waiting run.
 5. A run that asks a person, and that nobody is to wait for, ends (see `runs.ending`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,7 @@ from runs.lifecycle import TERMINAL, Status
 from runs.worker.branching import Branch
 from runs.worker.outcomes import Cancelled
 from sessions.models import Activity
+from sessions.shared_files import FILE_COLUMNS, SET_FILES, TAKE_OUT_FILES
 
 ACTIVITY_AFTER = {
     Status.SUCCESS: Activity.IDLE,
@@ -41,7 +43,8 @@ class StepCommit:
 
     `run` holds the run's new totals and `base_seq`, its last event before them; `retry_in_s` (seconds)
     is for a run that goes back to pending. `answered`: a step took what a person had answered. `branch`: these are the
-    first rows of a run that begins at an earlier checkpoint.
+    first rows of a run that begins at an earlier checkpoint. `files`: those shared with other sessions, by owner and
+    path.
     """
 
     run_id: str
@@ -58,6 +61,7 @@ class StepCommit:
     messages: list[dict[str, Any]] = field(default_factory=list)
     checkpoints: list[dict[str, Any]] = field(default_factory=list)
     branch: Branch | None = None
+    files: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     steps: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
 
@@ -91,6 +95,15 @@ FROM ours c CROSS JOIN LATERAL jsonb_to_recordset(c.copies) AS copied(id uuid, o
 JOIN messages m ON m.id = copied.original
 WHERE (SELECT count(*) FROM dropped) >= 0
 """  # noqa: S608 - a constant
+
+# Of several steps that write one file the last one does.
+_WRITE_FILES = f"""
+WITH new AS (
+    SELECT DISTINCT ON (g.assistant_id, g.user_id, g.path) g.* FROM jsonb_to_recordset(%(files)s)
+        AS g(id uuid, epoch int, status text, base_seq int, nth int, {FILE_COLUMNS})
+    JOIN runs r ON {_FENCE} ORDER BY g.assistant_id, g.user_id, g.path, g.nth DESC
+) {SET_FILES}
+"""  # noqa: S608 - constants
 
 # One statement for all of it: each costs a worker more than the rows that it writes. Everything joins `ours`, so that
 # nothing is written for a run that is another's now.
@@ -140,6 +153,8 @@ WITH ours AS (
 ), sessions_moved AS (
     UPDATE sessions s SET message_count = g.message_count, step = g.step, checkpoint_id = g.checkpoint_id,
         state = coalesce(g.state, s.state), activity = coalesce(g.activity, s.activity),
+        title = CASE WHEN s.title = '' THEN left(coalesce(g.state->'metadata'->>'conversation_title', ''), 200)
+            ELSE s.title END,
         last_activity_at = clock_timestamp(),
         head_run_id = CASE WHEN g.ended THEN NULL ELSE s.head_run_id END
     FROM jsonb_to_recordset(%(sessions)s) AS g(id uuid, run_id uuid, message_count int, step int, checkpoint_id uuid,
@@ -197,6 +212,12 @@ def _move_row(commit: StepCommit, branch: Branch) -> dict[str, Any]:
     }
 
 
+def _file_rows(commit: StepCommit, nth: int) -> Iterator[dict[str, Any]]:
+    fence = {"id": commit.run_id, "epoch": commit.epoch, "status": commit.status, "base_seq": commit.run["base_seq"]}
+    for file in commit.files.values():
+        yield {**fence, "nth": nth, **file}
+
+
 @dataclass(slots=True, frozen=True)
 class Committed:
     """What a commit found: the runs that were still ours, which of them are to be cancelled, and new work.
@@ -219,6 +240,9 @@ async def commit_steps(conn: psycopg.AsyncConnection[Row], worker: UUID, commits
         await conn.execute(_LOCK_SESSIONS, {"sessions": [commit.session_id for commit in commits]})
         if moves := [_move_row(commit, commit.branch) for commit in commits if commit.branch]:
             await conn.execute(_MOVE, {"worker": worker, "moves": jsonb(moves)})
+        if files := [row for nth, commit in enumerate(commits) for row in _file_rows(commit, nth)]:
+            await conn.execute(_WRITE_FILES, {"worker": worker, "files": jsonb(files)})
+            await conn.execute(TAKE_OUT_FILES, {"files": jsonb(files)})
         written = await conn.execute(_COMMIT, {"worker": worker, "terminal": list(TERMINAL), **_rows(commits)})
         if stopped := [UUID(commit.run_id) for commit in commits if commit.status == Status.CANCELLED]:
             back = take_out(stopped)

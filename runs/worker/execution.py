@@ -10,7 +10,7 @@ handed back.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal
 
 import orjson
@@ -19,10 +19,12 @@ from core.db import Row
 from core.ids import new_id
 from core.redaction import Redactor
 from runs.models import CRASHES_BEFORE_ALONE, Durability
+from runs.notices import Said
 from runs.worker.commit import StepCommit
-from runs.worker.committer import Committer, MustCancel
+from runs.worker.committer import Committer, LeaseLost, MustCancel
 from runs.worker.conversation import Conversation
 from runs.worker.journal import Journal
+from runs.worker.keeping import Keeper
 from runs.worker.outcomes import (
     Cancelled,
     Failed,
@@ -34,7 +36,9 @@ from runs.worker.outcomes import (
     TimedOut,
     UnexpectedError,
 )
+from runs.worker.outside import Outside, with_changes
 from runs.worker.recorder import Recorder
+from runs.worker.step_files import StepFiles
 from runs.worker.traffic.traffic import WAIT_S, Call, Traffic
 from runtime.contract import BaseAgent, Step, ToolRecord
 from runtime.errors import AgentError, MustWait
@@ -77,7 +81,12 @@ class Execution:
         self._step_timeout_s = float(agent.spec.config["step_timeout_s"])
         # What waits in its slot must not be taken for a step that hangs.
         self._redactor = redactor(agent.spec.secrets)
-        self._io = _IO(claim, journal, traffic, self._redactor, wait_s=min(WAIT_S, self._step_timeout_s / 2))
+        # A late writer of results ends as a late writer of steps does: the next commit is refused.
+        keeper = Keeper(claim, worker_id, self._redactor, on_lost=lambda: self.stop(HandedBack()))
+        self._files = StepFiles(claim, self._redactor)
+        wait_s = min(WAIT_S, self._step_timeout_s / 2)
+        self._io = _IO(claim, journal, traffic, self._redactor, keeper, self._files, wait_s=wait_s)
+        self._outside = Outside(self.run_id, agent, journal)
         self._stop: Outcome | None = Cancelled(claim["superseded"]) if claim["cancel_requested_at"] else None
         self._in_flight: asyncio.Task[Step] | None = None
         self._writes_beside: bool = claim["durability"] == Durability.ASYNC
@@ -95,7 +104,7 @@ class Execution:
                 outcome = await self._next_outcome()
                 duration_ms = (time.perf_counter() - clock) * 1_000
                 await self._written()
-                commit = self._recorder.record(outcome, started, duration_ms)
+                commit = self._recorder.record(outcome, started, duration_ms, self._files.take())
                 if commit is None:
                     continue
                 self._write(commit)
@@ -142,6 +151,7 @@ class Execution:
         cancelled = await self._writing
         self._writing = None
         self._journal.commit()
+        self._files.written()
         self.suspect = False
         if cancelled is not None:
             self._stop = cancelled
@@ -151,6 +161,10 @@ class Execution:
         self._stop = self._stop or outcome
         if self._in_flight is not None:
             self._in_flight.cancel()
+
+    def say(self, said: Said) -> None:
+        """Give the agent's middleware a message, before the next step."""
+        self._outside.say(said)
 
     def leave(self) -> None:
         """Hand the run back after the step in flight."""
@@ -166,10 +180,14 @@ class Execution:
         time_left = self._deadline - time.monotonic()
         if time_left <= 0:
             return TimedOut()
-        self._in_flight = asyncio.ensure_future(self._agent.step(self._recorder.state(), self._io))
+        self._files.begin()
+        state = self._recorder.state()
+        changed = self._outside.heard(state)
+        self._in_flight = asyncio.ensure_future(self._agent.step(state, self._io))
         try:
             async with asyncio.timeout(min(time_left, self._step_timeout_s)):
-                return Finished(_checked(await self._in_flight, self._redactor))
+                step = with_changes(await self._in_flight, changed)
+            return Finished(_checked(step, self._redactor))
         except TimeoutError:
             if time.monotonic() >= self._deadline:
                 return TimedOut()
@@ -185,6 +203,8 @@ class Execution:
         except AgentError as error:
             error.say(self._redactor.text(error.message))
             return Failed(error)
+        except LeaseLost:
+            raise
         except Exception as error:
             # The executor's edge: an agent's or tool's own bug ends its run, never the worker.
             log.exception("run %s: the agent raised", self.run_id)
@@ -230,15 +250,27 @@ def _refuse_unless_json(what: str, value: Any) -> None:
 class _IO:
     """What the agent sees of its run while it steps (`runtime.contract.StepIO`)."""
 
-    def __init__(self, claim: Row, journal: Journal, traffic: Traffic, redactor: Redactor, *, wait_s: float):
+    def __init__(
+        self,
+        claim: Row,
+        journal: Journal,
+        traffic: Traffic,
+        redactor: Redactor,
+        keeper: Keeper,
+        files: StepFiles,
+        *,
+        wait_s: float,
+    ):
         self.run_id = str(claim["id"])
         self.session_id = str(claim["session_id"])
         self.workspace_id = str(claim["workspace_id"])
         self.user_id: str | None = claim["user_id"]
         self.attempt: int = claim["attempt"]
+        self.files = files
         self._journal = journal
         self._traffic = traffic
         self._redactor = redactor
+        self._keeper = keeper
         self._wait_s = wait_s
 
     def token(self, message_id: str, text: str, kind: Literal["text", "reasoning"] = "text") -> None:
@@ -257,5 +289,14 @@ class _IO:
     def model_call(self, provider: str, model: str, place: str = "") -> Call:
         return self._traffic.call(self.run_id, provider, model, place, wait_s=self._wait_s)
 
+    async def keep(self, key: str, value: Any) -> None:
+        await self._keeper.keep(key, value)
+
+    async def kept(self) -> Mapping[str, Any]:
+        return await self._keeper.kept()
+
     def new_id(self) -> str:
         return str(new_id())
+
+    def now(self) -> str:
+        return self._journal.now()

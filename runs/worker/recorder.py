@@ -5,6 +5,7 @@ durability `sync` and `async` by the commit that it has made last, with `exit` b
 a commit is refused, the recorder and its conversation are thrown away.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from core.db import Row
@@ -29,7 +30,8 @@ from runs.worker.outcomes import (
     error_document,
     retry_delay_s,
 )
-from runtime.contract import Message, State, Step, Usage
+from runs.worker.rows import step_row
+from runtime.contract import Message, ModelRecord, State, Step, Usage
 from runtime.errors import AgentError, ModelError, ModelUnavailable
 from runtime.history import answers_for_open_calls
 from sessions.documents import message_row
@@ -57,7 +59,8 @@ class Recorder:
         self._run_id = str(claim["id"])
         self._journal = journal
         self._worker_id = worker_id
-        self._usage = Usage(claim["input_tokens"], claim["output_tokens"], claim["cost_usd"])
+        cost = claim["cost_usd"]
+        self._usage = Usage(claim["input_tokens"], claim["output_tokens"], None if cost is None else float(cost))
         self._step_count: int = claim["step_count"]
         self._model_calls: int = claim["model_calls"]
         self._failures: int = claim["failures"]
@@ -106,13 +109,20 @@ class Recorder:
             model_calls=self._model_calls,
             session_model_calls=conversation.values.get(MODEL_CALLS, 0),
             resume=self._resume,
+            usage=replace(self._usage),
         )
 
-    def record(self, outcome: Outcome, started: str, duration_ms: float) -> StepCommit | None:
-        """The outcome as rows and events, and as the run's new totals; None where nothing is to be stored yet."""
+    def record(
+        self, outcome: Outcome, started: str, duration_ms: float, files: Sequence[dict[str, Any]] = ()
+    ) -> StepCommit | None:
+        """The outcome as rows and events, and as the run's new totals; None where nothing is to be stored yet.
+
+        `files`: the rows of shared files that the step changed, if it finished.
+        """
         match outcome:
             case Finished(step):
                 commit = self._finished(step, started, duration_ms)
+                commit.files |= {(file["user_id"], file["path"]): file for file in files}
             case Failed(error):
                 commit = self._failed(error, started, duration_ms)
             case TimedOut():
@@ -157,22 +167,26 @@ class Recorder:
 
     def _finished(self, step: Step, started: str, duration_ms: float) -> StepCommit:
         self._failures = 0
+        if step.kind == "custom" and step.interrupt is not None and not step.messages:
+            # The message whose tokens were told is told anew once somebody has answered.
+            self._supersede("interrupt")
         changes = dict(clean(step.changes))
         if step.model is not None:
             self._model_calls += 1
-            self._usage.add(step.model.usage)
             changes[MODEL_CALLS] = self.conversation.values.get(MODEL_CALLS, 0) + 1
         stays = not step.done and step.interrupt is None
         source = step.kind if step.interrupt is None else "interrupt"
         commit = self._commit_with(step.messages, source, list(step.next), changes, list(step.removed), stays=stays)
-        commit.steps.append(self._step_row(step.kind, "ok", started, duration_ms, step))
+        commit.steps.append(
+            self._step_row(step.kind, "ok", started, duration_ms, model=step.model, tool_calls=step.tool_calls)
+        )
         if self._resume is not None:
             commit.answered, self._resume = True, None
         for message in step.messages:
             for call in message.tool_calls:
                 self._journal.hold("tool_call", {**call.document(), "message_id": message.id})
         if step.model is not None:
-            self._journal.hold("usage", {**step.model.usage.document(), "model": step.model.model})
+            self._count(step.model)
         if step.done:
             commit.status = Status.SUCCESS
             commit.output = self._output(step)
@@ -185,8 +199,11 @@ class Recorder:
     def _failed(self, error: AgentError, started: str, duration_ms: float) -> StepCommit:
         self._failures += 1
         changes = {}
-        if isinstance(error, ModelError) and not isinstance(error, ModelUnavailable):
+        answered = error.record is not None or isinstance(error, ModelError)
+        if answered and not isinstance(error, ModelUnavailable):
             changes[MODEL_CALLS] = self.conversation.values.get(MODEL_CALLS, 0) + 1
+        if (record := error.record) is not None and (record.usage.input_tokens or record.usage.output_tokens):
+            self._count(record)
         delay = retry_delay_s(self._claim["retry_policy"], error, self._failures)
         if delay is None:
             commit = self._ended(Status.ERROR, error, changes)
@@ -198,7 +215,7 @@ class Recorder:
             commit = self._commit_with([], "custom" if changes else None, ["model"], changes, [])
             commit.status, commit.retry_in_s = Status.PENDING, delay
         kind = "model" if isinstance(error, ModelError) else "custom"
-        commit.steps.append(self._step_row(kind, "error", started, duration_ms, None))
+        commit.steps.append(self._step_row(kind, "error", started, duration_ms, model=error.record))
         return commit
 
     def _handed_back(self) -> StepCommit:
@@ -333,19 +350,9 @@ class Recorder:
             },
         )
 
-    def _step_row(self, kind: str, status: str, started: str, duration_ms: float, step: Step | None) -> dict[str, Any]:
+    def _step_row(self, kind: str, status: str, started: str, duration_ms: float, **done: Any) -> dict[str, Any]:
         self._step_count += 1
-        return {
-            "run_id": self._run_id,
-            "index": self._step_count,
-            "kind": kind,
-            "status": status,
-            "attempt": self._claim["attempt"],
-            "started_at": started,
-            "duration_ms": round(duration_ms, 3),
-            "model": step.model.document() if step and step.model else None,
-            "tool_calls": clean([record.document() for record in step.tool_calls]) if step else [],
-        }
+        return step_row(self._claim, self._step_count, kind, status, started, duration_ms, **done)
 
     def _output(self, step: Step) -> dict[str, Any]:
         own = self.conversation.messages[self._message_start :]
@@ -365,6 +372,10 @@ class Recorder:
         if (first := self._journal.first_token) is not None:
             data = {"from_seq": first, "to_seq": self._journal.last_seq, "reason": reason}
             self._journal.hold("superseded", data)
+
+    def _count(self, record: ModelRecord) -> None:
+        self._usage.add(record.usage)
+        self._journal.hold("usage", {**record.usage.document(), "model": record.model})
 
     def _hold_pending(self, delay_s: float | None) -> None:
         next_attempt_at = None if delay_s is None else self._journal.now(after_s=delay_s)

@@ -303,6 +303,10 @@ class Runner:
             self._asked_to_stop.set()
         if notice.died is not None:
             self._deaths.put_nowait(notice.died)
+        if notice.said is not None:
+            for execution, _ in self._executions.values():
+                if execution.session_id == notice.said.session_id:
+                    execution.say(notice.said)
 
     async def _rescue_when_told(self) -> None:
         """Look after the runs of workers whose supervisor saw them end, before the next round."""

@@ -2,6 +2,7 @@
 
 from functools import cache
 from importlib import import_module
+from typing import Any
 
 from runtime.providers.base import LLM, Problem, Provider
 from runtime.secrets import NO_SECRETS, Secrets
@@ -27,6 +28,18 @@ def provider(name: str) -> Provider:
     module, _, attribute = _ENTRIES[name].partition(":")
     found: Provider = getattr(import_module(module), attribute)()
     return found
+
+
+def is_at_home(llm: LLM) -> bool:
+    """See `Provider.is_at_home`; no unknown provider's model is."""
+    name = str(llm.get("provider"))
+    return name in _ENTRIES and provider(name).is_at_home(llm)
+
+
+def shaped(llm: LLM, schema: dict[str, Any]) -> LLM | None:
+    """See `Provider.shaped`; None for an unknown provider."""
+    name = str(llm.get("provider"))
+    return provider(name).shaped(llm, schema) if name in _ENTRIES else None
 
 
 def check_llm(llm: LLM, secrets: Secrets = NO_SECRETS) -> list[Problem]:

@@ -66,6 +66,16 @@ class Provider(ABC):
         """Where `llm` is called, for telling apart what may fail each by itself; empty for the usual place."""
         return str(llm.get("base_url") or "")
 
+    def is_at_home(self, llm: LLM) -> bool:
+        """Whether `llm` is called at the provider itself, or where the operator sends all its calls: there its own
+        prices hold."""
+        return False
+
+    def shaped(self, llm: LLM, schema: dict[str, Any]) -> LLM | None:
+        """`llm` that is told, in the provider's own way, of the JSON Schema that answers have to fit, and which may
+        call tools all the same; None where there is no such way."""
+        return None
+
     def failures(self) -> tuple[type[Exception], ...]:
         """The exceptions by which this provider's model says that a call failed."""
         return (ValueError, TypeError, KeyError)

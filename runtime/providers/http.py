@@ -29,6 +29,9 @@ class HTTPProvider(Provider):
     def check(self, llm: LLM, secrets: Secrets = NO_SECRETS) -> list[Problem]:
         return [*super().check(llm, secrets), *check_access(llm, self.home, secrets)]
 
+    def is_at_home(self, llm: LLM) -> bool:
+        return not llm.get("base_url") or self.home.owns(llm["base_url"])
+
     @abstractmethod
     def sdk(self) -> Any:
         """The SDK's module, imported on first use. Both SDKs name their exceptions alike."""

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from langchain_core.language_models.chat_models import BaseChatModel
 
 
+_WITHOUT_SCHEMAS = ("gpt-3.5", "gpt-4-", "gpt-4o-2024-05-13", "chatgpt-", "o1-mini", "o1-preview")
+
+
 class OpenAISettings(HTTPSettings):
     """Passed on as they are, but for `timeout_s`."""
 
@@ -61,6 +64,19 @@ class OpenAIProvider(HTTPProvider):
             stream_usage=True,
             use_responses_api=False,
         )
+
+    def shaped(self, llm: LLM, schema: dict[str, Any]) -> LLM | None:
+        settings = llm.get("settings") or {}
+        if settings.get("response_format") or not self._takes_schema(llm, schema):
+            return None
+        # Not `strict`, which takes only some schemas; what comes is checked here.
+        shape = {"name": "output", "schema": schema, "strict": False}
+        return {**llm, "settings": {**settings, "response_format": {"type": "json_schema", "json_schema": shape}}}
+
+    def _takes_schema(self, llm: LLM, schema: dict[str, Any]) -> bool:
+        """Whether the model is one of OpenAI's that does; compatible servers may call no tools then."""
+        old = llm["model"] == "gpt-4" or llm["model"].startswith(_WITHOUT_SCHEMAS)
+        return schema.get("type") == "object" and self.is_at_home(llm) and not old
 
     def sdk(self) -> Any:
         import openai  # noqa: PLC0415

@@ -114,10 +114,10 @@ def test_an_assistant_shows_what_it_is(admin: Client, make: Make) -> None:
 
 
 def test_checks_are_told_in_words_those_first_that_need_somebody(admin: Client, make: Make) -> None:
-    page = shown(admin.get(page_of(make(tools=[{"name": "no_such_tool"}], output_schema={"type": "object"}))))
+    page = shown(admin.get(page_of(make(tools=[{"name": "no_such_tool"}], memory={"scope": "user"}))))
     checks = page[page.index("Checks failed") : page.index("Versions")]
     assert "failed tools.no_such_tool There is no tool 'no_such_tool'." in checks
-    assert checks.index("close failed") < checks.index("info note output_schema") < checks.index("check ok type")
+    assert checks.index("close failed") < checks.index("info note memory.scope") < checks.index("check ok type")
 
 
 def test_versions_are_paged_the_latest_first(admin: Client, identity: Identity, make: Make) -> None:

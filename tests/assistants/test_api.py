@@ -161,7 +161,7 @@ def test_scopes_are_asked_for(identity: Identity, assistant: Body, body: Body) -
     answer(reader.get(path))
     for response in (reader.post("/assistants", body), reader.patch(path, {}), reader.delete(path)):
         answer(response, 403)
-    for route in ("/assistants", path, f"{path}/versions", "/tools", "/assistant-types"):
+    for route in ("/assistants", path, f"{path}/versions", "/tools", "/assistant-types", "/middleware-types"):
         answer(other.get(route), 403)
         answer(APIClient().get(route), 401)
 
@@ -292,6 +292,14 @@ def test_types_and_tools_describe_themselves(client: APIClient) -> None:
     tools = {tool["name"]: tool for tool in client.get("/tools").json()}
     assert {"calculator", "current_time", "http_request"} <= tools.keys()
     assert tools["calculator"].keys() == {"name", "description", "args_schema", "parameters_schema"}
+
+
+def test_middleware_describes_itself(client: APIClient) -> None:
+    found = {entry["name"]: entry for entry in client.get("/middleware-types").json()}
+    title = found["conversation_title"]
+    assert title.keys() == {"name", "description", "settings_schema"}
+    assert title["description"].startswith("Gives a conversation a title")
+    assert title["settings_schema"]["properties"]["max_chars"]["default"] == 80
 
 
 def test_numbers_of_any_size_come_back(client: APIClient, body: Body) -> None:

@@ -63,6 +63,14 @@ def test_activation_can_be_held_back(identity: Identity, body: Body) -> None:
     assert (assistant.status, assistant.validation["status"]) == ("created", "passed")
 
 
+OPENAI = {"provider": "openai", "model": "gpt-5-mini"}
+
+
+def titled_by(llm: Body) -> Body:
+    """An assistant whose middleware asks this model."""
+    return {"middleware": [{"name": "conversation_title", "settings": {"llm": llm}}]}
+
+
 def test_the_documented_example_is_taken_and_says_what_it_lacks(identity: Identity) -> None:
     assistant = create(identity, SUPPORT_AGENT)
     assert (assistant.status, assistant.version) == ("created", 1)
@@ -82,6 +90,11 @@ def test_the_documented_example_is_taken_and_says_what_it_lacks(identity: Identi
         ({"llm": {"provider": "fake", "model": "parrot"}}, "llm.model"),
         ({"skills": [{"skill_id": "no-such-skill"}]}, "skills.no-such-skill"),
         ({"middleware": [{"name": "no-such"}]}, "middleware.no-such"),
+        (titled_by({"provider": "fake"}), "middleware.conversation_title"),
+        (titled_by({"provider": "fake", "model": "parrot"}), "middleware.conversation_title"),
+        (titled_by({**OPENAI, "base_url": "http://169.254.1.1/v1"}), "middleware.conversation_title"),
+        (titled_by({**OPENAI, "api_key_env": "PATH"}), "middleware.conversation_title"),
+        (titled_by({**OPENAI, "fallbacks": [3]}), "middleware.conversation_title"),
         ({"knowledge_bases": [NOWHERE]}, f"knowledge_bases.{NOWHERE}"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -99,7 +112,6 @@ def test_what_this_server_does_not_have_fails_its_check(
     [
         ({"memory": {"scope": "user"}}, "memory.scope"),
         ({"memory": {"scope": "group"}}, "memory.scope"),
-        ({"output_schema": {"type": "object"}}, "output_schema"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -113,15 +125,24 @@ def test_what_runs_cannot_use_yet_is_stored_with_a_note(
     assert "not supported by this server yet" in note["message"]
 
 
-def test_a_type_that_does_not_ask_about_tools_has_a_note(identity: Identity, body: Body) -> None:
-    assistant = create(identity, body, type="DocumentAssistant", interrupt_on={"calculator": True})
+@pytest.mark.parametrize("block", [{"interrupt_on": {"calculator": True}}, {"output_schema": {"type": "object"}}])
+def test_a_type_that_does_not_do_it_has_a_note(identity: Identity, body: Body, block: Body) -> None:
+    assistant = create(identity, body, type="DocumentAssistant", **block)
     notes = {found["name"]: found["message"] for found in assistant.validation["checks"]}
-    assert "with the type DocumentAssistant is not supported by this server yet" in notes["interrupt_on"]
+    assert "with the type DocumentAssistant is not supported by this server yet" in notes[next(iter(block))]
 
 
-@pytest.mark.parametrize("interrupt_on", [{}, {"calculator": False}, {"calculator": True}])
-def test_what_runs_can_use_has_no_note(identity: Identity, body: Body, interrupt_on: Body) -> None:
-    assistant = create(identity, body, interrupt_on=interrupt_on)
+@pytest.mark.parametrize(
+    "block",
+    [
+        {},
+        {"interrupt_on": {"calculator": False}},
+        {"interrupt_on": {"calculator": True}},
+        {"output_schema": {"type": "object"}},
+    ],
+)
+def test_what_runs_can_use_has_no_note(identity: Identity, body: Body, block: Body) -> None:
+    assistant = create(identity, body, **block)
     assert not [found for found in assistant.validation["checks"] if found["message"]]
 
 

@@ -38,7 +38,7 @@ def test_a_tool_that_is_not_here_is_an_error(body: Body) -> None:
     [
         {"memory": {"scope": "user"}},
         {"interrupt_on": {"pay": True}, "type": "DocumentAssistant"},
-        {"output_schema": {"type": "object"}},
+        {"output_schema": {"type": "object"}, "type": "DocumentAssistant"},
         {"mcp_servers": [{"name": "m", "transport": "sse", "url": "http://x"}]},
     ],
 )

@@ -19,6 +19,8 @@ from tests.runs.hand import Hand
 
 Ids = dict[str, str]
 LLM = {"provider": "fake", "model": "echo"}
+# Shared, so that they can be changed while a run waits.
+FILES = {"name": "files", "settings": {"directories": [{"path": "/", "scope": "assistant"}]}}
 
 
 @dataclass
@@ -63,11 +65,12 @@ class World:
 
 def things(door: Door) -> Ids:
     """An assistant, and what belongs to it."""
-    assistant = door.good("POST", "/assistants", {"name": f"n {uuid4()}", "llm": LLM})["id"]
+    assistant = door.good("POST", "/assistants", {"name": f"n {uuid4()}", "llm": LLM, "middleware": [FILES]})["id"]
     door.good("PUT", f"/assistants/{assistant}/versions/1/tags/tagged")
     door.good("PUT", "/secrets/KEPT", {"value": "a secret text", "hosts": ["example.com"]})
     said = {"initial_state": {"messages": [{"role": "user", "content": "Hello"}]}}
     session = door.good("POST", f"/assistants/{assistant}/sessions", said)["id"]
+    door.good("PUT", f"/sessions/{session}/files/kept.txt", {"content": "Hello"})
     return {
         "assistant_id": assistant,
         "session_id": session,

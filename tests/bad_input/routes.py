@@ -89,6 +89,10 @@ GOOD: dict[Route, Any] = {
     ("DELETE", "/sessions/{session_id}"): None,
     ("POST", "/sessions/{session_id}/close"): None,
     ("POST", "/sessions/{session_id}/fork"): {"checkpoint_id": "{checkpoint_id}", "metadata": {"a": 1}},
+    ("PUT", "/sessions/{session_id}/files/new.txt"): {"content": "Hello"},
+    ("DELETE", "/sessions/{session_id}/files/kept.txt"): None,
+    ("POST", "/sessions/{session_id}/files/move"): {"from": "/kept.txt", "to": "/moved.txt"},
+    ("POST", "/sessions/{session_id}/middleware/user_context/notify"): {"message": {"name": "Ann"}},
     ("POST", "/sessions/{session_id}/runs"): _RUN,
     ("POST", "/sessions/{session_id}/runs/wait"): _RUN,
     ("POST", "/sessions/{session_id}/runs/stream"): _RUN,
@@ -189,8 +193,8 @@ def blank(route: Route) -> Route:
     """A route of `GOOD` as the tables have it."""
     method, path = route
     parts = path.split("/")
-    for before in ("versions", "tags", "secrets"):
-        if before in parts[:-1] and parts[parts.index(before) + 1] != "diff":
+    for before in ("versions", "tags", "secrets", "middleware", "files"):
+        if before in parts[:-1] and parts[parts.index(before) + 1] not in {"diff", "move"}:
             parts[parts.index(before) + 1] = "{}"
     return method, _blank("/".join(parts))
 

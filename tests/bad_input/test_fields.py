@@ -143,7 +143,8 @@ def test_what_the_document_does_not_allow_is_invalid_and_leaves_nothing(world: W
         faults = [error["loc"] for error in told.answer.json()["errors"]]
         assert faults, place
         seen += 1
-    assert seen > 5
+    # A field that may be anything has only its absence to be wrong.
+    assert seen > (1 if path.endswith("/notify") else 5)
     assert world.door.stored() == before
 
 

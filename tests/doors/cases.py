@@ -103,6 +103,7 @@ API = [
     Case("GET", f"{ONE}/audit", "assistants:read"),
     Case("GET", f"{ONE}/metrics", "assistants:read"),
     Case("GET", "/assistant-types", "assistants:read"),
+    Case("GET", "/middleware-types", "assistants:read"),
     Case("GET", "/tools", "assistants:read"),
     # -- sessions
     Case("GET", f"{ONE}/sessions", "sessions:read"),
@@ -119,7 +120,13 @@ API = [
     Case("GET", f"{SESSION}/messages", "sessions:read"),
     Case("GET", f"{SESSION}/checkpoints", "sessions:read"),
     Case("GET", f"{SESSION}/checkpoints/{{checkpoint_id}}", "sessions:read"),
+    Case("GET", f"{SESSION}/files", "sessions:read"),
+    Case("GET", f"{SESSION}/files/{{path}}", "sessions:read"),
+    Case("PUT", f"{SESSION}/files/{{path}}", "sessions:write", {"content": "Mine"}),
+    Case("DELETE", f"{SESSION}/files/{{path}}", "sessions:write", right=204),
+    Case("POST", f"{SESSION}/files/move", "sessions:write", {"from": "/{path}", "to": "/{new}"}),
     # -- runs
+    Case("POST", f"{SESSION}/middleware/{{middleware_id}}/notify", "runs:write", {"message": {"name": "Ann"}}, 202),
     Case("GET", f"{SESSION}/runs", "runs:read"),
     Case("POST", f"{SESSION}/runs", "runs:write", HELLO, 202),
     Case("POST", f"{SESSION}/runs/wait?wait_s=0", "runs:write", HELLO, 202),

@@ -23,6 +23,7 @@ from core.ids import new_id
 from runs.bodies import CreateRun
 from runs.services import create_run
 from sessions.bodies import OpenSession
+from sessions.files import put_file
 from sessions.models import Message
 from sessions.services import open_session
 from tests.api import UNKNOWN, Api
@@ -107,11 +108,15 @@ class World:
         """Ids of new objects, for a request that may change them."""
         caller, ours = self.ours.identity, self.ours.workspace
         person = User.objects.create(username=f"{OF_WORKSPACE}.{uuid4()}", password=make_password(None))
-        assistant = self.ours.assistant(name=f"{OF_WORKSPACE} {uuid4()}", metadata={OF_WORKSPACE: 1})
+        files = {"name": "files", "settings": {"directories": [{"path": "/", "scope": "user"}]}}
+        assistant = self.ours.assistant(
+            name=f"{OF_WORKSPACE} {uuid4()}", metadata={OF_WORKSPACE: 1}, middleware=[files]
+        )
         tag_version(caller, UUID(assistant), 1, "stable")
         said = {"messages": [{"role": "user", "content": OF_USER}]}
         opening = OpenSession.model_validate({"user_id": "ann", "title": OF_USER, "initial_state": said})
         session = open_session(caller, UUID(assistant), opening).run()
+        put_file(caller, session["id"], "/kept.txt", OF_USER).run()
         run = create_run(caller, session["id"], CreateRun(input={"message": OF_USER}), new_id()).run()
         key, _ = create_api_key(ours, OF_WORKSPACE, ["keys:read"], user_id="ann")
         secret = f"secret_{uuid4().hex[:20]}"
@@ -132,6 +137,8 @@ class World:
             "name": secret,
             "number": "1",
             "tag": "stable",
+            "path": "kept.txt",
+            "middleware_id": "user_context",
             "new": str(uuid4()),
         }
 

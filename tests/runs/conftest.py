@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,9 +11,11 @@ from core.redis import client
 from runs.notices import channel
 from runs.pools import COMMON
 from runs.worker import runner as worker
+from runs.worker.committer import Committer
 from runs.worker.runner import Runner
 from tests.runs.hand import Hand
-from tests.runs.worker import Tenant, until
+from tests.runs.stage import Stage
+from tests.runs.worker import Tenant, in_thread, make_worker, until
 from tests.servers import Server
 from tests.stubs.ledger import Ledger
 
@@ -87,3 +90,15 @@ async def runner(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Asy
     yield runner
     await runner.drain(0)
     await work
+
+
+@pytest.fixture
+async def stage(transactional_db: None, async_pool: None) -> AsyncIterator[Stage]:
+    tenant = await in_thread(Tenant.make)
+    owner = await in_thread(make_worker)
+    committer = Committer(owner, asyncio.Event())
+    writing = asyncio.create_task(committer.run())
+    yield Stage(tenant, await in_thread(tenant.session), owner, committer)
+    writing.cancel()
+    with suppress(asyncio.CancelledError):
+        await writing

@@ -5,13 +5,14 @@ from typing import Any
 import pytest
 from pytest_django.fixtures import DjangoCaptureOnCommitCallbacks
 
+from core.ids import new_id
 from core.redis import client, key
 from runs.live import STREAM
 from runs.models import Run, RunPayload
 from tests.api import Api, assert_refused
 
 CUSTOM = {"type": "custom", "value": {"why": "because"}}
-APPROVAL = {
+APPROVAL: dict[str, Any] = {
     "type": "approval",
     "action_requests": [
         {"tool_call_id": "c1", "tool_name": "pay", "arguments": {"amount": 5}, "display_text": "Pay 5"},
@@ -22,6 +23,39 @@ APPROVAL = {
         "send": {"allowed_decisions": ["approve", "respond"]},
     },
     "hitl_tool_call_ids": ["c1", "c2"],
+}
+# What is said of arguments where the tool's schema is known.
+TYPED = {
+    **APPROVAL,
+    "review_configs": {
+        **APPROVAL["review_configs"],
+        "pay": {
+            "allowed_decisions": ["approve", "edit", "reject"],
+            "args_schema": {
+                "type": "object",
+                "properties": {
+                    "amount": {"type": "number", "minimum": 1},
+                    "to": {"type": "array", "items": {"type": "string"}},
+                },
+                "required": ["amount"],
+                "additionalProperties": False,
+            },
+        },
+    },
+}
+# This server does not evaluate such a schema.
+UNREAD = {
+    **APPROVAL,
+    "review_configs": {
+        **APPROVAL["review_configs"],
+        "pay": {"allowed_decisions": ["edit"], "args_schema": {"patternProperties": {"(a+)+$": {"type": "number"}}}},
+    },
+}
+ONLY_REJECT = {
+    **APPROVAL,
+    "action_requests": APPROVAL["action_requests"][:1],
+    "review_configs": {"pay": {"allowed_decisions": ["reject"], "args_schema": None}},
+    "hitl_tool_call_ids": ["c1"],
 }
 QUESTION: dict[str, Any] = {
     "type": "ask_user_question",
@@ -34,11 +68,14 @@ QUESTION: dict[str, Any] = {
     "tool_call_id": "q1",
 }
 MANY = {**QUESTION, "response_type": "multi_select", "allow_other": True, "allow_cancel": True, "tool_call_id": "q2"}
+ONE_OR_OTHER = {**QUESTION, "allow_other": True}
+SEVERAL = {**QUESTION, "response_type": "multi_select"}
 FREE = {**QUESTION, "response_type": "freeform", "options": [], "tool_call_id": "q3"}
 SUBAGENT = {"type": "subagent", "run_id": "0", "interrupt": APPROVAL, "tool_call_id": "s1"}
 MULTIPLE = {"type": "multiple", "interrupts": [QUESTION, MANY, SUBAGENT]}
 
 APPROVED = [{"type": "approve", "tool_call_id": "c1"}, {"type": "approve", "tool_call_id": "c2"}]
+APPROVE = {"type": "approve"}
 CHOSEN_A = {"type": "answer", "selected": ["a"], "other_text": None}
 
 
@@ -62,9 +99,48 @@ FITTING: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = [
             ]
         },
     ),
+    (
+        APPROVAL,
+        {"decisions": [{"type": "reject"}, APPROVE]},
+        {"decisions": [{"type": "reject", "tool_call_id": "c1"}, APPROVED[1]]},
+    ),
+    (
+        APPROVAL,
+        {"decisions": [{"type": "reject", "message": "Too much."}, APPROVE]},
+        {"decisions": [{"type": "reject", "message": "Too much.", "tool_call_id": "c1"}, APPROVED[1]]},
+    ),
+    (
+        ONLY_REJECT,
+        {"decisions": [{"type": "reject", "tool_call_id": "c1"}]},
+        {"decisions": [{"type": "reject", "tool_call_id": "c1"}]},
+    ),
+    (TYPED, {"decisions": [APPROVE, APPROVE]}, {"decisions": APPROVED}),
+    (
+        TYPED,
+        {"decisions": [{"type": "edit", "arguments": {"amount": 1.5, "to": ["a"]}}, APPROVE]},
+        {
+            "decisions": [
+                {"type": "edit", "arguments": {"amount": 1.5, "to": ["a"]}, "tool_call_id": "c1"},
+                APPROVED[1],
+            ]
+        },
+    ),
+    (
+        UNREAD,
+        {"decisions": [{"type": "edit", "arguments": {"aa": "b"}}, APPROVE]},
+        {"decisions": [{"type": "edit", "arguments": {"aa": "b"}, "tool_call_id": "c1"}, APPROVED[1]]},
+    ),
     (SUBAGENT, {"decisions": APPROVED}, {"decisions": APPROVED}),
     (QUESTION, {"type": "answer", "selected": ["a"]}, CHOSEN_A),
+    (QUESTION, {"type": "answer", "selected": ["b"], "other_text": None}, {**CHOSEN_A, "selected": ["b"]}),
+    (ONE_OR_OTHER, {"type": "answer", "selected": ["a"]}, CHOSEN_A),
+    (ONE_OR_OTHER, {"type": "answer", "other_text": "c"}, {"type": "answer", "selected": [], "other_text": "c"}),
+    (ONE_OR_OTHER, {"type": "answer", "selected": ["a"], "other_text": "c"}, {**CHOSEN_A, "other_text": "c"}),
+    (SEVERAL, {"type": "answer", "selected": ["a"]}, CHOSEN_A),
+    (SEVERAL, {"type": "answer", "selected": ["a", "b"]}, {**CHOSEN_A, "selected": ["a", "b"]}),
+    (MANY, {"type": "answer", "other_text": "c"}, {"type": "answer", "selected": [], "other_text": "c"}),
     (MANY, {"type": "cancel"}, {"type": "cancel"}),
+    ({**FREE, "allow_cancel": True}, {"type": "cancel"}, {"type": "cancel"}),
     (
         MANY,
         {"type": "answer", "selected": ["b", "a"], "other_text": "and c"},
@@ -126,7 +202,65 @@ WRONG: list[tuple[dict[str, Any], Any, tuple[str | int, ...]]] = [
     (APPROVAL, {"decisions": [{"type": "approve"}, {"type": "respond"}]}, ("decisions", 1)),
     (APPROVAL, {"decisions": [APPROVED[0], {"type": "approve"}]}, ("decisions",)),
     (APPROVAL, {"decisions": [APPROVED[0], APPROVED[0]]}, ("decisions",)),
+    (APPROVAL, {"decisions": [{**APPROVED[0], "tool_call_id": "c9"}, APPROVED[1]]}, ("decisions",)),
+    (APPROVAL, {"decisions": {"c1": "approve"}}, ("decisions",)),
+    (APPROVAL, {"decisions": [None, APPROVE]}, ("decisions", 0)),
+    (APPROVAL, {"decisions": [{"type": "edit", "arguments": [1]}, APPROVE]}, ("decisions", 0, "arguments")),
+    (APPROVAL, {"decisions": [{"type": "edit", "arguments": {}, "message": "x"}, APPROVE]}, ("decisions", 0)),
+    (APPROVAL, {"decisions": [{"type": "approve", "message": "x"}, APPROVE]}, ("decisions", 0)),
+    (APPROVAL, {"decisions": [{"type": "reject", "message": ""}, APPROVE]}, ("decisions", 0, "message")),
+    (APPROVAL, {"decisions": [{"type": "reject", "arguments": {}}, APPROVE]}, ("decisions", 0)),
+    (APPROVAL, {"decisions": [APPROVE, {"type": "edit", "arguments": {}}]}, ("decisions", 1, "type")),
+    (APPROVAL, {"type": "answer", "selected": ["a"]}, ("decisions",)),
+    (ONLY_REJECT, {"decisions": [APPROVE]}, ("decisions", 0, "type")),
+    (TYPED, {"decisions": [{"type": "edit", "arguments": {}}, APPROVE]}, ("decisions", 0, "arguments")),
+    (
+        TYPED,
+        {"decisions": [{"type": "edit", "arguments": {"amount": "1"}}, APPROVE]},
+        ("decisions", 0, "arguments", "amount"),
+    ),
+    (
+        TYPED,
+        {"decisions": [{"type": "edit", "arguments": {"amount": 0}}, APPROVE]},
+        ("decisions", 0, "arguments", "amount"),
+    ),
+    (
+        TYPED,
+        {"decisions": [{"type": "edit", "arguments": {"amount": 1, "to": ["a", 2]}}, APPROVE]},
+        ("decisions", 0, "arguments", "to", 1),
+    ),
+    (
+        TYPED,
+        {"decisions": [{"type": "edit", "arguments": {"amount": 1, "tip": 1}}, APPROVE]},
+        ("decisions", 0, "arguments"),
+    ),
+    # Two decisions, the other way round: the place is in what was sent.
+    (
+        TYPED,
+        {"decisions": [APPROVED[1], {"type": "edit", "arguments": {"amount": 0}, "tool_call_id": "c1"}]},
+        ("decisions", 1, "arguments", "amount"),
+    ),
+    (
+        {**SUBAGENT, "interrupt": TYPED},
+        {"decisions": [{"type": "edit", "arguments": {"amount": 0}}, APPROVE]},
+        ("decisions", 0, "arguments", "amount"),
+    ),
     (QUESTION, {"type": "answer"}, ("selected",)),
+    (QUESTION, {"type": "answer", "selected": "a"}, ("selected",)),
+    (QUESTION, {"type": "answer", "selected": [1]}, ("selected", 0)),
+    (QUESTION, {"type": "answer", "selected": ["A"]}, ("selected", 0)),
+    (QUESTION, {"type": "answer", "other_text": "c"}, ("other_text",)),
+    (QUESTION, {"type": "no"}, ("type",)),
+    (QUESTION, {"value": "a"}, ("type",)),
+    (QUESTION, {"responses": [{"tool_call_id": "q1", **CHOSEN_A}]}, ("type",)),
+    (ONE_OR_OTHER, {"type": "answer", "selected": ["a", "b"]}, ("selected",)),
+    (ONE_OR_OTHER, {"type": "answer", "other_text": " "}, ("selected",)),
+    (SEVERAL, {"type": "answer", "selected": []}, ("selected",)),
+    (SEVERAL, {"type": "answer", "selected": ["a", "c"]}, ("selected", 1)),
+    (SEVERAL, {"type": "answer", "selected": ["a"], "other_text": "c"}, ("other_text",)),
+    (MANY, {"type": "answer", "selected": ["a"], "other_text": ""}, ("other_text",)),
+    (FREE, {"type": "answer"}, ("other_text",)),
+    (FREE, {"type": "cancel"}, ("type",)),
     (QUESTION, {"type": "answer", "selected": ["a", "b"]}, ("selected",)),
     (QUESTION, {"type": "answer", "selected": ["c"]}, ("selected", 0)),
     (QUESTION, {"type": "answer", "selected": ["a"], "other_text": "x"}, ("other_text",)),
@@ -149,6 +283,8 @@ WRONG: list[tuple[dict[str, Any], Any, tuple[str | int, ...]]] = [
         },
         ("responses", 1, "selected", 0),
     ),
+    (CUSTOM, {"value": 1, "checkpoint_id": "x"}, ("checkpoint_id",)),
+    (MULTIPLE, {"responses": [{"tool_call_id": "q1", "checkpoint_id": None}]}, ("responses", 0, "checkpoint_id")),
 ]
 
 
@@ -158,9 +294,26 @@ def test_any_other_answer_changes_nothing(
 ) -> None:
     run = interrupted(api, interrupt)
     assert_refused(api.post(f"/runs/{run}/resume", body), 422, "invalid", *loc)
-    shown = api.get(f"/runs/{run}").json()
-    assert (shown["status"], shown["interrupt"]) == ("interrupted", interrupt)
-    assert api.items(f"/runs/{run}/events") == []
+    row = Run.objects.get(id=run)
+    assert (row.status, row.interrupt, row.last_seq, row.events.count()) == ("interrupted", interrupt, 0, 0)
+
+
+def test_each_of_several_bad_decisions_is_told(api: Api) -> None:
+    interrupt = {**TYPED, "review_configs": {**TYPED["review_configs"], "send": TYPED["review_configs"]["pay"]}}
+    run = interrupted(api, interrupt)
+    edit = {"type": "edit", "arguments": {"amount": 0}}
+    answer = api.post(f"/runs/{run}/resume", {"decisions": [edit, edit]})
+    places = [error["loc"] for error in answer.json()["errors"]]
+    assert places == [["decisions", 0, "arguments", "amount"], ["decisions", 1, "arguments", "amount"]]
+
+
+def test_an_answer_to_what_was_asked_at_another_checkpoint_is_refused(api: Api) -> None:
+    run, here, elsewhere = interrupted(api, CUSTOM), new_id(), new_id()
+    Run.objects.filter(id=run).update(checkpoint_id=here)
+    body = {"value": 1, "checkpoint_id": str(elsewhere)}
+    assert_refused(api.post(f"/runs/{run}/resume", body), 409, "not_interrupted")
+    assert api.get(f"/runs/{run}").json()["status"] == "interrupted"
+    assert api.post(f"/runs/{run}/resume", {**body, "checkpoint_id": str(here)}).status_code == 202
 
 
 def test_a_second_resume_is_refused(api: Api) -> None:

@@ -172,7 +172,7 @@ def finished(api: Api) -> str:
         attempt=1,
         started_at=NOW,
         duration_ms=1.5,
-        tool_calls=[{**call, "duration_ms": 1.5, "cached": False, "artifact_id": None}],
+        tool_calls=[{**call, "duration_ms": 1.5, "cached": False, "artifact_id": None, "decision": None}],
     )
     for seq, event in enumerate(["metadata", "status", "end"], start=1):
         RunEvent.objects.create(run_id=run, seq=seq, event=event, data={"n": seq}, ts=NOW)

@@ -26,13 +26,13 @@ from runs.events import Event, Position
 from runs.follow import follow
 from runs.lifecycle import Status
 from runs.live import Subscription
-from runs.models import Run, RunEvent, RunStep
+from runs.models import Run, RunEvent, RunResult, RunStep
 from runs.queries import events_of_run, events_of_session
 from runs.services import cancel_run, create_stateless_run
 from runs.worker.commit import commit_steps
 from runs.worker.rescue import rescue
 from sessions.bodies import OpenSession
-from sessions.models import Session
+from sessions.models import Session, SharedFile
 from sessions.services import open_session
 from tests.api import HELLO, Api, assert_refused
 from tests.runs.conftest import make_assistant
@@ -77,6 +77,8 @@ def full(api: Api, **config: Any) -> str:
         run_id=run, index=1, kind="model", status="ok", attempt=1, started_at=NOW, duration_ms=1, tool_calls=[]
     )
     RunEvent.objects.create(run_id=run, seq=1, event="end", data={}, ts=NOW)
+    RunResult.objects.create(run_id=run, key="task", value=1)
+    SharedFile.objects.create(workspace=api.workspace, assistant_id=assistant, path="/a", content="x", size=1)
     end(run)
     return assistant
 

@@ -1,10 +1,8 @@
 """How often a run is stored: `sync`, `async`, `exit`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
 from typing import Any
-from uuid import UUID
 
 import pytest
 
@@ -12,18 +10,13 @@ from core.db import pool
 from runs.lifecycle import Status
 from runs.models import Run, RunEvent, RunStep
 from runs.services import cancel_run
-from runs.worker.commit import StepCommit
-from runs.worker.committer import Committer, LeaseLost
-from runs.worker.conversation import Conversations
-from runs.worker.execution import Execution
-from runs.worker.journal import Journal
+from runs.worker.committer import LeaseLost
 from runs.worker.outcomes import Cancelled
-from runs.worker.publisher import Publisher
 from runs.worker.rescue import put_back
-from runs.worker.traffic.traffic import Traffic
 from runtime.contract import AgentSpec, BaseAgent, Message, State, Step, StepIO
 from tests.runs.conftest import scripted
-from tests.runs.worker import Tenant, claim_with, in_thread, make_worker, one, rows
+from tests.runs.stage import Stage
+from tests.runs.worker import Tenant, in_thread, one
 from tests.servers import Server
 from tests.sse import assert_contiguous, events
 
@@ -48,67 +41,6 @@ class Scripted(BaseAgent):
         asked = {"type": "custom", "value": nth} if self.seen[-1] == ASK else None
         last = asked is None and nth == len(self.acts) - 1
         return Step(kind="custom", messages=[said], changes={"last": nth}, interrupt=asked, done=last)
-
-
-async def _at_once() -> None:
-    """The lease holds."""
-
-
-class Stage:
-    """One session of one tenant, and a worker that carries out its runs one at a time."""
-
-    def __init__(self, tenant: Tenant, session: UUID, worker: UUID, committer: Committer) -> None:
-        self.tenant, self.session, self.worker, self.committer = tenant, session, worker, committer
-
-    async def accept(self, durability: str, **body: Any) -> UUID:
-        self.run_id = await in_thread(lambda: self.tenant.run(self.session, durability=durability, **body))
-        return self.run_id
-
-    async def begin(self, agent: BaseAgent) -> Execution:
-        (claimed,) = await claim_with(self.worker)
-        self.claimed = claimed
-        self.journal = Journal(
-            run_id=str(claimed["id"]),
-            session_id=str(claimed["session_id"]),
-            number=claimed["number"],
-            committed=claimed["last_seq"],
-            publisher=Publisher(),
-            now=lambda **_: "2026-01-01T00:00:00.000000Z",
-        )
-        return Execution(
-            claimed,
-            agent=agent,
-            conversation=(await Conversations().load([claimed]))[claimed["id"]],
-            journal=self.journal,
-            committer=self.committer,
-            traffic=Traffic({}),
-            assured=_at_once,
-            worker_id=str(self.worker),
-        )
-
-    async def carry_out(self, durability: str, agent: BaseAgent) -> StepCommit:
-        await self.accept(durability)
-        return await (await self.begin(agent)).carry_out()
-
-    async def checkpoints(self) -> int:
-        found = await one("SELECT count(*) AS n FROM checkpoints WHERE session_id = %(id)s", id=self.session)
-        return int(found["n"])
-
-    async def messages(self) -> list[str]:
-        sql = "SELECT content FROM messages WHERE session_id = %(id)s AND dropped_at_step IS NULL ORDER BY seq"
-        return [row["content"] for row in await rows(sql, id=self.session)]
-
-
-@pytest.fixture
-async def stage(transactional_db: None, async_pool: None) -> AsyncIterator[Stage]:
-    tenant = await in_thread(Tenant.make)
-    worker = await in_thread(make_worker)
-    committer = Committer(worker, asyncio.Event())
-    writing = asyncio.create_task(committer.run())
-    yield Stage(tenant, await in_thread(tenant.session), worker, committer)
-    writing.cancel()
-    with suppress(asyncio.CancelledError):
-        await writing
 
 
 async def test_sync_begins_a_step_when_the_one_before_is_stored(stage: Stage) -> None:

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from runs.documents import run_document
 from runs.ending import take_out
-from runs.models import Run, RunEvent
+from runs.models import Run, RunEvent, RunResult
 from runs.pruning import prune_idle_sessions
 from runs.queries import get_run
 from runs.tasks import prune_idle
@@ -141,11 +141,13 @@ async def test_a_run_keeps_its_end_and_its_numbers_have_no_gap(runner: Runner) -
     session = await in_thread(tenant.session)
     run = await carried_out(tenant, runner, session)
     before, document = await in_thread(told, run), run_document(await get_run(tenant.identity, run).arun())
+    await in_thread(lambda: RunResult.objects.create(run_id=run, key="task", value=1))
     await in_thread(leave, session)
     assert await in_thread(prune_idle_sessions, DAYS) == 1
     cover, end = after = await in_thread(told, run)
     assert (end, cover.event, cover.seq) == (before[-1], "superseded", len(before) - 1)
     assert cover.data == {"from_seq": 1, "to_seq": len(before) - 2, "reason": "pruned"}
+    assert not await in_thread(RunResult.objects.exists)
     # Whoever comes back after any event finds no gap, one that is gone included.
     for seen in range(1, len(before)):
         assert_contiguous([*before[:seen], *(event for event in after if event.seq > seen)])

@@ -1,14 +1,19 @@
 """Drives an agent as the server does: steps until done, keeping messages and what was heard."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from runtime.contract import AgentSpec, BaseAgent, BoundTool, Content, Message, State, Step, Tool, ToolRecord, Usage
 from runtime.errors import AgentError
+from runtime.middleware.base import Turn
 from runtime.react import ReactAgent
 from runtime.secrets import NO_SECRETS, Secrets
+from runtime.shared_files import FileEntry, SharedScope
+from runtime.values import Values
 
 
 @dataclass
@@ -24,7 +29,10 @@ class Heard:
     results: list[ToolRecord] = field(default_factory=list)
     used: list[Usage] = field(default_factory=list)
     refusals: dict[str, AgentError] = field(default_factory=dict)
+    events: list[tuple[str, Any]] = field(default_factory=list)
+    files: "Shared" = field(default_factory=lambda: Shared())
     ids: int = 0
+    results_kept: dict[str, Any] = field(default_factory=dict)
 
     def token(self, message_id: str, text: str, kind: str = "text") -> None:
         self.tokens.append((kind, text))
@@ -33,7 +41,7 @@ class Heard:
         self.results.append(record)
 
     def custom(self, name: str, value: Any) -> None:
-        pass
+        self.events.append((name, value))
 
     @asynccontextmanager
     async def model_call(self, provider: str, model: str, place: str = "") -> AsyncIterator["HeardCall"]:
@@ -41,9 +49,44 @@ class Heard:
             raise refusal
         yield HeardCall(self)
 
+    async def keep(self, key: str, value: Any) -> None:
+        self.results_kept[key] = json.loads(json.dumps(value))
+
+    async def kept(self) -> Mapping[str, Any]:
+        return self.results_kept
+
     def new_id(self) -> str:
         self.ids += 1
         return f"id-{self.ids}"
+
+    def now(self) -> str:
+        return "2026-01-01T00:00:00.000000Z"
+
+
+@dataclass
+class Shared:
+    """`SharedFiles` that keeps them itself. What was not loaded cannot be read."""
+
+    kept: dict[tuple[str, str], str] = field(default_factory=dict)
+    loaded: set[tuple[str, str]] = field(default_factory=set)
+
+    async def load(self, scope: SharedScope, *paths: str) -> None:
+        await asyncio.sleep(0)
+        self.loaded |= {(scope, path) for path in ("", *paths)}
+
+    def entries(self, scope: SharedScope) -> list[FileEntry]:
+        assert (scope, "") in self.loaded
+        return [FileEntry(path, len(text), "") for (of, path), text in self.kept.items() if of == scope]
+
+    def read(self, scope: SharedScope, path: str) -> str | None:
+        assert (scope, path) in self.loaded
+        return self.kept.get((scope, path))
+
+    def write(self, scope: SharedScope, path: str, content: str | None) -> None:
+        if content is None:
+            del self.kept[scope, path]
+        else:
+            self.kept[scope, path] = content
 
 
 @dataclass
@@ -54,6 +97,11 @@ class HeardCall:
 
     def used(self, usage: Usage) -> None:
         self.io.used.append(usage)
+
+
+def a_turn(**values: Any) -> Turn:
+    """A step of a session with these values, of which nothing was said."""
+    return Turn(State([], values, None), Values(values), Heard())
 
 
 @dataclass
@@ -68,19 +116,36 @@ class Conversation:
     async def say(self, content: Content) -> str:
         """A run: what the agent answers in the end."""
         self.state.run_start = len(self.state.messages)
-        self.state.model_calls = 0
+        self.state.model_calls, self.state.usage = 0, Usage()
         self.state.messages.append(Message(self.io.new_id(), "user", content))
         while not (await self.step()).done:
             pass
         return self.state.messages[-1].text
 
+    async def answer(self, resume: Any) -> Step:
+        """The step after a person's answer."""
+        self.state.resume = resume
+        return await self.step()
+
+    async def until_it_waits(self, content: Content) -> Step:
+        """A run, up to the step that asks a person or starts other runs."""
+        self.state.run_start = len(self.state.messages)
+        self.state.messages.append(Message(self.io.new_id(), "user", content))
+        while not ((step := await self.step()).interrupt or step.children):
+            assert not step.done, "it ended"
+        return step
+
     async def step(self) -> Step:
         step = await self.agent.step(self.state, self.io)
         self.steps.append(step)
         self.state.messages += step.messages
+        self.state.values = {k: v for k, v in self.state.values.items() if k not in step.removed} | step.changes
+        self.state.resume = None
         if step.kind == "model":
             self.state.model_calls += 1
             self.state.session_model_calls += 1
+        if step.model is not None:
+            self.state.usage.add(step.model.usage)
         return step
 
     @property

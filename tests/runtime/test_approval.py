@@ -67,7 +67,9 @@ async def test_a_reviewed_call_is_asked_about_before_any_is_carried_out() -> Non
                 "display_text": "pay(amount=5)",
             }
         ],
-        "review_configs": {"pay": {"allowed_decisions": ["approve", "edit", "reject"]}},
+        "review_configs": {
+            "pay": {"allowed_decisions": ["approve", "edit", "reject"], "args_schema": Pay.Args.model_json_schema()}
+        },
         "hitl_tool_call_ids": ["call_0_1"],
     }
     assert (pay.paid, look.paid) == ([], [])
@@ -78,6 +80,7 @@ async def test_an_approved_call_is_carried_out_with_those_that_nobody_is_asked_a
     await asked_in(chat)
     assert await answered(chat, {"type": "approve", "tool_call_id": "call_0_1"}) == ["paid 1", "paid 5"]
     assert (pay.paid, look.paid) == ([5], [1])
+    assert [record.decision for record in chat.steps[-1].tool_calls] == [None, "approve"]
     assert (await chat.step()).done
 
 
@@ -87,7 +90,8 @@ async def test_an_edited_call_is_carried_out_with_the_new_arguments() -> None:
     edit = {"type": "edit", "tool_call_id": "call_0_0", "arguments": {"amount": 7}}
     assert await answered(chat, edit) == ["paid 7"]
     assert pay.paid == [7]
-    assert chat.steps[-1].tool_calls[0].document()["args"] == {"amount": 7}
+    document = chat.steps[-1].tool_calls[0].document()
+    assert (document["args"], document["decision"]) == ({"amount": 7}, "edit")
 
 
 @pytest.mark.parametrize(
@@ -105,7 +109,7 @@ async def test_a_rejected_call_is_not_carried_out_and_the_model_is_told(extra: d
 async def test_a_response_stands_for_the_result() -> None:
     chat, pay, _ = shop(("pay", {"amount": 5}), interrupt_on={"pay": {"allowed_decisions": ["respond"]}})
     asked = await asked_in(chat)
-    assert asked["review_configs"] == {"pay": {"allowed_decisions": ["respond"]}}
+    assert asked["review_configs"]["pay"]["allowed_decisions"] == ["respond"]
     assert await answered(chat, {"type": "respond", "tool_call_id": "call_0_0", "message": "I did."}) == ["I did."]
     assert (pay.paid, chat.steps[-1].tool_calls[0].status) == ([], "ok")
 
@@ -120,6 +124,7 @@ async def test_results_stand_in_the_order_of_the_calls() -> None:
     ]
     assert await answered(chat, *decisions) == ["no", "paid 2", "paid 30"]
     assert pay.paid == [2, 30]
+    assert [record.decision for record in chat.steps[-1].tool_calls] == ["reject", "approve", "edit"]
 
 
 @pytest.mark.parametrize("interrupt_on", [{}, {"pay": False}, {"other": True}])

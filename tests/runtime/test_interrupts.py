@@ -21,7 +21,7 @@ def test_an_approval_names_what_may_be_decided() -> None:
     assert asked == {
         "type": "approval",
         "action_requests": [{**CALL, "display_text": ""}],
-        "review_configs": {"pay": {"allowed_decisions": ["approve", "edit", "reject"]}},
+        "review_configs": {"pay": {"allowed_decisions": ["approve", "edit", "reject"], "args_schema": None}},
         "hitl_tool_call_ids": ["c1"],
     }
 

@@ -104,7 +104,8 @@ def test_a_taken_name_is_refused() -> None:
 
 def test_names_are_known_without_importing_langchain() -> None:
     code = (
-        "import sys, runtime.registry, runtime.providers; runtime.registry.agent_names();"
+        "import sys, runtime.registry, runtime.providers, runtime.middleware; runtime.registry.agent_names();"
+        "runtime.middleware.middleware_types();"
         "runtime.providers.check_llm({'provider': 'fake', 'model': 'echo'});"
         "sys.exit('langchain_core' in sys.modules)"
     )

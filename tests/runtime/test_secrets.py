@@ -84,6 +84,8 @@ def test_names_are_found_wherever_a_configuration_may_have_them() -> None:
     servers = [{"auth": {"token_env": "secret:crm"}}, {"auth": {"token_env": "MCP_TOKEN"}}, {"auth": None}]
     assert names_in({"llm": {"api_key_env": "OPENAI_API_KEY", "fallbacks": None}, "mcp_servers": servers}) == {"crm"}
     assert names_in({"llm": {}}) == frozenset()
+    asked = {"models": [{"llm": {"api_key_env": "secret:one", "fallbacks": [{"api_key_env": "secret:two"}, 3]}}]}
+    assert names_in({"middleware": [{"settings": asked}, {"settings": {"llm": {"fallbacks": 4}}}]}) == {"one", "two"}
 
 
 def test_a_secret_does_not_show_itself() -> None:

@@ -71,6 +71,15 @@ def test_a_limit_that_cannot_be_meant(tmp_path: Path) -> None:
     assert line == f"{name}: concurrent_calls of 'openai' must be a whole number of at least 1, not \"many\"."
 
 
+def test_a_price_that_cannot_be_meant(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    table = tmp_path / "prices.json"
+    table.write_text('{"openai/gpt-4o": {"input": 2.5}}')
+    line = read_wrong(monkeypatch, AGENT_SERVER_PRICES=str(table))
+    assert line.startswith("AGENT_SERVER_PRICES: 'openai/gpt-4o' must have input and output")
+    missing = str(tmp_path / "nothing.json")
+    assert "No such file" in read_wrong(monkeypatch, AGENT_SERVER_PRICES=missing)
+
+
 def test_a_key_that_could_be_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
     name = "AGENT_SERVER_ENCRYPTION_KEYS"
     line = read_wrong(monkeypatch, **{name: f"{'k' * 32},short"})

@@ -13,6 +13,8 @@ def anthropic_stub(*replies: Reply) -> ModelStub:
 
 
 def _pieces(reply: Reply) -> Iterator[bytes]:
+    # Anthropic tells cached input apart from the other.
+    fresh = reply.input_tokens - reply.cached_tokens
     message: dict[str, Any] = {
         "id": "m1",
         "type": "message",
@@ -21,7 +23,7 @@ def _pieces(reply: Reply) -> Iterator[bytes]:
         "content": [],
         "stop_reason": None,
         "stop_sequence": None,
-        "usage": {"input_tokens": reply.input_tokens, "output_tokens": 0},
+        "usage": {"input_tokens": fresh, "cache_read_input_tokens": reply.cached_tokens, "output_tokens": 0},
     }
     yield _event("message_start", {"message": message})
     index = 0
@@ -43,7 +45,11 @@ def _pieces(reply: Reply) -> Iterator[bytes]:
         index += 1
     end = {
         "delta": {"stop_reason": "tool_use" if reply.tool_calls else "end_turn", "stop_sequence": None},
-        "usage": {"input_tokens": reply.input_tokens, "output_tokens": reply.output_tokens},
+        "usage": {
+            "input_tokens": fresh,
+            "cache_read_input_tokens": reply.cached_tokens,
+            "output_tokens": reply.output_tokens,
+        },
     }
     yield _event("message_delta", end)
     yield _event("message_stop", {})

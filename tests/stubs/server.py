@@ -13,7 +13,8 @@ from typing import Any
 class Reply:
     """What the model server answers to one call.
 
-    `tool_calls` are (id, name, arguments as JSON text); `status` other than 200 is an error with `headers`.
+    `cached_tokens` of the input came out of the cache. `tool_calls` are (id, name, arguments as JSON text); `status`
+    other than 200 is an error with `headers`.
     `hang_s` waits before anything is sent; `cut_after` closes the connection after so many pieces.
     """
 
@@ -22,6 +23,7 @@ class Reply:
     tool_calls: list[tuple[str, str, str]] = field(default_factory=list)
     input_tokens: int = 11
     output_tokens: int = 7
+    cached_tokens: int = 0
     status: int = 200
     message: str = "the stub refuses"
     headers: dict[str, str] = field(default_factory=dict)

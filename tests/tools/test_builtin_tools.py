@@ -8,13 +8,13 @@ import pytest
 from runtime.configuration import RuntimeSettings, configure, current
 from runtime.contract import BoundTool, ToolCall, ToolRecord
 from runtime.toolbox import Toolbox
-from tests.runtime.driver import Heard
+from tests.runtime.driver import a_turn
 from tools import Tool, registry
 
 
 async def use(name: str, args: dict[str, Any], **parameters: Any) -> ToolRecord:
     toolbox = Toolbox({name: BoundTool(registry.get(name), parameters)})
-    [record] = await toolbox.carry_out([ToolCall("c1", name, args)], {}, Heard())
+    [record] = await toolbox.carry_out([ToolCall("c1", name, args)], a_turn())
     return record
 
 

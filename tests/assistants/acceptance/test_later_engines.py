@@ -14,7 +14,6 @@ pytestmark = pytest.mark.servers
 BLOCKS = [
     ({"memory": {"scope": "user", "provider": "mem0"}}, "memory.scope", "user"),
     ({"memory": {"scope": "group", "settings": {"ttl_days": 90}}}, "memory.scope", "group"),
-    ({"output_schema": {"type": "object"}}, "output_schema", "output_schema"),
     ({"type": "DocumentAssistant"}, "type", "DocumentAssistant"),
 ]
 
@@ -77,10 +76,10 @@ def test_an_mcp_server_that_does_not_answer_keeps_an_assistant_from_serving(call
 
 
 def test_several_blocks_are_all_named(caller: Caller) -> None:
-    made = caller.create(memory={"scope": "user"}, output_schema={"type": "object"})
+    made = caller.create(memory={"scope": "user"}, type="DocumentAssistant")
     error = caller.run(caller.open(made))["error"]
     assert "memory scope" in error["message"]
-    assert "output_schema" in error["message"]
+    assert "DocumentAssistant" in error["message"]
 
 
 def test_what_asks_for_nothing_is_carried_out(caller: Caller) -> None:
@@ -99,7 +98,7 @@ def test_what_asks_for_nothing_is_carried_out(caller: Caller) -> None:
 def test_a_session_of_an_older_version_still_runs(caller: Caller) -> None:
     made = caller.create(system_prompt="ok")
     session = caller.open(made)
-    caller.patch(path_of(made), {"output_schema": {"type": "object"}})
+    caller.patch(path_of(made), {"memory": {"scope": "user"}})
     assert caller.answer(session) == "ok"
     assert caller.run(caller.open(made))["error"]["code"] == "not_supported"
 

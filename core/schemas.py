@@ -1,4 +1,4 @@
-"""JSON Schemas that come with an assistant, and values checked against them.
+"""JSON Schemas that users write, and values checked against them.
 
 A schema is written by one user and evaluated in everybody's server, so what could run away is taken out:
 remote references, backtracking regular expressions, and more work than one check may cost.
@@ -15,14 +15,14 @@ from typing import Any
 import orjson
 from jsonschema import Draft202012Validator, SchemaError, ValidationError
 from jsonschema.validators import extend
-from pydantic_core import SchemaError as PatternError
-from pydantic_core import SchemaValidator, core_schema
+from pydantic_core import SchemaValidator
 from referencing import Registry, Resource
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
-from assistants.canonical import canonical
+from core.canonical import canonical
 from core.errors import FieldError
+from core.patterns import PatternError, linear
 
 MAX_BYTES = 65_536
 MAX_DEPTH = 32
@@ -65,8 +65,7 @@ _deadline: ContextVar[float] = ContextVar("deadline")
 
 @lru_cache(maxsize=256)
 def _expression(pattern: str) -> SchemaValidator:
-    """`pattern` in an engine whose time is linear in the text; raises `PatternError`."""
-    return SchemaValidator(core_schema.str_schema(pattern=pattern, regex_engine="rust-regex"))
+    return linear(pattern)
 
 
 def _pattern(validator: Any, pattern: str, value: Any, schema: Schema) -> Iterator[ValidationError]:

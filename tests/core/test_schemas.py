@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from assistants.schemas import MAX_DEPTH, BadSchemaError, check_schema, faults
+from core.schemas import MAX_DEPTH, BadSchemaError, check_schema, faults
 
 SEARCH = {
     "type": "object",

@@ -1,0 +1,11 @@
+"""What pydantic found, in a line."""
+
+from pydantic import ValidationError
+
+
+def faults_of(error: ValidationError) -> str:
+    """Each fault with its place."""
+    return "; ".join(
+        ": ".join(filter(None, [".".join(map(str, fault["loc"])), fault["msg"]]))
+        for fault in error.errors(include_url=False, include_input=False)
+    )
