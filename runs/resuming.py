@@ -28,8 +28,10 @@ _RESUME = """
 WITH resumed AS (
     UPDATE runs SET status = 'pending', ready = true, interrupt = NULL, queued_at = clock_timestamp(),
         waited_s = waited_s + extract(epoch FROM clock_timestamp() - coalesce(interrupted_at, clock_timestamp())),
-        interrupted_at = NULL, last_seq = last_seq + 1
-    WHERE id = %(run)s AND status = %(interrupted)s RETURNING id, session_id, last_seq, attempt, queued_at
+        interrupted_at = NULL, interrupt_expires_at = NULL, last_seq = last_seq + 1
+    WHERE id = %(run)s AND status = %(interrupted)s
+        AND (interrupt_expires_at IS NULL OR interrupt_expires_at > clock_timestamp())
+    RETURNING id, session_id, last_seq, attempt, queued_at
 ), answered AS (
     UPDATE run_payloads p SET resume = %(resume)s FROM resumed WHERE p.run_id = resumed.id
 ), told AS (
@@ -61,9 +63,11 @@ def resume_run(identity: Identity, run_id: UUID, body: ResumeRun) -> Operation[U
     asked = read_interrupt(run["interrupt"])
     answer = _answer_to(asked, body)
     parameters = {"run": run_id, "resume": jsonb(answer), "interrupted": str(Status.INTERRUPTED)}
-    (resumed,) = yield Query(_RESUME, parameters)
+    resumed = yield Query(_RESUME, parameters)
+    if not resumed:
+        raise NotInterrupted("Nobody answered in time: the run is being cancelled.")
     yield audit.entry(identity, "resumed", "run", run_id, **_told(asked, answer))
-    session_id: UUID = resumed["session_id"]
+    session_id: UUID = resumed[0]["session_id"]
     return session_id
 
 

@@ -42,9 +42,9 @@ class StepCommit:
     """The rows of a step, or of several, ready to be written; `status` moves the run on, None leaves it running.
 
     `run` holds the run's new totals and `base_seq`, its last event before them; `retry_in_s` (seconds)
-    is for a run that goes back to pending. `answered`: a step took what a person had answered. `branch`: these are the
-    first rows of a run that begins at an earlier checkpoint. `files`: those shared with other sessions, by owner and
-    path.
+    is for a run that goes back to pending, `interrupt_timeout_s` for one that asks a person. `answered`: a step took
+    what a person had answered. `branch`: these are the first rows of a run that begins at an earlier checkpoint.
+    `files`: those shared with other sessions, by owner and path.
     """
 
     run_id: str
@@ -57,6 +57,7 @@ class StepCommit:
     error: dict[str, Any] | None = None
     output: dict[str, Any] | None = None
     interrupt: dict[str, Any] | None = None
+    interrupt_timeout_s: float | None = None
     answered: bool = False
     messages: list[dict[str, Any]] = field(default_factory=list)
     checkpoints: list[dict[str, Any]] = field(default_factory=list)
@@ -115,6 +116,8 @@ WITH ours AS (
         crashes = CASE WHEN g.step_count > r.step_count THEN 0 ELSE r.crashes END,
         message_start = g.message_start, interrupt = g.interrupt,
         interrupted_at = CASE WHEN g.status = 'interrupted' THEN clock_timestamp() END,
+        interrupt_expires_at = CASE WHEN g.status = 'interrupted'
+            THEN clock_timestamp() + make_interval(secs => g.interrupt_timeout_s) END,
         lease_owner = CASE WHEN g.status IS NULL THEN r.lease_owner END,
         ready = coalesce(g.status = 'pending', false),
         next_attempt_at = CASE WHEN r.cancel_requested_at IS NULL
@@ -122,7 +125,8 @@ WITH ours AS (
         finished_at = CASE WHEN g.status = ANY(%(terminal)s) THEN clock_timestamp() END
     FROM jsonb_to_recordset(%(runs)s) AS g(id uuid, epoch int, status text, base_seq int, last_seq int,
         step_count int, model_calls int, input_tokens int, output_tokens int, cost_usd numeric, failures int,
-        checkpoint_id uuid, message_start int, error jsonb, interrupt jsonb, retry_in_s float8)
+        checkpoint_id uuid, message_start int, error jsonb, interrupt jsonb, retry_in_s float8,
+        interrupt_timeout_s float8)
     WHERE {_FENCE}
     RETURNING r.id, r.cancel_requested_at, r.superseded
 ), messages_written AS (
@@ -187,6 +191,7 @@ def _run_row(commit: StepCommit) -> dict[str, Any]:
         "error": commit.error,
         "interrupt": commit.interrupt,
         "retry_in_s": commit.retry_in_s,
+        "interrupt_timeout_s": commit.interrupt_timeout_s,
     }
 
 

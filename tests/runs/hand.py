@@ -22,16 +22,17 @@ class Hand:
         self.id = make_worker()
         self.warm = Conversations()
 
-    async def claim(self) -> "Held":
+    async def claim(self, **settings: Any) -> "Held":
+        """`settings` are the recorder's."""
         (claimed,) = await claim_with(self.id)
         conversation = (await self.warm.load([claimed]))[claimed["id"]]
-        return Held(self, claimed, conversation)
+        return Held(self, claimed, conversation, **settings)
 
 
 class Held:
     """A claimed run of which each outcome is committed when it is told."""
 
-    def __init__(self, hand: Hand, claimed: Row, conversation: Conversation) -> None:
+    def __init__(self, hand: Hand, claimed: Row, conversation: Conversation, **settings: Any) -> None:
         self.hand, self.claimed, self.conversation = hand, claimed, conversation
         self.journal = Journal(
             run_id=str(claimed["id"]),
@@ -41,7 +42,7 @@ class Held:
             publisher=Publisher(),
             now=lambda **_: "2026-01-01T00:00:00.000000Z",
         )
-        self.recorder = Recorder(claimed, conversation, self.journal, str(hand.id))
+        self.recorder = Recorder(claimed, conversation, self.journal, str(hand.id), **settings)
         self.recorder.begin()
 
     async def commit(self, outcome: Outcome) -> bool:
