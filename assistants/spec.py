@@ -17,12 +17,13 @@ from core.db import Operation, Query, operation
 from core.errors import NotFound
 from runtime.contract import AgentSpec, BaseAgent, BoundTool
 from runtime.errors import NotSupported
+from runtime.middleware.subagents import subagent_config
 from runtime.registry import agent_class
 from runtime.secrets import NO_SECRETS, Secrets, names_in
 from tools import registry
 
 T = TypeVar("T")
-Key = tuple[UUID, int]
+Key = tuple[UUID, int, str]
 
 MAX_CACHED = 512
 
@@ -97,22 +98,27 @@ def load_version(assistant_id: UUID, number: int) -> Operation[Config]:
 
 
 @operation()
-def agent_for(workspace_id: UUID, assistant_id: UUID, version: int) -> Operation[BaseAgent]:
+def agent_for(workspace_id: UUID, assistant_id: UUID, version: int, subagent: str = "") -> Operation[BaseAgent]:
     """The agent that serves the runs of this version in this process; a second time it costs no statement.
 
+    `subagent` is one that the version describes (`runtime.middleware.subagents`), empty: the assistant itself.
+
     Where the configuration names secrets of the workspace it costs one, and a change of these makes a new agent.
-    Raises NotFound, LookupError where this process lacks the agent type or a tool, or NotSupported.
+    Raises NotFound, LookupError where this process lacks the agent type or a tool, or there is no such sub-agent, or
+    NotSupported.
     """
-    key = (assistant_id, version)
-    made = _agents.get(key) or _agents.put(key, (yield from load_version(*key).start()))
+    key = (assistant_id, version, subagent)
+    if (made := _agents.get(key)) is None:
+        config = yield from load_version(assistant_id, version).start()
+        made = _agents.put(key, subagent_config(config, subagent) if subagent else config)
     return made.agent((yield from open_secrets(workspace_id, made.names).start()))
 
 
 @operation()
 def run_defaults(assistant_id: UUID, version: int) -> Operation[RunDefaults]:
     """What the version's runs begin with; a second time it costs no statement. Raises NotFound."""
-    key = (assistant_id, version)
-    return _defaults.get(key) or _defaults.put(key, (yield from load_version(*key).start()))
+    key = (assistant_id, version, "")
+    return _defaults.get(key) or _defaults.put(key, (yield from load_version(assistant_id, version).start()))
 
 
 def agent_from_config(config: Config, secrets: Secrets = NO_SECRETS) -> BaseAgent:

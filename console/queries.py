@@ -25,7 +25,7 @@ def conversations(identity: Identity, owner: str) -> Operation[list[Row]]:
     return (
         yield Query(
             "SELECT id, title, status, activity, last_activity_at FROM sessions s "  # noqa: S608
-            f"WHERE {visible('s')} AND s.user_id = %(owner)s "
+            f"WHERE {visible('s')} AND s.user_id = %(owner)s AND s.parent_id IS NULL "
             "ORDER BY last_activity_at DESC, id DESC LIMIT %(limit)s",
             {**parameters_of(identity), "owner": owner, "limit": SIDEBAR},
         )

@@ -10,7 +10,7 @@ from assistants.models import Assistant
 from core.admin import ReadOnlyAdmin, ReadOnlyInline, pretty
 from core.errors import AppError
 from runs import services
-from runs.announce import announce_after_commit
+from runs.announce import announce_rows_after_commit
 from runs.assistants_admin import AssistantAdmin
 from runs.models import Run, RunEvent, RunPayload, RunStep, Worker
 from runs.notices import stop_after_commit
@@ -30,9 +30,9 @@ class SessionAdmin(Sessions):
     @admin.action(description="Close", permissions=["operate"])
     def close(self, request: HttpRequest, queryset: QuerySet[Session]) -> None:
         for session in queryset:
-            _, ended = services.close_session(identity_in(request, session.workspace_id), session.id).run()
-            stop_after_commit([session.id])
-            announce_after_commit(session.id, ended)
+            closed = services.close_session(identity_in(request, session.workspace_id), session.id).run()
+            stop_after_commit(closed.sessions)
+            announce_rows_after_commit(closed.ended)
             self.message_user(request, f"{session}: closed.", messages.SUCCESS)
 
 
@@ -119,7 +119,7 @@ class RunAdmin(FoundById, WalledAdmin):
                 self.message_user(request, f"{run}: {fault.detail}", messages.ERROR)
             else:
                 stop_after_commit([run.id])
-                announce_after_commit(run.session_id, [run.id])
+                announce_rows_after_commit([{"id": run.id, "session_id": run.session_id}])
                 self.message_user(request, f"{run}: asked to stop, {status} now.", messages.SUCCESS)
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 import redis
@@ -11,6 +11,7 @@ from django.db import transaction
 from core.db import Row
 from core.redis import client, key
 from runs.doorbell import doorbell
+from runs.family import Settled, arun_rounds, rounds, run_rounds
 from runs.live import MAX_ENTRIES, STREAM
 from runs.notices import stop_after_commit, stop_now, stops_another
 
@@ -40,6 +41,8 @@ async def tell_accepted(run: Row) -> None:
         await asyncio.to_thread(stop_now, [run["session_id"]])
     for ended in run["ended"]:
         await asyncio.to_thread(announce, run["session_id"], ended)
+    if run["ended"]:
+        await look_after(run["ended"])
 
 
 def _ring_for(run: Row) -> None:
@@ -54,6 +57,7 @@ def announce_accepted_after_commit(run: Row) -> None:
     if stops_another(run):
         stop_after_commit([run["session_id"]])
     announce_after_commit(run["session_id"], run["ended"])
+    look_after_commit(run["ended"])
 
 
 def announce_after_commit(session_id: UUID, run_ids: Sequence[UUID]) -> None:
@@ -66,3 +70,43 @@ def announce_after_commit(session_id: UUID, run_ids: Sequence[UUID]) -> None:
 
     if run_ids:
         transaction.on_commit(tell)
+
+
+def announce_rows_after_commit(rows: Sequence[Row]) -> None:
+    """The same of runs of several sessions (rows with `id` and `session_id`), and what follows for their relatives."""
+    for row in rows:
+        announce_after_commit(row["session_id"], [row["id"]])
+    look_after_commit([row["id"] for row in rows])
+
+
+# -- relatives ---------------------------------------------------------------------------------------------------------
+
+
+async def look_after(runs: Collection[UUID] | None = None) -> bool:
+    """Do and tell what follows for the parents and the children of runs that changed; gives whether one may be claimed.
+
+    Without runs, for whichever there is something to do. Call it after the commit; where it is lost, workers do it.
+    """
+    settled = await arun_rounds(rounds(runs))
+    if settled.told or settled.asked:
+        await asyncio.to_thread(_tell, settled)
+    return settled.ready
+
+
+def look_after_now(runs: Collection[UUID] | None = None) -> None:
+    """The same from a thread."""
+    _tell(run_rounds(rounds(runs)))
+
+
+def look_after_commit(runs: Collection[UUID]) -> None:
+    """The same from a thread, once the change is committed."""
+    if runs:
+        transaction.on_commit(lambda: look_after_now(runs))
+
+
+def _tell(settled: Settled) -> None:
+    if settled.ready:
+        doorbell.ring()
+    stop_now(settled.asked)
+    for row in settled.told:
+        announce(row["session_id"], row["id"])

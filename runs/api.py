@@ -28,7 +28,12 @@ from core.openapi import list_parameters, listed
 from core.pagination import Filter, Listing, ListQuery, choices, identifier, paginate, read_no_query, text
 from core.validation import Body, validate
 from runs import queries, services
-from runs.announce import announce_accepted_after_commit, announce_after_commit
+from runs.announce import (
+    announce_accepted_after_commit,
+    announce_after_commit,
+    announce_rows_after_commit,
+    look_after_commit,
+)
 from runs.bodies import DEFAULT_WAIT_S, MAX_WAIT_S, CancelRun, CreateRun, CreateStatelessRun, ResumeRun, parse_wait_s
 from runs.documents import has_ended, run_document, run_summary, state_document
 from runs.events import event_document, parse_seq
@@ -63,6 +68,7 @@ RUNS = Listing(
         "assistant_id": Filter("assistant_id", identifier),
         "session_id": Filter("session_id", identifier),
         "user_id": Filter("user_id", text),
+        "parent_run_id": Filter("parent_run_id", identifier),
     },
 )
 RUNS_OF_SESSION = Listing(_ORDERINGS, "-created_at", _STATUS)
@@ -138,10 +144,10 @@ class SessionClosing(ViewSet):
 def _close(request: Request, session_id: str) -> Response:
     read_no_query(request.query_params)
     validate(Body, request.data)
-    session, ended = services.close_session(identity_of(request), path_id(session_id)).run()
-    stop_after_commit([session["id"]])
-    announce_after_commit(session["id"], ended)
-    return Response(session_document(session))
+    closed = services.close_session(identity_of(request), path_id(session_id)).run()
+    stop_after_commit(closed.sessions)
+    announce_rows_after_commit(closed.ended)
+    return Response(session_document(closed.session))
 
 
 class SessionRuns(ViewSet):
@@ -195,6 +201,7 @@ class RunViewSet(ViewSet):
         query = RUNS.read(request.query_params)
         refuse_unknown_assistant(identity_of(request), query)
         _refuse_unknown_session(identity_of(request), query)
+        _refuse_unknown_parent(identity_of(request), query)
         return Response(paginate(queries.runs(identity_of(request)), query, run_summary))
 
     @extend_schema(request=CreateStatelessRun, parameters=[_WAIT_S], responses=_CREATED)
@@ -262,6 +269,7 @@ class RunDetail(ViewSet):
         run = _until(lambda row: row["status"] in TERMINAL, identity_of(request), found, wait_s)
         if status == Status.CANCELLED:
             announce_after_commit(run["session_id"], [found])
+            look_after_commit([found])
         return Response(run_document(run), 202)
 
     @extend_schema(request=ResumeRun, responses={202: RunDocument})
@@ -269,8 +277,8 @@ class RunDetail(ViewSet):
         """Answer what the interrupted run asks; it goes on where it stopped."""
         read_no_query(request.query_params)
         body, found = validate(ResumeRun, request.data), path_id(run_id)
-        session_id = resume_run(identity_of(request), found, body).run()
-        announce_after_commit(session_id, [found])
+        resumed = resume_run(identity_of(request), found, body).run()
+        announce_rows_after_commit(resumed)
         return Response(run_document(queries.get_run(identity_of(request), found).run()), 202)
 
     def get_serializer(self, *args: Any, **kwargs: Any) -> BodyForm:
@@ -346,3 +354,9 @@ def _refuse_unknown_session(identity: Identity, query: ListQuery) -> None:
     wanted = query.filters.get("session_id")
     if wanted and not visible_sessions(identity).filter(id=wanted).exists():
         raise Invalid.at("query", "session_id", message="There is no such session.")
+
+
+def _refuse_unknown_parent(identity: Identity, query: ListQuery) -> None:
+    wanted = query.filters.get("parent_run_id")
+    if wanted and not queries.runs(identity).filter(id=wanted).exists():
+        raise Invalid.at("query", "parent_run_id", message="There is no such run.")

@@ -17,7 +17,7 @@ from core.ids import new_id
 from core.pagination import read_no_query
 from core.validation import validate
 from runs import bulk
-from runs.announce import announce_accepted_after_commit, announce_after_commit
+from runs.announce import announce_accepted_after_commit, announce_after_commit, look_after_commit
 from runs.bodies import CancelRuns, CreateRuns
 from runs.documents import run_document
 from runs.lifecycle import Status
@@ -103,3 +103,4 @@ def _tell(ended: list[Row]) -> None:
         sessions.setdefault(row["session_id"], []).append(row["id"])
     for session, runs in sessions.items():
         announce_after_commit(session, runs)
+    look_after_commit([row["id"] for row in ended])

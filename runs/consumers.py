@@ -23,7 +23,7 @@ from core.errors import AppError, BadRequest, Invalid, NotFound, RateLimited, Un
 from core.ids import new_id, path_id
 from core.strict_json import dump_json, parse_json
 from core.validation import validate
-from runs.announce import announce, tell_accepted
+from runs.announce import announce, look_after, tell_accepted
 from runs.bodies import CancelRun, CreateRun, ResumeRun
 from runs.documents import run_document
 from runs.doorbell import doorbell
@@ -165,6 +165,7 @@ class SessionConsumer(AsyncWebsocketConsumer):
         if await cancel_run(self.identity, run_id, rollback=body.action == "rollback").arun() == Status.CANCELLED:
             doorbell.ring()
             await asyncio.to_thread(announce, self.session_id, run_id)
+            await look_after([run_id])
         else:
             await asyncio.to_thread(stop_now, [run_id])
         return run_document(await get_run(self.identity, run_id).arun())
@@ -172,9 +173,11 @@ class SessionConsumer(AsyncWebsocketConsumer):
     async def _resume(self, command: dict[str, Any]) -> Any:
         self.identity.require("runs:write")
         run_id = await self._own_run(command)
-        await resume_run(self.identity, run_id, validate(ResumeRun, command)).arun()
+        resumed = await resume_run(self.identity, run_id, validate(ResumeRun, command)).arun()
         doorbell.ring()
-        await asyncio.to_thread(announce, self.session_id, run_id)
+        for row in resumed:
+            await asyncio.to_thread(announce, row["session_id"], row["id"])
+        await look_after([row["id"] for row in resumed])
         return run_document(await get_run(self.identity, run_id).arun())
 
     async def _own_run(self, command: dict[str, Any]) -> UUID:

@@ -7,6 +7,7 @@ theirs: a session that somebody else has locked refuses the deletion. Once all a
 none changes its status.
 """
 
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -22,14 +23,28 @@ _LOCK = f"""
 SELECT id, name FROM assistants WHERE id = %(assistant)s AND {in_workspace("assistants")} FOR UPDATE
 """  # noqa: S608
 
+# `others`: sessions of its sessions' sub-agents that are other assistants; they go with it.
+_OTHERS = """
+WITH RECURSIVE below AS (
+    SELECT s.id, s.assistant_id FROM sessions s JOIN sessions p ON p.id = s.parent_id
+    WHERE p.assistant_id = %(assistant)s AND s.parent_id IS NOT NULL
+    UNION
+    SELECT s.id, s.assistant_id FROM below JOIN sessions s ON s.parent_id = below.id
+)
+SELECT id FROM below WHERE assistant_id <> %(assistant)s
+"""
+
 _LOCK_SESSIONS = """
-WITH free AS (SELECT id FROM sessions WHERE assistant_id = %(assistant)s FOR UPDATE SKIP LOCKED)
-SELECT (SELECT count(*) FROM sessions WHERE assistant_id = %(assistant)s) AS sessions,
+WITH free AS (
+    SELECT id FROM sessions WHERE assistant_id = %(assistant)s OR id = ANY(%(others)s) FOR UPDATE SKIP LOCKED
+)
+SELECT (SELECT count(*) FROM sessions WHERE assistant_id = %(assistant)s OR id = ANY(%(others)s)) AS sessions,
     (SELECT count(*) FROM free) AS locked
 """
 
 _RUNS = """
-SELECT status, count(*) AS runs FROM runs WHERE assistant_id = %(assistant)s GROUP BY status
+SELECT status, count(*) AS runs FROM runs WHERE assistant_id = %(assistant)s OR session_id = ANY(%(others)s)
+GROUP BY status
 """
 
 
@@ -37,7 +52,8 @@ def deletion_of(runs: str, sessions: str) -> list[str]:
     """The statements that delete sessions and their runs with all that is in them, one statement a table.
 
     `runs` and `sessions` are conditions on one row of these tables, whose alias they write as `{0}`: constants of the
-    code, never input. The caller has locked the sessions, none of which has a run that has not ended.
+    code, never input. The caller has locked the sessions, none of which has a run that has not ended, and those of
+    their sub-agents are among them.
     """
     of_run, of_session = runs.format("r"), sessions.format("s")
     # Foreign keys are checked at the commit, but the rows are found through each other: the leaves go first.
@@ -60,7 +76,10 @@ def deletion_of(runs: str, sessions: str) -> list[str]:
 
 
 _DELETE = [
-    *deletion_of("{0}.assistant_id = %(assistant)s", "{0}.assistant_id = %(assistant)s"),
+    *deletion_of(
+        "({0}.assistant_id = %(assistant)s OR {0}.session_id = ANY(%(others)s))",
+        "({0}.assistant_id = %(assistant)s OR {0}.id = ANY(%(others)s))",
+    ),
     "DELETE FROM shared_files WHERE assistant_id = %(assistant)s",
     "DELETE FROM assistant_tags WHERE assistant_id = %(assistant)s",
     "DELETE FROM assistant_versions WHERE assistant_id = %(assistant)s",
@@ -82,12 +101,13 @@ def delete_assistant_for_good(identity: Identity, assistant_id: UUID) -> None:
 @operation()
 def _delete(identity: Identity, assistant_id: UUID) -> Operation[Row]:
     """Inside the caller's transaction. Gives what the audit trail keeps: the name, and how many went with it."""
-    scope = {"assistant": assistant_id, **parameters_of(identity)}
+    scope: dict[str, Any] = {"assistant": assistant_id, **parameters_of(identity)}
     found = yield Query(_LOCK, scope)
     if not found:
         raise NotFound("There is no such assistant.")
     if identity.user_id is not None:
         raise Forbidden("A key that is bound to a user cannot delete an assistant for good.")
+    scope["others"] = [row["id"] for row in (yield Query(_OTHERS, scope))]
     # Asked before the sessions are locked too, so that a busy assistant's are left alone.
     _refuse_while_active((yield Query(_RUNS, scope)))
     (counts,) = yield Query(_LOCK_SESSIONS, scope)

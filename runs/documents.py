@@ -12,8 +12,8 @@ from sessions.documents import message_document
 RUN_COLUMNS = (
     "id, number, session_id, assistant_id, assistant_version, user_id, parent_run_id, schedule_id, status, attempt, "
     "priority, error, interrupt, interrupt_expires_at, input_tokens, output_tokens, cost_usd, metadata, durability, "
-    "multitask_strategy, lease_owner, checkpoint_id, cancel_requested_at, next_attempt_at, created_at, queued_at, claimed_at, "
-    "started_at, finished_at, last_seq, workspace_id, last_worker_id"
+    "multitask_strategy, lease_owner, checkpoint_id, cancel_requested_at, next_attempt_at, created_at, queued_at, "
+    "claimed_at, started_at, finished_at, last_seq, workspace_id, last_worker_id"
 )
 
 

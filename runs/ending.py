@@ -25,7 +25,7 @@ WITH chosen AS (
     FROM runs WHERE id = ANY(%(runs)s)
 ), ended AS (
     UPDATE runs r SET status = %(status)s, error = %(error)s, finished_at = clock_timestamp(), ready = false,
-        lease_owner = NULL, next_attempt_at = NULL, last_seq = r.last_seq + 1,
+        waiting = false, lease_owner = NULL, next_attempt_at = NULL, last_seq = r.last_seq + 1,
         number = coalesce(r.number, s.run_count + chosen.nth)
     FROM chosen, sessions s
     WHERE r.id = chosen.id AND s.id = r.session_id AND r.status = ANY(%(sources)s)

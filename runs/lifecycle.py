@@ -9,7 +9,7 @@ from django.db import models
 class Status(models.TextChoices):
     """Where a run is."""
 
-    PENDING = "pending"  # accepted, waits for a worker, for its turn in the session, or for its next attempt
+    PENDING = "pending"  # accepted, waits for a worker, its turn in the session, its next attempt, or its children
     RUNNING = "running"  # a worker holds its lease
     INTERRUPTED = "interrupted"  # waits for a person; holds no slot, still heads its session
     SUCCESS = "success"  # the agent finished
@@ -25,7 +25,8 @@ ACTIVE: tuple[str, ...] = (Status.PENDING, Status.RUNNING, Status.INTERRUPTED)
 TRANSITIONS: dict[str, tuple[str, ...]] = {
     Status.PENDING: (Status.RUNNING, Status.INTERRUPTED),
     Status.RUNNING: (Status.PENDING,),
-    Status.INTERRUPTED: (Status.RUNNING,),
+    # A pending run that waits for its children asks what they ask.
+    Status.INTERRUPTED: (Status.RUNNING, Status.PENDING),
     Status.SUCCESS: (Status.RUNNING,),
     Status.ERROR: (Status.RUNNING,),
     Status.TIMEOUT: (Status.RUNNING, Status.PENDING),

@@ -47,9 +47,13 @@ class Run(models.Model):
     number = models.PositiveIntegerField(null=True, help_text="Its place in the session, given at the first claim.")
     api_key_id = models.UUIDField(null=True, help_text="The key that it came by, if that one has limits on its runs.")
     parent_run = models.ForeignKey("self", models.SET_NULL, null=True, db_index=False)
+    parent_call_id = models.CharField(max_length=255, null=True, help_text="The tool call that it carries out.")
+    subagent = models.CharField(max_length=100, blank=True, db_default="", help_text="Which of its assistant's.")
     schedule_id = models.UUIDField(null=True)
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.PENDING)
     ready = models.BooleanField(default=False)
+    waiting = models.BooleanField(db_default=False, help_text="For its children, or for what they ask.")
+    delegated_at = models.DateTimeField(null=True, help_text="When the children began that it has yet to hear.")
     priority = models.IntegerField(default=0)
     attempt = models.PositiveIntegerField(db_default=0, help_text="Executions begun.")
     failures = models.PositiveIntegerField(db_default=0, help_text="Retryable failures so far.")
@@ -153,6 +157,13 @@ class Run(models.Model):
                 name="run_of_key_active",
             ),
             models.Index(fields=["parent_run"], condition=Q(parent_run__isnull=False), name="run_of_parent"),
+            # These two are empty where no run has children that have not ended: what a worker asks twice a second.
+            models.Index(fields=["id"], condition=Q(waiting=True), name="run_waiting"),
+            models.Index(
+                fields=["parent_run"],
+                condition=Q(parent_run__isnull=False, status__in=["pending", "running", "interrupted"]),
+                name="run_child_active",
+            ),
         ]
 
     def __str__(self) -> str:

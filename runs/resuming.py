@@ -2,6 +2,9 @@
 
 Of two racing callers one finds it interrupted. It was accepted before, so that neither limits nor the assistant's
 status concern it.
+
+What a run asks because its children ask is their answer: they go on with it, and the run waits for them again. A child
+may be answered itself, too; whoever asked for it waits again.
 """
 
 from typing import Any
@@ -9,19 +12,37 @@ from uuid import UUID
 
 from accounts import audit
 from accounts.identity import Identity
-from core.db import Operation, Query, jsonb, operation
-from core.errors import FieldError, Invalid, NotInterrupted
+from accounts.scoping import in_workspace, of_bound_user, parameters_of
+from core.db import Operation, Query, Row, jsonb, operation
+from core.errors import FieldError, Invalid, NotFound, NotInterrupted
 from core.schemas import BadSchemaError, check_schema, faults
 from runs.bodies import Answer, Decision, ResumeRun
+from runs.family import wait_again
 from runs.lifecycle import Status
-from runs.services import lock_session_of
 from runtime.interrupts import Approval, Custom, Multiple, Question, ReviewConfig, Subagent, read_interrupt
 
 Interrupt = Approval | Question | Subagent | Multiple | Custom
 # As many of the decisions that were taken at once stand in the audit trail.
 AUDITED_DECISIONS = 100
 
-_INTERRUPT = "SELECT status, interrupt, checkpoint_id FROM runs WHERE id = %(run)s"
+# All that takes part, in the one order: the run, those below it that ask, and those above it that ask what it asks.
+_LOCK = f"""
+WITH RECURSIVE below AS (
+    SELECT r.id, r.session_id FROM runs r JOIN sessions s ON s.id = r.session_id
+    WHERE r.id = %(run)s AND {in_workspace("r")} AND {of_bound_user("s")}
+    UNION ALL
+    SELECT c.id, c.session_id FROM below JOIN runs c ON c.parent_run_id = below.id AND c.status = 'interrupted'
+), above AS (
+    SELECT p.id, p.session_id, p.parent_run_id FROM below JOIN runs r ON r.id = below.id AND r.id = %(run)s
+    JOIN runs p ON p.id = r.parent_run_id
+    UNION ALL
+    SELECT p.id, p.session_id, p.parent_run_id FROM above JOIN runs p ON p.id = above.parent_run_id
+)
+SELECT s.id FROM sessions s
+WHERE s.id IN (SELECT session_id FROM below UNION ALL SELECT session_id FROM above) ORDER BY s.id FOR UPDATE
+"""  # noqa: S608
+
+_INTERRUPT = "SELECT parent_run_id, status, waiting, interrupt, checkpoint_id FROM runs WHERE id = %(run)s"
 
 # What it waited does not count against its `timeout_s`. The event follows the interrupt, which is history from then on.
 _RESUME = """
@@ -44,17 +65,18 @@ WITH resumed AS (
             ELSE clock_timestamp() + make_interval(secs => s.ttl_seconds) END
     FROM resumed WHERE s.id = resumed.session_id
 )
-SELECT session_id FROM resumed
+SELECT id, session_id FROM resumed
 """
 
 
 @operation(atomic=True)
-def resume_run(identity: Identity, run_id: UUID, body: ResumeRun) -> Operation[UUID]:
-    """Let an interrupted run go on with a person's answer; gives its session's id.
+def resume_run(identity: Identity, run_id: UUID, body: ResumeRun) -> Operation[list[Row]]:
+    """Let an interrupted run go on with a person's answer; gives the rows (`id`, `session_id`) of all that go on.
 
     Raises NotFound, NotInterrupted, Invalid (an answer to something else than was asked).
     """
-    yield from lock_session_of(identity, run_id)
+    if not (yield Query(_LOCK, {"run": run_id, **parameters_of(identity)})):
+        raise NotFound("There is no such run.")
     (run,) = yield Query(_INTERRUPT, {"run": run_id})
     if run["status"] != Status.INTERRUPTED:
         raise NotInterrupted
@@ -62,13 +84,54 @@ def resume_run(identity: Identity, run_id: UUID, body: ResumeRun) -> Operation[U
         raise NotInterrupted("The run has been answered since, and asks something else now.")
     asked = read_interrupt(run["interrupt"])
     answer = _answer_to(asked, body)
-    parameters = {"run": run_id, "resume": jsonb(answer), "interrupted": str(Status.INTERRUPTED)}
-    resumed = yield Query(_RESUME, parameters)
-    if not resumed:
-        raise NotInterrupted("Nobody answered in time: the run is being cancelled.")
+    resumed = yield from _resume(run_id, run, asked, answer)
+    resumed += yield from _parents_wait(run["parent_run_id"])
     yield audit.entry(identity, "resumed", "run", run_id, **_told(asked, answer))
-    session_id: UUID = resumed[0]["session_id"]
-    return session_id
+    return resumed
+
+
+def _resume(run_id: UUID, run: Row, asked: Interrupt, answer: dict[str, Any]) -> Operation[list[Row]]:
+    """Hand the answer to the run, or to its children where it asks what they do."""
+    if not run["waiting"]:
+        parameters = {"run": run_id, "resume": jsonb(answer), "interrupted": str(Status.INTERRUPTED)}
+        resumed: list[Row] = yield Query(_RESUME, parameters)
+        if not resumed:
+            raise NotInterrupted("Nobody answered in time: the run is being cancelled.")
+        return resumed
+    resumed = []
+    for child_id, theirs in _answers_of_children(asked, answer):
+        for child in (yield Query(_INTERRUPT, {"run": child_id})):
+            # One that ended meanwhile needs no answer: its parent finds that out by itself.
+            if child["status"] == Status.INTERRUPTED:
+                resumed += yield from _resume(child_id, child, read_interrupt(child["interrupt"]), theirs)
+    settled = yield from wait_again([run_id])
+    return [*settled.told, *resumed]
+
+
+def _answers_of_children(asked: Interrupt, answer: dict[str, Any]) -> list[tuple[UUID, dict[str, Any]]]:
+    match asked:
+        case Subagent():
+            return [(UUID(asked.run_id), answer)]
+        case Multiple():
+            pairs = zip(asked.interrupts, answer["responses"], strict=True)
+            return [
+                (UUID(one.run_id), {name: value for name, value in theirs.items() if name != "tool_call_id"})
+                for one, theirs in pairs
+                if isinstance(one, Subagent)
+            ]
+    return []
+
+
+def _parents_wait(parent_id: UUID | None) -> Operation[list[Row]]:
+    """Whoever asked because this run did waits for it again."""
+    waiting: list[Row] = []
+    while parent_id is not None:
+        (parent,) = yield Query(_INTERRUPT, {"run": parent_id})
+        if parent["status"] != Status.INTERRUPTED or not parent["waiting"]:
+            break
+        waiting += (yield from wait_again([parent_id])).told
+        parent_id = parent["parent_run_id"]
+    return waiting
 
 
 def _told(asked: Interrupt, answer: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Deleting sessions that ended long ago, with their runs and all that is in them, for good.
 
+Those of their sub-agents go with them.
+
 A session that has ended takes no new run, so that one without a head has no run that is not over. What somebody else
 has locked (it is being changed, or deleted with its assistant) is left for the next time.
 """
@@ -14,10 +16,20 @@ BATCHES = 50
 # `now()` and the statuses as they stand in the index `session_ended`, or it could not be used.
 _LOCK = """
 SELECT s.id FROM sessions s
-WHERE s.status IN ('closed', 'expired') AND s.head_run_id IS NULL
+WHERE s.status IN ('closed', 'expired') AND s.head_run_id IS NULL AND s.parent_id IS NULL
     AND coalesce(s.closed_at, s.expires_at) < now() - make_interval(days => %(days)s)
     AND NOT EXISTS (SELECT FROM runs r WHERE r.session_id = s.id AND r.finished_at IS NULL)
 ORDER BY coalesce(s.closed_at, s.expires_at) LIMIT %(batch)s FOR UPDATE OF s SKIP LOCKED
+"""
+
+# Of sub-agents, whatever their own state; `root` is the session that goes.
+_LOCK_SUBAGENTS = """
+WITH RECURSIVE below AS (
+    SELECT id, parent_id AS root FROM sessions WHERE parent_id = ANY(%(sessions)s)
+    UNION ALL SELECT s.id, below.root FROM below JOIN sessions s ON s.parent_id = below.id
+)
+SELECT s.id, below.root, s.head_run_id IS NOT NULL AS busy FROM sessions s JOIN below ON below.id = s.id
+ORDER BY s.id FOR UPDATE OF s
 """
 
 _DELETE = deletion_of("{0}.session_id = ANY(%(sessions)s)", "{0}.id = ANY(%(sessions)s)")
@@ -41,7 +53,12 @@ def delete_ended_sessions(days: int, *, batch: int = BATCH, batches: int = BATCH
 @operation(atomic=True)
 def _delete_batch(days: int, batch: int) -> Operation[int]:
     locked = yield Query(_LOCK, {"days": days, "batch": batch})
-    if locked:
-        for statement in _DELETE:
-            yield Query(statement, {"sessions": [row["id"] for row in locked]})
+    if not locked:
+        return 0
+    below = yield Query(_LOCK_SUBAGENTS, {"sessions": [row["id"] for row in locked]})
+    # A sub-agent that is told to stop and has not done so yet keeps its whole family for the next time.
+    roots = {row["id"] for row in locked} - {row["root"] for row in below if row["busy"]}
+    sessions = [*roots, *(row["id"] for row in below if row["root"] in roots)]
+    for statement in _DELETE:
+        yield Query(statement, {"sessions": sessions})
     return len(locked)

@@ -4,6 +4,7 @@ Lock order everywhere: the session's row, then its runs, or the locks of limits 
 `head_run_id` names the one run of its queue that may be claimed.
 """
 
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -31,7 +32,7 @@ from sessions.models import Status as SessionStatus
 from sessions.services import open_session
 
 _BINDING = f"""
-SELECT s.status, s.assistant_id, s.assistant_version, s.user_id, s.head_run_id,
+SELECT s.status, s.assistant_id, s.assistant_version, s.user_id, s.head_run_id, s.parent_id,
     s.expires_at <= clock_timestamp() AS expired, a.status AS assistant_status, head.status AS head_status,
     a.requests_per_minute, a.runs_per_day, a.tokens_per_day
 FROM sessions s JOIN assistants a ON a.id = s.assistant_id LEFT JOIN runs head ON head.id = s.head_run_id
@@ -171,6 +172,8 @@ def _refuse_unless_open(binding: Row, *, reject: bool) -> None:
         raise SessionClosed(f"The session is {binding['status']}.")
     if binding["expired"]:
         raise SessionClosed("The session is expired.")
+    if binding["parent_id"] is not None:
+        raise Conflict("The session is a sub-agent's: its runs come from the run that started it.")
     if binding["assistant_status"] != AssistantStatus.ACTIVE:
         raise AssistantNotActive(f"The session's assistant is {binding['assistant_status']}.")
     if reject and binding["head_run_id"] is not None:
@@ -260,11 +263,30 @@ def give_up(run_id: UUID, worker: UUID, reason: str) -> Operation[None]:
     yield from end_runs([row["id"] for row in held], Status.ERROR, error, [Status.RUNNING])
 
 
-@operation(atomic=True)
-def close_session(identity: Identity, session_id: UUID) -> Operation[tuple[Row, list[UUID]]]:
-    """Close the session: its unfinished runs are cancelled, its history stays. Closed already: as it is.
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A session that is closed: its row, those that were closed with it, and the rows (`id`, `session_id`) of the runs
+    that ended at once. Those that run were asked to stop."""
 
-    Gives its row, and the runs that ended with it: those that waited. Those that run were asked to stop.
+    session: Row
+    sessions: list[UUID]
+    ended: list[Row]
+
+
+_LOCK_SUBAGENTS = """
+WITH RECURSIVE below AS (
+    SELECT id FROM sessions WHERE parent_id = %(id)s
+    UNION ALL SELECT s.id FROM below JOIN sessions s ON s.parent_id = below.id
+)
+SELECT id FROM sessions WHERE id IN (SELECT id FROM below) ORDER BY id FOR UPDATE
+"""
+
+
+@operation(atomic=True)
+def close_session(identity: Identity, session_id: UUID) -> Operation[Closed]:
+    """Close the session and those of its sub-agents: unfinished runs are cancelled, the history stays.
+
+    Closed already: as it is. Raises NotFound.
     """
     locked = yield Query(
         f"SELECT * FROM sessions WHERE id = %(id)s AND {visible('sessions')} FOR UPDATE",  # noqa: S608
@@ -273,20 +295,21 @@ def close_session(identity: Identity, session_id: UUID) -> Operation[tuple[Row, 
     if not locked:
         raise NotFound("There is no such session.")
     if locked[0]["status"] != SessionStatus.ACTIVE:
-        return locked[0], []
+        return Closed(locked[0], [], [])
+    sessions = [session_id, *(row["id"] for row in (yield Query(_LOCK_SUBAGENTS, {"id": session_id})))]
     unfinished = yield Query(
         "UPDATE runs SET cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()) "
-        "WHERE session_id = %(id)s AND NOT status = ANY(%(terminal)s) RETURNING id",
-        {"id": session_id, "terminal": list(TERMINAL)},
+        "WHERE session_id = ANY(%(sessions)s) AND NOT status = ANY(%(terminal)s) RETURNING id",
+        {"sessions": sessions, "terminal": list(TERMINAL)},
     )
     ended = yield from end_waiting([run["id"] for run in unfinished], Status.CANCELLED, None)
     closed = yield Query(
         "UPDATE sessions SET status = 'closed', closed_at = clock_timestamp(), updated_at = clock_timestamp() "
-        "WHERE id = %(id)s RETURNING *",
-        {"id": session_id},
+        "WHERE id = ANY(%(sessions)s) AND status = 'active' RETURNING *",
+        {"sessions": sessions},
     )
     yield audit.entry(identity, "closed", "session", session_id, runs=len(unfinished))
-    return closed[0], [row["id"] for row in ended]
+    return Closed(next(row for row in closed if row["id"] == session_id), sessions, ended)
 
 
 @operation(atomic=True)

@@ -5,7 +5,7 @@ import logging
 from celery import shared_task
 from django.conf import settings
 
-from runs.announce import announce
+from runs.announce import announce, look_after_now
 from runs.doorbell import doorbell
 from runs.pruning import prune_idle_sessions
 from runs.retention import delete_ended_sessions
@@ -22,6 +22,7 @@ def sweep() -> None:
         announce(run["session_id"], run["id"])
     if sweep_runs():
         doorbell.ring()
+    look_after_now()
 
 
 @shared_task(name="runs.delete_ended_sessions")

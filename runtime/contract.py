@@ -21,6 +21,9 @@ from runtime.values import Values
 Json = Any
 Content = str | list[dict[str, Any]]
 
+# Under this key a message's metadata holds what a model is shown in place of the content.
+FOR_MODEL = "for_model"
+
 
 @dataclass(slots=True, frozen=True)
 class ToolCall:
@@ -49,9 +52,24 @@ class Message:
     @property
     def text(self) -> str:
         """The text of the content, parts joined."""
-        if isinstance(self.content, str):
-            return self.content
-        return "".join(str(part.get("text", "")) for part in self.content if part.get("type") == "text")
+        return _text(self.content)
+
+    @property
+    def for_model(self) -> Content:
+        """What a model is shown: the content, or what stands in `metadata` for it (`BaseAgent.incoming`)."""
+        content: Content = self.metadata.get(FOR_MODEL, self.content)
+        return content
+
+    @property
+    def text_for_model(self) -> str:
+        """The text of what a model is shown."""
+        return _text(self.for_model)
+
+
+def _text(content: Content) -> str:
+    if isinstance(content, str):
+        return content
+    return "".join(str(part.get("text", "")) for part in content if part.get("type") == "text")
 
 
 @dataclass(slots=True)
@@ -210,13 +228,18 @@ class ModelCall(Protocol):
 
 class StepIO(Protocol):
     """What a step may tell the outside while it is carried out. All of it is heard at once and kept with the
-    step."""
+    step.
+
+    `metadata` is what the client gave to whatever is called on its behalf: the session's metadata, and the run's over
+    it. Nothing there is checked. Who it is that asks is said by the other fields, which no client writes.
+    """
 
     run_id: str
     session_id: str
     workspace_id: str
     user_id: str | None
     attempt: int
+    metadata: Mapping[str, Json]
 
     @property
     def files(self) -> SharedFiles:
@@ -371,6 +394,14 @@ class BaseAgent(ABC):
 
     def __init__(self, spec: AgentSpec):
         self.spec = spec
+
+    def incoming(self, message: Message) -> Message:
+        """One of the messages that a run is given, before anything is done with it; gives it as it is to be kept.
+
+        What the model is to see in its place goes into `metadata["for_model"]`. Raises AgentError to refuse it: the run
+        ends with that, and the message is not in the conversation. Called again where the run is begun again.
+        """
+        return message
 
     def notify(self, middleware_id: str, message: Json, values: Values) -> None:
         """Something was sent to one of its middleware while a run is under way; may change the session's values.

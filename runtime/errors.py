@@ -86,6 +86,12 @@ class OutputInvalid(AgentError):
     code = "output_invalid"
 
 
+class MessageRejected(AgentError):
+    """The run's message is not taken; it is not in the conversation."""
+
+    code = "message_rejected"
+
+
 class NotSupported(AgentError):
     """The assistant asks for something that this server does not carry out yet."""
 

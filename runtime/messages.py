@@ -60,7 +60,7 @@ def _convert(message: Message, provider: str) -> BaseMessage | None:
             id=message.id,
             status="error" if message.metadata.get(STATUS) in {"error", "rejected"} else "success",
         )
-    content: Any = message.content
+    content: Any = message.for_model
     if message.role == "user":
         return HumanMessage(content=content, id=message.id)
     return SystemMessage(content=content, id=message.id)

@@ -76,6 +76,9 @@ class ReactAgent(BaseAgent):
         config = self.config
         return ModelCaller(config.llm, self.toolbox.schemas, self.spec.secrets, output_schema=config.output_schema)
 
+    def incoming(self, message: Message) -> Message:
+        return self.stack.incoming(message)
+
     def notify(self, middleware_id: str, message: Json, values: Values) -> None:
         self.stack.handle_message(middleware_id, message, values)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -24,11 +25,15 @@ from core.validation import validate
 from sessions import queries, services
 from sessions.bodies import ChangeSession, ForkSession, OpenSession
 from sessions.documents import checkpoint_document, message_document, session_document
-from sessions.models import Status
+from sessions.models import Session, Status
 from sessions.serializers import CheckpointDocument, MessageDocument, SessionDocument
 
 _ORDERINGS = {"created_at": ("created_at", "id")}
-_FILTERS = {"status": Filter("status__in", choices(Status)), "user_id": Filter("user_id", text)}
+_FILTERS = {
+    "status": Filter("status__in", choices(Status)),
+    "user_id": Filter("user_id", text),
+    "parent_id": Filter("parent_id", identifier),
+}
 SESSIONS = Listing(_ORDERINGS, "-created_at", {"assistant_id": Filter("assistant_id", identifier), **_FILTERS})
 SESSIONS_OF_ASSISTANT = Listing(_ORDERINGS, "-created_at", _FILTERS)
 MESSAGES = Listing({"seq": ("seq",)}, "seq")
@@ -42,6 +47,19 @@ def refuse_unknown_assistant(identity: Identity, query: ListQuery) -> None:
         raise Invalid.at("query", "assistant_id", message="There is no such assistant.")
 
 
+def _wanted(identity: Identity, sessions: QuerySet[Session, Row], query: ListQuery) -> QuerySet[Session, Row]:
+    """Those of sub-agents are listed for the session that they belong to, and not beside it.
+
+    Raises `Invalid` for one that the caller does not see.
+    """
+    parent = query.filters.get("parent_id")
+    if parent is None:
+        return sessions.filter(parent_id=None)
+    if not queries.visible_sessions(identity).filter(id=parent).exists():
+        raise Invalid.at("query", "parent_id", message="There is no such session.")
+    return sessions
+
+
 class SessionViewSet(ViewSet):
     """Sessions: conversations, each with one version of an assistant."""
 
@@ -50,8 +68,9 @@ class SessionViewSet(ViewSet):
     @extend_schema(parameters=list_parameters(SESSIONS), responses=listed(SessionDocument))
     def list(self, request: Request) -> Response:
         query = SESSIONS.read(request.query_params)
-        refuse_unknown_assistant(identity_of(request), query)
-        return Response(paginate(queries.sessions(identity_of(request)), query, session_document))
+        identity = identity_of(request)
+        refuse_unknown_assistant(identity, query)
+        return Response(paginate(_wanted(identity, queries.sessions(identity), query), query, session_document))
 
     @extend_schema(responses=SessionDocument)
     def retrieve(self, request: Request, session_id: str) -> Response:
@@ -99,8 +118,9 @@ class AssistantSessions(ViewSet):
     @extend_schema(parameters=list_parameters(SESSIONS_OF_ASSISTANT), responses=listed(SessionDocument))
     def list(self, request: Request, assistant_id: str) -> Response:
         query = SESSIONS_OF_ASSISTANT.read(request.query_params)
-        sessions = queries.sessions_of_assistant(identity_of(request), path_id(assistant_id))
-        return Response(paginate(sessions, query, session_document))
+        identity = identity_of(request)
+        sessions = queries.sessions_of_assistant(identity, path_id(assistant_id))
+        return Response(paginate(_wanted(identity, sessions, query), query, session_document))
 
     @extend_schema(request=OpenSession, responses={201: SessionDocument})
     def create(self, request: Request, assistant_id: str) -> Response:

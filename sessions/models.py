@@ -58,6 +58,7 @@ class Session(models.Model):
     workspace = models.ForeignKey(Workspace, models.CASCADE)
     assistant = models.ForeignKey(Assistant, models.CASCADE, related_name="sessions")
     assistant_version = models.PositiveIntegerField()
+    parent = models.ForeignKey("self", models.CASCADE, null=True, blank=True, editable=False, db_index=False)
     agent_id = models.CharField(max_length=255, null=True, blank=True)
     user_id = models.CharField(max_length=255, null=True, blank=True)
     title = models.CharField(max_length=200, blank=True, default="")
@@ -94,6 +95,7 @@ class Session(models.Model):
                 models.F("id").desc(),
                 name="session_of_user",
             ),
+            models.Index(fields=["parent"], condition=models.Q(parent__isnull=False), name="session_of_parent"),
             # What is deleted first where sessions are not kept for ever.
             models.Index(
                 Coalesce("closed_at", "expires_at"),

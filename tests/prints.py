@@ -6,9 +6,7 @@ from typing import Any
 # Made by migrations, and long.
 _FIXED = {"django_migrations", "django_content_type", "auth_permission"}
 # When a key was last used is written beside the request.
-_TABLE = (
-    "(SELECT jsonb_build_array(count(*), sum(hashtext((to_jsonb(t) - 'last_used_at')::text))) FROM %s t)"
-)
+_TABLE = "(SELECT jsonb_build_array(count(*), sum(hashtext((to_jsonb(t) - 'last_used_at')::text))) FROM %s t)"
 
 
 class Prints:

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('runs', '0007_limits_of_keys'),
+        ('runs', '0008_subagents'),
     ]
 
     operations = [

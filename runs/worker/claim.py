@@ -14,6 +14,7 @@ import psycopg
 from core.db import Row
 from runs.models import CRASHES_BEFORE_ALONE
 from runs.pools import BARRED, Pool
+from runs.worker.children import add_children
 
 # The last event of a hand-back: whoever claims the run next knows by it that the run was another's.
 TRANSFERRING = "node_transferring"
@@ -79,7 +80,8 @@ SELECT claimed.id, claimed.number, claimed.workspace_id, claimed.session_id, cla
     claimed.durability, claimed.last_seq, claimed.step_count, claimed.model_calls, claimed.retry_policy,
     claimed.input_tokens, claimed.output_tokens, claimed.cost_usd, claimed.cancel_requested_at, claimed.superseded,
     claimed.message_start, claimed.from_checkpoint_id, claimed.claimed_at,
-    payload.input, payload.resume,
+    claimed.parent_run_id, claimed.subagent, claimed.delegated_at,
+    payload.input, payload.resume, s.metadata || claimed.metadata AS metadata,
     claimed.timeout_s + claimed.waited_s - extract(epoch FROM clock_timestamp() - claimed.started_at)::float8
         AS time_left_s,
     s.message_count, s.step, s.checkpoint_id, s.state,
@@ -106,6 +108,7 @@ async def claim(
 ) -> list[Row]:
     """Claim up to `slots` runs of the pool for the worker; gives all that carrying them out needs.
 
+    A row's `children` are the results that a run has yet to take (`runtime.contract.State.children`).
     `alone`: one of those that crashed too often (see `runs.worker.isolation`), and no others.
     `conn` commits asynchronously: a claim that a crash forgets is only a run that is still pending.
     """
@@ -118,4 +121,6 @@ async def claim(
     async with conn.pipeline(), conn.transaction():
         await conn.execute("SELECT pg_advisory_xact_lock(%(key)s)", {"key": CLAIM_LOCK})
         cursor = await conn.execute(_CLAIM_ALONE if alone else _CLAIM, parameters)
-    return await cursor.fetchall()
+    rows = await cursor.fetchall()
+    await add_children(conn, rows)
+    return rows

@@ -5,7 +5,7 @@
    Late ones drop out here; of the others all is written: messages, checkpoints, steps, events, sessions, outputs.
    So does a run that is to be cancelled and would end otherwise: its worker is told, and ends it so.
    Before that, under the same fence: where a run begins at an earlier checkpoint, its session's line is moved there;
-   files that it shares with other sessions are written.
+   files that it shares with other sessions are written; the children of those that delegate are made.
 3. What runs that are rolled back have written is taken out.
 4. Sessions whose run ended hand their head to the next waiting run.
 5. A run that asks a person, and that nobody is to wait for, ends (see `runs.ending`).
@@ -23,6 +23,7 @@ from core.db import Row, jsonb
 from runs.ending import end_unwanted, promote_next, take_out
 from runs.lifecycle import TERMINAL, Status
 from runs.worker.branching import Branch
+from runs.worker.children import FENCE, spawn
 from runs.worker.outcomes import Cancelled
 from sessions.models import Activity
 from sessions.shared_files import FILE_COLUMNS, SET_FILES, TAKE_OUT_FILES
@@ -44,7 +45,8 @@ class StepCommit:
     `run` holds the run's new totals and `base_seq`, its last event before them; `retry_in_s` (seconds)
     is for a run that goes back to pending, `interrupt_timeout_s` for one that asks a person. `answered`: a step took
     what a person had answered. `branch`: these are the first rows of a run that begins at an earlier checkpoint.
-    `files`: those shared with other sessions, by owner and path.
+    `files`: those shared with other sessions, by owner and path. `children` are what it waits for from here on; `took`:
+    a step took the results of those before.
     """
 
     run_id: str
@@ -65,15 +67,11 @@ class StepCommit:
     files: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     steps: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
+    children: list[dict[str, Any]] = field(default_factory=list)
+    took: bool = False
 
 
 _LOCK_SESSIONS = "SELECT id FROM sessions WHERE id = ANY(%(sessions)s) ORDER BY id FOR UPDATE"
-
-# The run `r` is ours to write as `g` says.
-_FENCE = """
-r.id = g.id AND r.lease_owner = %(worker)s AND r.epoch = g.epoch AND r.status = 'running' AND r.last_seq = g.base_seq
-AND (r.cancel_requested_at IS NULL OR g.status IS NULL OR g.status IN ('pending', 'cancelled', 'interrupted'))
-"""
 
 # What the checkpoint does not see is dropped, always the end of the line; what it sees and is dropped already is there
 # again as copies. A number is free once its message is dropped: the copies wait for the count of `dropped`.
@@ -82,7 +80,7 @@ WITH ours AS (
     SELECT c.session_id, c.message_count, c.step, g.step AS at_step, g.copies
     FROM jsonb_to_recordset(%(moves)s) AS g(id uuid, epoch int, status text, base_seq int, checkpoint uuid, step int,
         copies jsonb)
-    JOIN runs r ON {_FENCE} JOIN checkpoints c ON c.id = g.checkpoint
+    JOIN runs r ON {FENCE} JOIN checkpoints c ON c.id = g.checkpoint
 ), dropped AS (
     UPDATE messages m SET dropped_at_step = c.at_step FROM ours c
     WHERE m.session_id = c.session_id AND m.dropped_at_step IS NULL AND (m.seq > c.message_count OR m.step > c.step)
@@ -102,7 +100,7 @@ _WRITE_FILES = f"""
 WITH new AS (
     SELECT DISTINCT ON (g.assistant_id, g.user_id, g.path) g.* FROM jsonb_to_recordset(%(files)s)
         AS g(id uuid, epoch int, status text, base_seq int, nth int, {FILE_COLUMNS})
-    JOIN runs r ON {_FENCE} ORDER BY g.assistant_id, g.user_id, g.path, g.nth DESC
+    JOIN runs r ON {FENCE} ORDER BY g.assistant_id, g.user_id, g.path, g.nth DESC
 ) {SET_FILES}
 """  # noqa: S608 - constants
 
@@ -119,15 +117,16 @@ WITH ours AS (
         interrupt_expires_at = CASE WHEN g.status = 'interrupted'
             THEN clock_timestamp() + make_interval(secs => g.interrupt_timeout_s) END,
         lease_owner = CASE WHEN g.status IS NULL THEN r.lease_owner END,
-        ready = coalesce(g.status = 'pending', false),
+        ready = coalesce(g.status = 'pending', false) AND NOT r.waiting,
+        delegated_at = CASE WHEN r.waiting OR NOT g.took THEN r.delegated_at END,
         next_attempt_at = CASE WHEN r.cancel_requested_at IS NULL
             THEN clock_timestamp() + make_interval(secs => g.retry_in_s) END,
         finished_at = CASE WHEN g.status = ANY(%(terminal)s) THEN clock_timestamp() END
     FROM jsonb_to_recordset(%(runs)s) AS g(id uuid, epoch int, status text, base_seq int, last_seq int,
         step_count int, model_calls int, input_tokens int, output_tokens int, cost_usd numeric, failures int,
         checkpoint_id uuid, message_start int, error jsonb, interrupt jsonb, retry_in_s float8,
-        interrupt_timeout_s float8)
-    WHERE {_FENCE}
+        interrupt_timeout_s float8, took bool)
+    WHERE {FENCE}
     RETURNING r.id, r.cancel_requested_at, r.superseded
 ), messages_written AS (
     INSERT INTO messages (id, session_id, run_id, seq, step, role, content, tool_calls, tool_call_id, name, metadata,
@@ -192,6 +191,7 @@ def _run_row(commit: StepCommit) -> dict[str, Any]:
         "interrupt": commit.interrupt,
         "retry_in_s": commit.retry_in_s,
         "interrupt_timeout_s": commit.interrupt_timeout_s,
+        "took": commit.took,
     }
 
 
@@ -205,22 +205,27 @@ def _session_row(commit: StepCommit) -> dict[str, Any]:
     }
 
 
+def _fenced(commit: StepCommit) -> dict[str, Any]:
+    """What the fence asks of the run that a row is of."""
+    return {"id": commit.run_id, "epoch": commit.epoch, "status": commit.status, "base_seq": commit.run["base_seq"]}
+
+
 def _move_row(commit: StepCommit, branch: Branch) -> dict[str, Any]:
     return {
-        "id": commit.run_id,
-        "epoch": commit.epoch,
-        "status": commit.status,
-        "base_seq": commit.run["base_seq"],
+        **_fenced(commit),
         "checkpoint": branch.checkpoint_id,
         "step": commit.checkpoints[0]["step"],
         "copies": [{"id": copy, "original": original} for original, copy in branch.copies.items()],
     }
 
 
+def _child_row(commit: StepCommit, child: dict[str, Any]) -> dict[str, Any]:
+    return {**_fenced(commit), **child}
+
+
 def _file_rows(commit: StepCommit, nth: int) -> Iterator[dict[str, Any]]:
-    fence = {"id": commit.run_id, "epoch": commit.epoch, "status": commit.status, "base_seq": commit.run["base_seq"]}
     for file in commit.files.values():
-        yield {**fence, "nth": nth, **file}
+        yield {**_fenced(commit), "nth": nth, **file}
 
 
 @dataclass(slots=True, frozen=True)
@@ -248,6 +253,9 @@ async def commit_steps(conn: psycopg.AsyncConnection[Row], worker: UUID, commits
         if files := [row for nth, commit in enumerate(commits) for row in _file_rows(commit, nth)]:
             await conn.execute(_WRITE_FILES, {"worker": worker, "files": jsonb(files)})
             await conn.execute(TAKE_OUT_FILES, {"files": jsonb(files)})
+        if children := [_child_row(commit, child) for commit in commits for child in commit.children]:
+            spawning = spawn(worker, children)
+            await conn.execute(spawning.sql, spawning.params)
         written = await conn.execute(_COMMIT, {"worker": worker, "terminal": list(TERMINAL), **_rows(commits)})
         if stopped := [UUID(commit.run_id) for commit in commits if commit.status == Status.CANCELLED]:
             back = take_out(stopped)

@@ -11,7 +11,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Literal
+from uuid import UUID
 
 import orjson
 
@@ -40,7 +43,7 @@ from runs.worker.outside import Outside, with_changes
 from runs.worker.recorder import Recorder
 from runs.worker.step_files import StepFiles
 from runs.worker.traffic.traffic import WAIT_S, Call, Traffic
-from runtime.contract import BaseAgent, Step, ToolRecord
+from runtime.contract import BaseAgent, ChildRun, Message, Step, ToolRecord
 from runtime.errors import AgentError, MustWait
 from runtime.interrupts import sound_interrupt
 from runtime.secrets import redactor
@@ -71,6 +74,8 @@ class Execution:
         self.capped: bool = claim["capped"]
         # Until its step is committed it may take the process with it: nothing else is carried out beside it.
         self.suspect: bool = claim["crashes"] >= CRASHES_BEFORE_ALONE
+        # Whether other runs wait for its end, or end with it.
+        self.has_family = claim["parent_run_id"] is not None or claim["delegated_at"] is not None
         self.conversation = conversation
         self._agent = agent
         self._journal = journal
@@ -98,7 +103,7 @@ class Execution:
 
         Raises LeaseLost when another worker has taken the run over.
         """
-        self._recorder.begin()
+        self._begin()
         try:
             while True:
                 started, clock = self._journal.now(), time.perf_counter()
@@ -201,17 +206,36 @@ class Execution:
         except MustWait as wait:
             # Not beyond the end of its time, which whoever claims it then tells.
             return Postponed(max(0.0, min(wait.wait_s, self._deadline - time.monotonic())))
-        except AgentError as error:
-            error.say(self._redactor.text(error.message))
-            return Failed(error)
         except LeaseLost:
             raise
-        except Exception as error:
-            # The executor's edge: an agent's or tool's own bug ends its run, never the worker.
-            log.exception("run %s: the agent raised", self.run_id)
-            return Failed(UnexpectedError(self._redactor.text(f"{type(error).__name__}: {error}")))
+        except Exception as error:  # noqa: BLE001  (the executor's edge)
+            return self._failure(error)
         finally:
             self._in_flight = None
+
+    def _failure(self, error: Exception) -> Failed:
+        """An agent's or tool's own bug ends its run, never the worker."""
+        if isinstance(error, AgentError):
+            error.say(self._redactor.text(error.message))
+            return Failed(error)
+        log.error("run %s: the agent raised", self.run_id, exc_info=error)
+        return Failed(UnexpectedError(self._redactor.text(f"{type(error).__name__}: {error}")))
+
+    def _begin(self) -> None:
+        """Begin to tell; a message that the agent does not take ends the run before its first step."""
+        try:
+            self._recorder.begin(self._incoming)
+        except Exception as error:  # noqa: BLE001  (the executor's edge)
+            self._stop = self._stop or self._failure(error)
+
+    def _incoming(self, message: Message) -> Message:
+        """A message of the run's input, as the agent wants it."""
+        taken = self._agent.incoming(message)
+        if taken is not message:
+            _refuse_unless_json("A message", [taken.content, taken.metadata])
+            # Who wrote it, and which one it is, is not the agent's to say.
+            taken.id, taken.role = message.id, message.role
+        return taken
 
 
 def _checked(step: Step, redactor: Redactor) -> Step:
@@ -228,6 +252,10 @@ def _checked(step: Step, redactor: Redactor) -> Step:
         if step.done:
             raise AgentError("A step that asks a person cannot be the last one.")
         step.interrupt = redactor.value(sound_interrupt(step.interrupt))
+    if step.children:
+        if step.done or step.interrupt is not None:
+            raise AgentError("A step that has other runs carry something out neither ends nor asks a person.")
+        step.children = {call_id: _sound_child(child, redactor) for call_id, child in step.children.items()}
     if step.kind != "model":
         for message in step.messages:
             message.content, message.metadata = redactor.value(message.content), redactor.value(message.metadata)
@@ -235,6 +263,16 @@ def _checked(step: Step, redactor: Redactor) -> Step:
             _redact(record, redactor)
     step.changes, step.structured = redactor.value(step.changes), redactor.value(step.structured)
     return step
+
+
+def _sound_child(child: ChildRun, redactor: Redactor) -> ChildRun:
+    _refuse_unless_json("What another run is given", child.input)
+    try:
+        assistant_id = child.assistant_id and str(UUID(child.assistant_id))
+    except ValueError:
+        raise AgentError(f"{child.assistant_id!r} is not the id of an assistant.") from None
+    told = {"input": redactor.value(child.input), "title": redactor.text(child.title)}
+    return replace(child, assistant_id=assistant_id, **told)
 
 
 def _redact(record: ToolRecord, redactor: Redactor) -> None:
@@ -267,6 +305,7 @@ class _IO:
         self.workspace_id = str(claim["workspace_id"])
         self.user_id: str | None = claim["user_id"]
         self.attempt: int = claim["attempt"]
+        self.metadata: Mapping[str, Any] = MappingProxyType(claim["metadata"])
         self.files = files
         self._journal = journal
         self._traffic = traffic

@@ -83,6 +83,11 @@ class Journal:
         self._append(event, clean(data))
         self._held += 1
 
+    def hold_superseded(self, reason: str) -> None:
+        """Tell readers to drop the tokens of a step that will be carried out again."""
+        if (first := self.first_token) is not None:
+            self.hold("superseded", {"from_seq": first, "to_seq": self.last_seq, "reason": reason})
+
     def finish(self) -> None:
         """The step is over and nothing of it is stored yet: tell what it held, and begin the next one's events."""
         self._held, self._token = 0, None

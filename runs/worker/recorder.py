@@ -5,6 +5,7 @@ durability `sync` and `async` by the commit that it has made last, with `exit` b
 a commit is refused, the recorder and its conversation are thrown away.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from runs.ending import Superseded
 from runs.lifecycle import Status
 from runs.models import Durability
 from runs.worker.branching import first_messages
+from runs.worker.children import STARTED, announced, child_row
 from runs.worker.claim import TRANSFERRING
 from runs.worker.commit import StepCommit
 from runs.worker.conversation import Conversation
@@ -31,7 +33,7 @@ from runs.worker.outcomes import (
     retry_delay_s,
 )
 from runs.worker.rows import step_row
-from runtime.contract import Message, ModelRecord, State, Step, Usage
+from runtime.contract import ChildResult, Message, ModelRecord, State, Step, Usage
 from runtime.errors import AgentError, ModelError, ModelUnavailable
 from runtime.history import answers_for_open_calls
 from sessions.documents import message_row
@@ -74,6 +76,7 @@ class Recorder:
         self._model_calls: int = claim["model_calls"]
         self._failures: int = claim["failures"]
         self._resume = claim["resume"]
+        self._children: dict[str, ChildResult] = claim["children"]
         self._checkpoint_id: str | None = claim["checkpoint_id"] and str(claim["checkpoint_id"])
         self._message_start: int = len(conversation.messages)
         self._fresh: list[Message] = []  # the run's input, until the first commit has it
@@ -83,8 +86,11 @@ class Recorder:
         self._removed: list[str] = []
         self._covered = len(conversation.messages)  # how many messages the last checkpoint has
 
-    def begin(self) -> None:
-        """Tell that the run goes on here, and take its input into the conversation if that is new."""
+    def begin(self, incoming: Callable[[Message], Message] = lambda message: message) -> None:
+        """Tell that the run goes on here, and take its input into the conversation if that is new.
+
+        `incoming` gives each of its messages as the agent takes it; where it raises, none is in the conversation.
+        """
         claim, journal = self._claim, self._journal
         journal.tell(
             "metadata",
@@ -103,7 +109,9 @@ class Recorder:
             self._message_start = claim["message_start"]
         elif not self.conversation.checkpoint_gone:
             said = self.conversation.messages
-            self._fresh, self._message_start = first_messages(claim, said, self.conversation.branch)
+            fresh, start = first_messages(claim, said, self.conversation.branch)
+            self._fresh = [incoming(message) if message.role == "user" else message for message in fresh]
+            self._message_start = start
             for seq, message in enumerate(self._fresh, start=len(said) + 1):
                 journal.tell("message", self._message(message, seq))
 
@@ -118,6 +126,7 @@ class Recorder:
             model_calls=self._model_calls,
             session_model_calls=conversation.values.get(MODEL_CALLS, 0),
             resume=self._resume,
+            children=self._children,
             usage=replace(self._usage),
         )
 
@@ -178,12 +187,12 @@ class Recorder:
         self._failures = 0
         if step.kind == "custom" and step.interrupt is not None and not step.messages:
             # The message whose tokens were told is told anew once somebody has answered.
-            self._supersede("interrupt")
+            self._journal.hold_superseded("interrupt")
         changes = dict(clean(step.changes))
         if step.model is not None:
             self._model_calls += 1
             changes[MODEL_CALLS] = self.conversation.values.get(MODEL_CALLS, 0) + 1
-        stays = not step.done and step.interrupt is None
+        stays = not step.done and step.interrupt is None and not step.children
         source = step.kind if step.interrupt is None else "interrupt"
         commit = self._commit_with(step.messages, source, list(step.next), changes, list(step.removed), stays=stays)
         commit.steps.append(
@@ -191,6 +200,8 @@ class Recorder:
         )
         if self._resume is not None:
             commit.answered, self._resume = True, None
+        if self._children:
+            commit.took, self._children = True, {}
         for message in step.messages:
             for call in message.tool_calls:
                 self._journal.hold("tool_call", {**call.document(), "message_id": message.id})
@@ -204,6 +215,12 @@ class Recorder:
             commit.status, commit.interrupt = Status.INTERRUPTED, step.interrupt
             commit.interrupt_timeout_s = self._interrupt_timeout_s
             self._journal.hold("interrupt", step.interrupt)
+        if step.children:
+            commit.status = Status.PENDING
+            commit.children = [child_row(*asked) for asked in step.children.items()]
+            for child in commit.children:
+                self._journal.hold("custom", {"name": STARTED, "value": announced(child)})
+            self._hold_pending(None)
         return commit
 
     def _failed(self, error: AgentError, started: str, duration_ms: float) -> StepCommit:
@@ -218,7 +235,7 @@ class Recorder:
         if delay is None:
             commit = self._ended(Status.ERROR, error, changes)
         else:
-            self._supersede("retry")
+            self._journal.hold_superseded("retry")
             document = clean(error_document(error, retryable=True))
             self._journal.hold("error", {**document, "attempt": self._claim["attempt"]})
             self._hold_pending(delay)
@@ -236,7 +253,7 @@ class Recorder:
 
     def _put_off(self, delay_s: float | None) -> StepCommit:
         """Back to the queue as if the step in flight had not begun; None: at once."""
-        self._supersede("retry")
+        self._journal.hold_superseded("retry")
         self._hold_pending(delay_s)
         commit = self._commit_with([], None, [], {}, [])
         commit.status, commit.retry_in_s = Status.PENDING, delay_s
@@ -350,38 +367,23 @@ class Recorder:
         self._changes, self._removed, self._covered = {}, [], len(conversation.messages)
         conversation.checkpoint_id = self._checkpoint_id = checkpoint_id
         conversation.step += 1
-        self._journal.hold(
-            "checkpoint",
-            {
-                "checkpoint_id": row["id"],
-                "parent_id": row["parent_id"],
-                "step": row["step"],
-                "source": source,
-            },
-        )
+        told = {name: row[name] for name in ("parent_id", "step", "source")}
+        self._journal.hold("checkpoint", {"checkpoint_id": checkpoint_id, **told})
 
     def _step_row(self, kind: str, status: str, started: str, duration_ms: float, **done: Any) -> dict[str, Any]:
         self._step_count += 1
         return step_row(self._claim, self._step_count, kind, status, started, duration_ms, **done)
 
     def _output(self, step: Step) -> dict[str, Any]:
-        own = self.conversation.messages[self._message_start :]
-        position = next((i for i in range(len(own) - 1, -1, -1) if own[i].role == "assistant"), None)
-        if position is None:
-            return {"text": "", "message": None, "structured": clean(step.structured), "citations": []}
-        last = own[position]
+        own = enumerate(self.conversation.messages[self._message_start :], self._message_start + 1)
+        said = [(seq, message) for seq, message in own if message.role == "assistant"]
+        seq, last = said[-1] if said else (0, None)
         return {
-            "text": last.text,
-            "message": self._message(last, self._message_start + position + 1),
+            "text": last.text if last else "",
+            "message": self._message(last, seq) if last else None,
             "structured": clean(step.structured),
             "citations": [],
         }
-
-    def _supersede(self, reason: str) -> None:
-        """Tell readers to drop the tokens of a step that will be carried out again."""
-        if (first := self._journal.first_token) is not None:
-            data = {"from_seq": first, "to_seq": self._journal.last_seq, "reason": reason}
-            self._journal.hold("superseded", data)
 
     def _count(self, record: ModelRecord) -> None:
         self._usage.add(record.usage)

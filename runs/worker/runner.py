@@ -13,21 +13,20 @@ from django.conf import settings
 from psycopg.rows import dict_row
 from psycopg_pool import PoolTimeout
 
-from assistants.spec import agent_for
 from core.db import AsyncPool, Row, close_pool, configure, open_pool
 from core.redaction import in_logs
-from runs.announce import announce
+from runs.announce import announce, look_after
 from runs.doorbell import doorbell
 from runs.lifecycle import Status, sources
 from runs.notices import Notice, Process
 from runs.pools import COMMON, Pool
 from runs.queries import anything_waiting
 from runs.services import give_up
-from runs.worker.branching import CheckpointGone
+from runs.worker.agents import agent_of
 from runs.worker.claim import claim
 from runs.worker.clock import DatabaseClock
 from runs.worker.committer import Committer, LeaseLost
-from runs.worker.conversation import Conversation, Conversations
+from runs.worker.conversation import Conversations
 from runs.worker.execution import Execution
 from runs.worker.isolation import PATIENCE_S, is_to_make_room
 from runs.worker.journal import Journal
@@ -37,8 +36,6 @@ from runs.worker.presence import Presence
 from runs.worker.publisher import Publisher
 from runs.worker.rescue import held_by, put_back, rescue_at_once, rescue_lost
 from runs.worker.traffic.traffic import Traffic
-from runtime.contract import AgentSpec, BaseAgent, State, Step, StepIO
-from runtime.errors import AgentError
 
 log = logging.getLogger(__name__)
 
@@ -210,7 +207,7 @@ class Runner:
             run_id = str(row["id"])
             execution = Execution(
                 row,
-                agent=await _agent(row, conversations[row["id"]]),
+                agent=await agent_of(row, conversations[row["id"]]),
                 conversation=conversations[row["id"]],
                 journal=Journal(
                     run_id=run_id,
@@ -240,6 +237,7 @@ class Runner:
             log.exception("run %s cannot be recorded", execution.run_id)
             reason = in_logs.text(f"{type(error).__name__}: {error}")
             await give_up(UUID(execution.run_id), self._presence.id, reason).arun()
+            await self._look_after(execution)
         else:
             self._conversations.keep(execution.conversation)
             if last.status == Status.PENDING:
@@ -250,6 +248,9 @@ class Runner:
             elif last.status == Status.INTERRUPTED:
                 # It may have ended with the same commit; no journal tells that.
                 await asyncio.to_thread(announce, UUID(last.session_id), UUID(last.run_id))
+            if last.children:
+                doorbell.ring()
+            await self._look_after(execution, delegated=bool(last.children))
         finally:
             del self._executions[execution.run_id]
             self._presence.used = len(self._executions)
@@ -258,6 +259,16 @@ class Runner:
             # Work may have waited for this slot, or for the assistant to have fewer runs.
             if saturated or execution.capped:
                 self._wake.set()
+
+    async def _look_after(self, execution: Execution, *, delegated: bool = False) -> None:
+        """Tell its parent and its children of the run's last commit; where that fails the next look around does."""
+        if not (execution.has_family or delegated):
+            return
+        try:
+            if await look_after([UUID(execution.run_id)]):
+                self._wake.set()
+        except (psycopg.OperationalError, PoolTimeout) as error:
+            log.warning("What follows from run %s waits for PostgreSQL: %s", execution.run_id, error)
 
     # -- looking around ------------------------------------------------------------------------------------------
 
@@ -270,6 +281,8 @@ class Runner:
                     log.warning("Rescued %d runs of lost workers.", len(rescued))
                     self._wake.set()
                 if nth % LOOKS_AT_ITSELF == 0:
+                    if await look_after():
+                        self._wake.set()
                     await self._compare()
                     await self._make_room()
             except (psycopg.OperationalError, PoolTimeout) as error:
@@ -347,34 +360,6 @@ class Runner:
                 execution.leave()
         if not self._executions:
             self._wake.set()
-
-
-class _BrokenAgent(BaseAgent):
-    """Stands in for an assistant that cannot be built, so that its runs end with the reason and nobody else's do."""
-
-    def __init__(self, reason: AgentError):
-        super().__init__(AgentSpec(type="broken", config={"step_timeout_s": 60.0}))
-        self._reason = reason
-
-    async def step(self, state: State, io: StepIO) -> Step:
-        raise self._reason
-
-
-async def _agent(row: Row, conversation: Conversation) -> BaseAgent:
-    if conversation.checkpoint_gone:
-        return _BrokenAgent(CheckpointGone())
-    try:
-        return await agent_for(row["workspace_id"], row["assistant_id"], row["assistant_version"]).arun()
-    except (psycopg.OperationalError, PoolTimeout):
-        raise
-    except AgentError as refusal:
-        return _BrokenAgent(refusal)
-    except Exception as error:
-        # The edge: a configuration that worked when it was saved may name a tool that this process does not have.
-        log.exception("assistant %s v%s cannot be built", row["assistant_id"], row["assistant_version"])
-        return _BrokenAgent(
-            AgentError(in_logs.text(f"The assistant cannot be built: {error}"), code="assistant_unusable")
-        )
 
 
 async def _for_claims(conn: psycopg.AsyncConnection[Row]) -> None:

@@ -17,6 +17,7 @@ BUILT_IN: dict[str, str] = {
     "conversation_title": "runtime.middleware.conversation_title:ConversationTitle",
     "files": "runtime.middleware.files:FileSystem",
     "patch_tool_calls": "runtime.middleware.patch_tool_calls:PatchToolCalls",
+    "subagents": "runtime.middleware.subagents:Subagents",
     "summarization": "runtime.middleware.summarization:Summarization",
     "todo_list": "runtime.middleware.todo_list:TodoList",
 }

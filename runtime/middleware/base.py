@@ -111,6 +111,14 @@ class Middleware:
         """Tools that it adds to the assistant's own."""
         return ()
 
+    def incoming(self, message: Message) -> Message:
+        """A message that the run is given, before its first step; gives it as it is to be kept.
+
+        `message.metadata["for_model"]` may say what the model is to see in place of the content. Raises ValueError,
+        with the reason, to refuse it: the run ends so, and the message is not in the conversation.
+        """
+        return message
+
     def prompt(self, turn: Turn) -> str:
         """What it adds to the system prompt of this model call."""
         return ""

@@ -38,7 +38,8 @@ class OwnModel:
 
 
 def _without_media(message: Message) -> Message:
-    if isinstance(message.content, str):
+    content = message.for_model
+    if isinstance(content, str):
         return message
-    parts = [part if part.get("type") == "text" else {"type": "text", "text": _MEDIA} for part in message.content]
+    parts = [part if part.get("type") == "text" else {"type": "text", "text": _MEDIA} for part in content]
     return Message(message.id, message.role, parts, message.tool_calls, message.tool_call_id, message.name)

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from runtime.contract import AgentSpec, BoundTool, Json, Message, ToolCall, ToolContext, ToolRecord
-from runtime.errors import AgentError
+from runtime.errors import AgentError, MessageRejected
 from runtime.faults import faults_of
 from runtime.middleware import middleware_class
 from runtime.middleware.base import Middleware, Proceed, ToolOutcome, Turn
@@ -62,6 +62,15 @@ class Stack:
     async def after_tools(self, turn: Turn, records: Sequence[ToolRecord]) -> None:
         for middleware in self.all:
             await middleware.after_tools(turn, records)
+
+    def incoming(self, message: Message) -> Message:
+        """The message through all of them. Raises MessageRejected, or what else one of them raises."""
+        for middleware in self.all:
+            try:
+                message = middleware.incoming(message)
+            except ValueError as error:
+                raise MessageRejected(str(error) or "The message is not taken.") from None
+        return message
 
     def handle_message(self, middleware_id: str, message: Json, values: Values) -> None:
         """Give the message to the one that has this id; raises LookupError where none has."""

@@ -109,6 +109,6 @@ def _transcript(messages: Sequence[Message]) -> str:
     for message in messages:
         name = f"{message.role} ({message.name})" if message.name else message.role
         called = "".join(f"\n[calls {call.name} with {call.args}]" for call in message.tool_calls)
-        media = sum(1 for part in message.content if isinstance(part, dict) and part.get("type") != "text")
-        lines.append(f"{name}: {message.text}{' [media]' * media}{called}")
+        media = sum(1 for part in message.for_model if isinstance(part, dict) and part.get("type") != "text")
+        lines.append(f"{name}: {message.text_for_model}{' [media]' * media}{called}")
     return "\n\n".join(lines)

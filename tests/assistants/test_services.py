@@ -81,6 +81,11 @@ def test_the_documented_example_is_taken_and_says_what_it_lacks(identity: Identi
     assert document["metadata"] == SUPPORT_AGENT["metadata"]
 
 
+def with_writer(**own: Any) -> Body:
+    writer = {"name": "writer", "description": "Writes.", "system_prompt": "Write.", **own}
+    return {"middleware": [{"name": "subagents", "settings": {"subagents": [writer]}}]}
+
+
 @pytest.mark.parametrize(
     ("fields", "check"),
     [
@@ -95,6 +100,9 @@ def test_the_documented_example_is_taken_and_says_what_it_lacks(identity: Identi
         (titled_by({**OPENAI, "base_url": "http://169.254.1.1/v1"}), "middleware.conversation_title"),
         (titled_by({**OPENAI, "api_key_env": "PATH"}), "middleware.conversation_title"),
         (titled_by({**OPENAI, "fallbacks": [3]}), "middleware.conversation_title"),
+        (with_writer(tools=["no-such"]), "subagents.writer.tools"),
+        (with_writer(llm={"provider": "fake", "model": "parrot"}), "middleware.subagents"),
+        (with_writer(middleware=[{"name": "no-such"}]), "subagents.writer.middleware.no-such"),
         ({"knowledge_bases": [NOWHERE]}, f"knowledge_bases.{NOWHERE}"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

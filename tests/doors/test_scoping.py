@@ -19,6 +19,7 @@ WITHOUT = {
     "accounts/idempotency.py": "a request's own key, by workspace and user",
     "config/bootstrap.py": "what the first start makes, before there are callers",
     "runs/backlog.py": "how many runs wait in a workspace, whoever asks",
+    "runs/worker/children.py": "the assistant that a run names must be one of its own workspace",
     "runs/worker/claim.py": "workers serve all workspaces, and are fair between them",
 }
 _LOOKUPS = {"filter", "exclude", "get", "get_or_create", "update_or_create", "aget", "aupdate_or_create"}

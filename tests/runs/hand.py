@@ -10,8 +10,8 @@ from runs.worker.journal import Journal
 from runs.worker.outcomes import Finished, Outcome
 from runs.worker.publisher import Publisher
 from runs.worker.recorder import Recorder
+from runtime.contract import ChildRun, Step, ToolCall
 from runtime.contract import Message as Said
-from runtime.contract import Step, ToolCall
 from tests.runs.worker import claim_with, make_worker
 
 
@@ -24,9 +24,14 @@ class Hand:
 
     async def claim(self, **settings: Any) -> "Held":
         """`settings` are the recorder's."""
-        (claimed,) = await claim_with(self.id)
-        conversation = (await self.warm.load([claimed]))[claimed["id"]]
-        return Held(self, claimed, conversation, **settings)
+        (held,) = await self.claim_all(**settings)
+        return held
+
+    async def claim_all(self, **settings: Any) -> list["Held"]:
+        """Whatever may be claimed, the oldest first."""
+        claimed = sorted(await claim_with(self.id), key=lambda row: row["id"])
+        conversations = await self.warm.load(claimed)
+        return [Held(self, row, conversations[row["id"]], **settings) for row in claimed]
 
 
 class Held:
@@ -66,6 +71,12 @@ class Held:
         calls = [ToolCall(f"call_{name}", name, {}) for name in names]
         said = Said(id=str(new_id()), role="assistant", content="", tool_calls=calls)
         await self.commit(Finished(Step(kind="model", messages=[said], next=["tools"])))
+
+    async def delegates(self, *calls: str, **child: Any) -> None:
+        """A model's answer with these tool calls, and the step that has children carry them out."""
+        await self.calls(*calls)
+        children = {f"call_{name}": ChildRun({"message": name}, **child) for name in calls}
+        await self.commit(Finished(Step(kind="tools", children=children, next=["tools"])))
 
     async def asks(self, **interrupt: Any) -> bool:
         return await self.commit(Finished(Step(kind="tools", interrupt=interrupt)))

@@ -248,6 +248,9 @@ def test_filters(api: Api) -> None:
     for query in ({"assistant_id": assistant}, {"session_id": session}, {"user_id": "ann"}):
         assert [run["id"] for run in api.items("/runs", **query)] == [mine]
     assert api.items(f"/sessions/{session}/runs", status="running") == []
+    child = api.run()
+    Run.objects.filter(id=child).update(parent_run=mine)
+    assert [run["id"] for run in api.items("/runs", parent_run_id=mine)] == [child]
 
 
 def test_runs_page_by_cursor(api: Api) -> None:
@@ -266,6 +269,7 @@ def test_runs_page_by_cursor(api: Api) -> None:
         {"status": "running,done"},
         {"session_id": "x"},
         {"session_id": str(uuid4())},
+        {"parent_run_id": str(uuid4())},
         {"assistant_id": str(uuid4())},
         {"ordering": "status"},
         {"limit": "1e1"},

@@ -14,9 +14,9 @@ from core.ids import new_id
 from core.validation import validate
 from runs.bodies import CreateRun
 from runs.services import cancel_run, create_run
+from runs.worker.agents import agent_of
 from runs.worker.outcomes import Cancelled, Failed, Finished, HandedBack
 from runs.worker.rescue import put_back
-from runs.worker.runner import _agent
 from runtime.contract import Message as Said
 from runtime.contract import Step
 from runtime.errors import AgentError, ModelTimeout
@@ -218,7 +218,7 @@ async def test_a_run_whose_checkpoint_was_taken_out_ends(talk: Talk) -> None:
     await held.commit(Cancelled())
     before = await talk.stands()
     late = await talk.hand.claim()
-    agent = await _agent(late.claimed, late.conversation)
+    agent = await agent_of(late.claimed, late.conversation)
     with pytest.raises(AgentError) as refusal:
         await agent.step(late.recorder.state(), late)  # type: ignore[arg-type]
     await late.commit(Failed(refusal.value))

@@ -103,6 +103,19 @@ def test_everything_of_it_goes(transactional_db: None, api: Api) -> None:
     assert api.assistant(name="helper") != assistant
 
 
+def test_the_sessions_of_its_sub_agents_go_too(transactional_db: None, api: Api) -> None:
+    assistant, helper = api.assistant(), api.assistant()
+    parent, others = api.session(assistant), api.session(helper)
+    run = api.run(api.session(helper))
+    child = str(Run.objects.get(id=run).session_id)
+    Session.objects.filter(id=child).update(parent_id=parent)
+    assert_refused(delete(api, assistant), 409, "conflict")
+    end(run)
+    assert delete(api, assistant).status_code == 204
+    assert [str(session) for session in Session.objects.values_list("id", flat=True)] == [others]
+    assert not Run.objects.exists()
+
+
 def test_every_foreign_key_to_what_goes_can_be_sought(db: None) -> None:
     """Each row that goes is looked for in what refers to it: without an index that reads the whole table."""
     with connection.cursor() as cursor:

@@ -62,8 +62,8 @@ def test_a_cancelled_head_hands_the_session_on(tenant: Tenant) -> None:
 def test_closing_a_session_cancels_what_waits_there(tenant: Tenant) -> None:
     session = tenant.session()
     waiting = [tenant.run(session) for _ in range(3)]
-    closed, _ = close_session(tenant.identity, session).run()
-    assert closed["status"] == "closed"
+    closed = close_session(tenant.identity, session).run()
+    assert closed.session["status"] == "closed"
     ended = Run.objects.filter(id__in=waiting).order_by("created_at")
     assert [(run.status, run.number) for run in ended] == [("cancelled", 1), ("cancelled", 2), ("cancelled", 3)]
 

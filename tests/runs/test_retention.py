@@ -90,6 +90,21 @@ def test_a_run_that_has_not_ended_keeps_its_session(api: Api, headed: bool) -> N
     assert delete_ended_sessions(DAYS) == 1
 
 
+def test_sessions_of_sub_agents_go_with_theirs(transactional_db: None, api: Api) -> None:
+    parent, child, grandchild, other = (api.session() for _ in range(4))
+    run = api.run(grandchild)
+    for below, above in ((child, parent), (grandchild, child)):
+        Session.objects.filter(id=below).update(parent_id=above)
+    # Its own end does not count, and its run keeps the whole family.
+    age(child, "closed", DAYS + 1)
+    age(parent, "expired", DAYS + 1)
+    delete_ended_sessions(DAYS)
+    assert parent in left()
+    end(run)
+    delete_ended_sessions(DAYS)
+    assert left() == {other}
+
+
 def test_again_it_finds_nothing(api: Api) -> None:
     ended(api)
     assert [delete_ended_sessions(DAYS), delete_ended_sessions(DAYS)] == [1, 0]
@@ -142,5 +157,5 @@ def test_it_costs_the_same_for_one_session_and_for_many(api: Api, django_assert_
     assistant = api.assistant()
     for _ in range(5):
         ended(api, assistant_id=assistant)
-    with django_assert_max_num_queries(12):
+    with django_assert_max_num_queries(13):
         assert delete_ended_sessions(DAYS) == 5

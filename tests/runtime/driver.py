@@ -25,6 +25,7 @@ class Heard:
     workspace_id: str = "workspace"
     user_id: str | None = None
     attempt: int = 1
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     tokens: list[tuple[str, str]] = field(default_factory=list)
     results: list[ToolRecord] = field(default_factory=list)
     used: list[Usage] = field(default_factory=list)

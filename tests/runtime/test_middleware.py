@@ -1,6 +1,7 @@
 """The middleware of a ReactAgent: the order of its hooks, and what each of them may do."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from runtime.contract import (
     ToolContext,
     ToolRecord,
 )
-from runtime.errors import AgentError
+from runtime.errors import AgentError, MessageRejected
 from runtime.middleware import register_middleware
 from runtime.middleware.base import Middleware, Proceed, ToolOutcome, Turn
 from runtime.values import Values
@@ -211,6 +212,34 @@ async def test_a_message_reaches_the_one_it_is_sent_to_and_is_in_the_next_prompt
 def test_a_message_to_one_that_is_not_there_is_refused() -> None:
     with pytest.raises(LookupError, match="only none"):
         echo().agent.notify("user_context", "Ann", Values({}))
+
+
+class Mention(Middleware):
+    """Has the model see what a mention stands for."""
+
+    name = "mention"
+
+    def incoming(self, message: Message) -> Message:
+        if "@nobody" in message.text:
+            raise ValueError("There is no @nobody.")
+        seen = message.text_for_model.replace("@ann", "Ann, who leads the team")
+        return replace(message, metadata={**message.metadata, "for_model": seen})
+
+
+async def test_the_model_may_see_another_text_than_what_was_said() -> None:
+    registered(Mention)
+    talk = echo(middleware=[{"name": "mention"}])
+    said = talk.agent.incoming(Message("m", "user", "Who is @ann?"))
+    assert said.content == "Who is @ann?"
+    talk.state.messages = [said]
+    await talk.step()
+    assert talk.state.messages[-1].text == "Who is Ann, who leads the team?"
+
+
+def test_a_message_may_be_refused() -> None:
+    registered(Mention)
+    with pytest.raises(MessageRejected, match="There is no @nobody"):
+        echo(middleware=[{"name": "mention"}]).agent.incoming(Message("m", "user", "Who is @nobody?"))
 
 
 def test_a_name_is_taken_once() -> None:

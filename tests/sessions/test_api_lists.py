@@ -40,6 +40,16 @@ def test_filters(api: Api) -> None:
     assert api.items(f"/assistants/{second}/sessions", status="active") == []
 
 
+def test_sessions_of_sub_agents_are_listed_for_the_one_that_they_belong_to(api: Api) -> None:
+    assistant = api.assistant()
+    session, child = api.session(assistant), api.session(assistant)
+    Session.objects.filter(id=child).update(parent_id=session)
+    for path in ("/sessions", f"/assistants/{assistant}/sessions"):
+        assert [s["id"] for s in api.items(path)] == [session]
+        assert [s["id"] for s in api.items(path, parent_id=session)] == [child]
+    assert api.get(f"/sessions/{child}").status_code == 200
+
+
 @pytest.mark.parametrize(
     "query",
     [
@@ -47,6 +57,7 @@ def test_filters(api: Api) -> None:
         {"status": "open"},
         {"assistant_id": "x"},
         {"assistant_id": str(uuid4())},
+        {"parent_id": str(uuid4())},
         {"user_id": "\0"},
         {"limit": "0"},
         {"limit": "101"},
