@@ -83,7 +83,8 @@ class Execution:
         self._journal = journal
         self._committer = committer
         self._assured = assured
-        self._recorder = Recorder(claim, conversation, journal, worker_id)
+        patience_s = agent.spec.config.get("interrupt_timeout_s")
+        self._recorder = Recorder(claim, conversation, journal, worker_id, interrupt_timeout_s=patience_s)
         self._deadline = time.monotonic() + claim["time_left_s"]
         self._step_timeout_s = float(agent.spec.config["step_timeout_s"])
         # What waits in its slot must not be taken for a step that hangs.
