@@ -17,6 +17,8 @@ PAGE = 50
 SIDEBAR = 50
 ASSISTANTS = 200
 ADMINS = 3
+# What carries out a run `r` of an assistant `a`, in a sub-agent's case.
+_WHO = "coalesce(nullif(r.subagent, ''), a.name)"
 
 
 @operation()
@@ -41,7 +43,7 @@ def conversation(identity: Identity, session_id: UUID) -> Operation[Row]:
     """
     rows = yield Query(
         f"""
-        SELECT s.id, s.title, s.status, s.user_id, s.head_run_id, s.assistant_id, s.assistant_version,
+        SELECT s.id, s.title, s.status, s.user_id, s.head_run_id, s.assistant_id, s.assistant_version, s.parent_id,
             a.name AS assistant_name, a.status AS assistant_status, coalesce(at.number, 0) AS number,
             coalesce(at.last_seq, 0) AS last_seq, s.state->'todos' AS todos, clock_timestamp() AS now
         FROM sessions s JOIN assistants a ON a.id = s.assistant_id
@@ -147,14 +149,26 @@ def asked(run_id: UUID) -> Operation[Row | None]:
 
 @operation()
 def runs_by_id(identity: Identity, runs: Sequence[UUID]) -> Operation[list[Row]]:
-    """Those of these runs that the caller sees, with the names of their assistants."""
+    """Those of these runs that the caller sees, with the name of the sub-agent or assistant that carries each out."""
     return (
         yield Query(
-            "SELECT r.id, r.session_id, a.name FROM runs r JOIN assistants a ON a.id = r.assistant_id "  # noqa: S608
+            f"SELECT r.id, r.session_id, {_WHO} AS name FROM runs r JOIN assistants a ON a.id = r.assistant_id "  # noqa: S608
             f"WHERE r.id = ANY(%(runs)s) AND {visible_run('r')}",
             {"runs": list(runs), **parameters_of(identity)},
         )
     )
+
+
+@operation()
+def children(runs: Sequence[UUID]) -> Operation[dict[tuple[UUID, str], Row]]:
+    """The runs that carry out tool calls of these, by run and call: the newest, where a call was made again."""
+    rows = yield Query(
+        f"SELECT r.parent_run_id, r.parent_call_id, r.session_id, {_WHO} AS name "  # noqa: S608
+        "FROM runs r JOIN assistants a ON a.id = r.assistant_id "
+        "WHERE r.parent_run_id = ANY(%(runs)s) ORDER BY r.created_at, r.id",
+        {"runs": list(runs)},
+    )
+    return {(row["parent_run_id"], row["parent_call_id"]): row for row in rows}
 
 
 @operation()

@@ -81,7 +81,9 @@ def conversation(request: HttpRequest, identity: Identity, session_id: UUID) -> 
         "todos": read_todos(session),
         "after": f"{session['number']}-{session['last_seq']}",
         "socket": f"{get_script_prefix()}ws/sessions/{session_id}",
-        "may_talk": _may_talk(identity, session),
+        "may_answer": _may_answer(identity, session),
+        # A sub-agent's conversation takes messages from its parent alone, and answers from everybody.
+        "may_talk": _may_answer(identity, session) and session["parent_id"] is None,
     }
     return render(request, "console/chat/conversation.html", {**context, **_around(request, identity, session)})
 
@@ -113,7 +115,7 @@ def events(request: HttpRequest, identity: Identity, session_id: UUID) -> HttpRe
 def asked(request: HttpRequest, identity: Identity, session_id: UUID) -> HttpResponse:
     """What the conversation asks a person, as HTML. Where that is nothing, what became of what `?run=` asked."""
     session = queries.conversation(identity, session_id).run()
-    context: dict[str, Any] = {"card": read_card(identity, session), "may_talk": _may_talk(identity, session)}
+    context: dict[str, Any] = {"card": read_card(identity, session), "may_answer": _may_answer(identity, session)}
     if context["card"] is None and (run_id := parse_id(request.GET.get("run", ""))):
         context["settled"] = settled(identity, session, run_id)
     return render(request, "console/chat/_asked.html", context)
@@ -184,7 +186,7 @@ def _around(request: HttpRequest, identity: Identity, session: Any = None) -> di
     }
 
 
-def _may_talk(identity: Identity, session: Any) -> bool:
+def _may_answer(identity: Identity, session: Any) -> bool:
     return identity.allows("runs:write") and session["status"] == "active"
 
 

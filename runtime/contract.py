@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from runtime.secrets import Secrets
 from runtime.shared_files import SharedFiles
-from runtime.values import Values
+from runtime.values import METADATA, Values, check_metadata, merged
 
 Json = Any
 Content = str | list[dict[str, Any]]
@@ -308,6 +308,16 @@ class ToolContext:
         larger than 50 MiB, the step's together than 100 MiB, or `mime_type` is none.
         """
         return self.io.artifact(name, mime_type, content, self.call_id)
+
+    def remember(self, metadata: dict[str, Json]) -> None:
+        """Note this in the session's metadata: objects merge deeply, None takes a key away.
+
+        It is stored with the step, and shown as the session's `context`. Raises `ValueError` for more than 64 KiB of
+        it in all.
+        """
+        noted = merged(self.values.get(METADATA), metadata)
+        check_metadata(noted)
+        self.values[METADATA] = noted
 
 
 @dataclass(slots=True, frozen=True)

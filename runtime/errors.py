@@ -86,6 +86,18 @@ class MaxStepsExceeded(AgentError):
     code = "max_steps_exceeded"
 
 
+class LimitExceeded(AgentError):
+    """The run took as many tokens, cost as much or called as many tools as it may; `code` says which."""
+
+    code = "limit_exceeded"
+
+
+class ToolNotCalled(AgentError):
+    """The model ended without the tool call that the run has to end with."""
+
+    code = "until_tool_not_called"
+
+
 class OutputInvalid(AgentError):
     """The run's output does not fit the assistant's `output_schema`."""
 

@@ -59,12 +59,21 @@ _SOURCES = {
 class Recorder:
     """Turns the outcomes of one claimed run into commits, in order."""
 
-    def __init__(self, claim: Row, conversation: Conversation, journal: Journal, worker_id: str):
+    def __init__(
+        self,
+        claim: Row,
+        conversation: Conversation,
+        journal: Journal,
+        worker_id: str,
+        *,
+        interrupt_timeout_s: float | None = None,
+    ):
         self.conversation = conversation
         self._claim = claim
         self._run_id = str(claim["id"])
         self._journal = journal
         self._worker_id = worker_id
+        self._interrupt_timeout_s = interrupt_timeout_s
         cost = claim["cost_usd"]
         self._usage = Usage(claim["input_tokens"], claim["output_tokens"], None if cost is None else float(cost))
         self._step_count: int = claim["step_count"]
@@ -205,6 +214,7 @@ class Recorder:
             self._hold_end(Status.SUCCESS, commit.output, None)
         if step.interrupt is not None:
             commit.status, commit.interrupt = Status.INTERRUPTED, step.interrupt
+            commit.interrupt_timeout_s = self._interrupt_timeout_s
             self._journal.hold("interrupt", step.interrupt)
         if step.children:
             commit.status = Status.PENDING

@@ -2,8 +2,8 @@
 
 import { Beside, Follow, Live, Refused, fetchJson, pillOf } from "live";
 import { draw } from "markdown";
-import { copy, localise, renew, showPayload, stored, watchWorker } from "shell";
-import { Turn, fromTemplate } from "turn";
+import { copy, fromTemplate, localise, renew, showPayload, stored, watchWorker } from "shell";
+import { Turn } from "turn";
 
 const WORKER_EXPECTED_WITHIN_MS = 4_000;
 

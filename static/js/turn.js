@@ -2,16 +2,12 @@
 // server's HTML or from nothing, and then changed by the run's events alone. Hearing an event twice changes nothing.
 
 import { Stream, draw, sourceOf } from "markdown";
-import { brief, clock, duration } from "shell";
+import { brief, clock, duration, fromTemplate, setBadge } from "shell";
 
 const TERMINAL = new Set(["success", "error", "timeout", "cancelled"]);
 const STATUS_OF_CALL = { ok: "success", rejected: "cancelled", waiting: "interrupted" };
 const DECIDED = { edit: "edited", respond: "answered" };
 const OPEN = '.badge:is([data-st="running"], [data-st="interrupted"])';
-
-export function fromTemplate(name) {
-  return document.getElementById(`t-${name}`).content.firstElementChild.cloneNode(true);
-}
 
 export class Turn {
   // `page` hears `changed(turn)` after every change, `answerBegins(article)`, `ended(turn, status)`, and gives `now()`.
@@ -116,7 +112,8 @@ export class Turn {
     if (data.status !== "pending") return;
     this.markOpen("running");
     const due = data.next_attempt_at && Date.parse(data.next_attempt_at);
-    const words = this.failure ? `${this.failure}; trying again` : "Waiting for a worker";
+    const waitsFor = this.section.querySelector(`.call:has(.child) ${OPEN}`) ? "sub-agents" : "a worker";
+    const words = this.failure ? `${this.failure}; trying again` : `Waiting for ${waitsFor}`;
     this.doing(due ? `${words} in ${duration(Math.max(0, (due - Date.parse(ts)) / 1000))}` : words, Date.parse(ts));
   }
 
@@ -213,6 +210,17 @@ export class Turn {
       line.querySelector(".args").textContent = brief(result.args);
     }
     if (!this.section.querySelector('.call .badge[data-st="running"]')) this.doing("Asking the model", Date.parse(ts));
+  }
+
+  on_custom({ name, value }) {
+    if (name !== "subagent_started") return;
+    const line = this.section.querySelector(`.call[data-call="${CSS.escape(value.tool_call_id)}"]`);
+    if (!line || line.querySelector(".child")) return;
+    const link = document.createElement("a");
+    link.className = "child";
+    link.href = value.session_id; // beside this conversation's own address
+    link.textContent = value.subagent || "sub-agent";
+    line.querySelector(".name").after(link);
   }
 
   on_superseded({ from_seq, to_seq }) {
@@ -378,12 +386,6 @@ export class Turn {
   get markdown() {
     return [...this.section.querySelectorAll(".assistant .md")].map((md) => sourceOf(md)).join("\n\n");
   }
-}
-
-function setBadge(badge, status, word) {
-  badge.dataset.st = status;
-  badge.querySelector("use").setAttribute("href", `#i-${status}`);
-  badge.lastElementChild.textContent = word;
 }
 
 function textOf(content) {

@@ -253,6 +253,18 @@ def test_a_call_says_what_a_person_made_of_it(
     assert f'<span class="args">{shown}</span>' in page
 
 
+def test_a_call_that_a_sub_agent_carries_out_leads_to_its_conversation(ada: Person, address: str, echo: UUID) -> None:
+    call_of(address)
+    parent, child = session_of(address), session_of(ada.conversation(echo, "Do this"))
+    Session.objects.filter(id=child.id).update(parent=parent)
+    run = parent.runs.get().id
+    Run.objects.filter(session=child).update(parent_run_id=run, parent_call_id="c1", subagent="writer")
+    assert f'<a class="child" href="/console/chat/{child.id}">writer</a>' in text(ada.get(address))
+    theirs = text(ada.get(f"/console/chat/{child.id}"))
+    assert f'works here for <a href="{address}">' in theirs
+    assert 'id="composer"' not in theirs
+
+
 # -- what is to be done ------------------------------------------------------------------------------------------------
 
 
