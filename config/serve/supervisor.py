@@ -36,6 +36,8 @@ from runs.notices import Process, tell_of_death
 
 _READY_S = 60.0
 _POLL_S = 0.05
+# A signal that comes while a child is being forked is taken by another thread, and seen by this one as it next looks.
+_LOOK_S = 1.0
 _FAILURES_AT_START = 3
 _WEB_PATIENCE_S = 10.0
 _WORKER_MARGIN_S = 5.0  # on top of the grace period that the workers keep themselves
@@ -202,16 +204,14 @@ class Supervisor:
 
     def _keep_up(self) -> None:
         while True:
-            self._mend(None)
+            self._mend(_LOOK_S)
 
-    def _mend(self, patience_s: float | None) -> None:
+    def _mend(self, patience_s: float) -> None:
         """Wait up to `patience_s` for a death or the end of a pause, and start again who is to be started."""
         now = time.monotonic()
-        waits = [at - now for at in self._starts_at.values()]
-        if patience_s is not None:
-            waits.append(patience_s)
+        wait_s = min([patience_s, *(at - now for at in self._starts_at.values())])
         try:
-            dead = self._deaths.get(timeout=max(0.0, min(waits)) if waits else None)
+            dead = self._deaths.get(timeout=max(0.0, wait_s))
         except Empty:
             pass
         else:

@@ -22,6 +22,7 @@ import psycopg
 from core.db import Row, jsonb
 from runs.ending import end_unwanted, promote_next, take_out
 from runs.lifecycle import TERMINAL, Status
+from runs.worker.artifacts import NewArtifact
 from runs.worker.branching import Branch
 from runs.worker.children import FENCE, spawn
 from runs.worker.outcomes import Cancelled
@@ -43,9 +44,10 @@ class StepCommit:
     """The rows of a step, or of several, ready to be written; `status` moves the run on, None leaves it running.
 
     `run` holds the run's new totals and `base_seq`, its last event before them; `retry_in_s` (seconds)
-    is for a run that goes back to pending. `answered`: a step took what a person had answered. `branch`: these are the
-    first rows of a run that begins at an earlier checkpoint. `files`: those shared with other sessions, by owner and
-    path. `children` are what it waits for from here on; `took`: a step took the results of those before.
+    is for a run that goes back to pending, `interrupt_timeout_s` for one that asks a person. `answered`: a step took
+    what a person had answered. `branch`: these are the first rows of a run that begins at an earlier checkpoint.
+    `files`: those shared with other sessions, by owner and path. `children` are what it waits for from here on; `took`:
+    a step took the results of those before.
     """
 
     run_id: str
@@ -58,6 +60,7 @@ class StepCommit:
     error: dict[str, Any] | None = None
     output: dict[str, Any] | None = None
     interrupt: dict[str, Any] | None = None
+    interrupt_timeout_s: float | None = None
     answered: bool = False
     messages: list[dict[str, Any]] = field(default_factory=list)
     checkpoints: list[dict[str, Any]] = field(default_factory=list)
@@ -65,6 +68,7 @@ class StepCommit:
     files: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     steps: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
+    artifacts: list[NewArtifact] = field(default_factory=list)
     children: list[dict[str, Any]] = field(default_factory=list)
     took: bool = False
 
@@ -93,6 +97,16 @@ JOIN messages m ON m.id = copied.original
 WHERE (SELECT count(*) FROM dropped) >= 0
 """  # noqa: S608 - a constant
 
+# One run's. Apart from the others, which go as JSON: bytes go as bytes.
+_KEEP_ARTIFACTS = f"""
+INSERT INTO artifacts (id, run_id, call_id, name, mime_type, size, content)
+SELECT a.id, r.id, a.call_id, a.name, a.mime_type, octet_length(a.content), a.content
+FROM unnest(%(ids)s::uuid[], %(call_ids)s::text[], %(names)s::text[], %(mime_types)s::text[], %(contents)b::bytea[])
+    AS a(id, call_id, name, mime_type, content)
+CROSS JOIN jsonb_to_recordset(%(run)s) AS g(id uuid, epoch int, status text, base_seq int)
+JOIN runs r ON {FENCE}
+"""  # noqa: S608 - a constant
+
 # Of several steps that write one file the last one does.
 _WRITE_FILES = f"""
 WITH new AS (
@@ -112,6 +126,8 @@ WITH ours AS (
         crashes = CASE WHEN g.step_count > r.step_count THEN 0 ELSE r.crashes END,
         message_start = g.message_start, interrupt = g.interrupt,
         interrupted_at = CASE WHEN g.status = 'interrupted' THEN clock_timestamp() END,
+        interrupt_expires_at = CASE WHEN g.status = 'interrupted'
+            THEN clock_timestamp() + make_interval(secs => g.interrupt_timeout_s) END,
         lease_owner = CASE WHEN g.status IS NULL THEN r.lease_owner END,
         ready = coalesce(g.status = 'pending', false) AND NOT r.waiting,
         delegated_at = CASE WHEN r.waiting OR NOT g.took THEN r.delegated_at END,
@@ -120,7 +136,8 @@ WITH ours AS (
         finished_at = CASE WHEN g.status = ANY(%(terminal)s) THEN clock_timestamp() END
     FROM jsonb_to_recordset(%(runs)s) AS g(id uuid, epoch int, status text, base_seq int, last_seq int,
         step_count int, model_calls int, input_tokens int, output_tokens int, cost_usd numeric, failures int,
-        checkpoint_id uuid, message_start int, error jsonb, interrupt jsonb, retry_in_s float8, took bool)
+        checkpoint_id uuid, message_start int, error jsonb, interrupt jsonb, retry_in_s float8,
+        interrupt_timeout_s float8, took bool)
     WHERE {FENCE}
     RETURNING r.id, r.cancel_requested_at, r.superseded
 ), messages_written AS (
@@ -150,7 +167,9 @@ WITH ours AS (
     WHERE p.run_id = g.run_id
 ), sessions_moved AS (
     UPDATE sessions s SET message_count = g.message_count, step = g.step, checkpoint_id = g.checkpoint_id,
-        state = coalesce(g.state, s.state), activity = coalesce(g.activity, s.activity),
+        state = coalesce(g.state, s.state),
+        context = CASE WHEN g.state IS NULL THEN s.context ELSE coalesce(g.state->'metadata', '{{}}') END,
+        activity = coalesce(g.activity, s.activity),
         title = CASE WHEN s.title = '' THEN left(coalesce(g.state->'metadata'->>'conversation_title', ''), 200)
             ELSE s.title END,
         last_activity_at = clock_timestamp(),
@@ -185,6 +204,7 @@ def _run_row(commit: StepCommit) -> dict[str, Any]:
         "error": commit.error,
         "interrupt": commit.interrupt,
         "retry_in_s": commit.retry_in_s,
+        "interrupt_timeout_s": commit.interrupt_timeout_s,
         "took": commit.took,
     }
 
@@ -210,6 +230,17 @@ def _move_row(commit: StepCommit, branch: Branch) -> dict[str, Any]:
         "checkpoint": branch.checkpoint_id,
         "step": commit.checkpoints[0]["step"],
         "copies": [{"id": copy, "original": original} for original, copy in branch.copies.items()],
+    }
+
+
+def _artifact_columns(commit: StepCommit) -> dict[str, Any]:
+    return {
+        "run": jsonb([_fenced(commit)]),
+        "ids": [artifact.id for artifact in commit.artifacts],
+        "call_ids": [artifact.call_id for artifact in commit.artifacts],
+        "names": [artifact.name for artifact in commit.artifacts],
+        "mime_types": [artifact.mime_type for artifact in commit.artifacts],
+        "contents": [artifact.content for artifact in commit.artifacts],
     }
 
 
@@ -244,6 +275,9 @@ async def commit_steps(conn: psycopg.AsyncConnection[Row], worker: UUID, commits
         await conn.execute(_LOCK_SESSIONS, {"sessions": [commit.session_id for commit in commits]})
         if moves := [_move_row(commit, commit.branch) for commit in commits if commit.branch]:
             await conn.execute(_MOVE, {"worker": worker, "moves": jsonb(moves)})
+        for commit in commits:
+            if commit.artifacts:
+                await conn.execute(_KEEP_ARTIFACTS, {"worker": worker, **_artifact_columns(commit)})
         if files := [row for nth, commit in enumerate(commits) for row in _file_rows(commit, nth)]:
             await conn.execute(_WRITE_FILES, {"worker": worker, "files": jsonb(files)})
             await conn.execute(TAKE_OUT_FILES, {"files": jsonb(files)})
