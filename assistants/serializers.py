@@ -97,6 +97,13 @@ class ToolDocument(BaseModel):
     description: str
     args_schema: dict[str, Any]
     parameters_schema: dict[str, Any]
+    read_only: bool = Field(description="A call changes nothing anywhere.")
+    once: bool = Field(description="A call is never begun twice, whatever crashes.")
+    cacheable: bool = Field(description="Of two calls with the same arguments in a session, one is carried out.")
+    timeout_s: float | None = Field(description="How many seconds a call may take, if it has a bound of its own.")
+    problems: list[str] = Field(
+        description="What keeps it from working on this server where no parameters are given; empty: nothing."
+    )
 
 
 def _partial(model: type[BaseModel], name: str) -> type[BaseModel]:

@@ -19,7 +19,7 @@ from runtime.contract import AgentSpec, BaseAgent, BoundTool
 from runtime.errors import NotSupported
 from runtime.middleware.subagents import subagent_config
 from runtime.registry import agent_class
-from runtime.secrets import NO_SECRETS, Secrets, names_in
+from runtime.secrets import NO_SECRETS, Secrets, named_by, names_in
 from tools import registry
 
 T = TypeVar("T")
@@ -129,7 +129,13 @@ def agent_from_config(config: Config, secrets: Secrets = NO_SECRETS) -> BaseAgen
     if missing := unsupported(config):
         raise NotSupported(" ".join(missing.values()))
     tools = {
-        use["name"]: BoundTool(registry.get(use["name"]), use["parameters"])
+        use["name"]: BoundTool(
+            registry.get(use["name"]),
+            use["parameters"],
+            named_by(use["parameters"], secrets),
+            # Versions are older than the key.
+            use.get("timeout_s"),
+        )
         for use in config["tools"]
         if use["enabled"]
     }

@@ -16,11 +16,13 @@ from assistants.engines import Path, unsupported
 from core.canonical import canonical
 from core.errors import FieldError
 from runtime.blocks import blocks_within
+from runtime.contract import Tool
 from runtime.middleware import middleware_class, middleware_names
+from runtime.middleware.base import Middleware
 from runtime.middleware.subagents import inline_subagents
 from runtime.providers import check_llm
 from runtime.registry import agent_names
-from runtime.secrets import Secrets, names_in
+from runtime.secrets import Secrets, named_by, names_in
 from tools import registry
 from tools.mcp import probe_all
 
@@ -77,7 +79,7 @@ def run_checks(workspace_id: UUID, config: Config, reachability: Reachability) -
     return [
         *_check_type(config),
         *_check_llm(config, secrets),
-        *_check_tools(config),
+        *_check_tools(config, secrets),
         *_check_middleware(config, secrets),
         *_check_subagents(config, secrets),
         *_check_unknown(config),
@@ -116,7 +118,7 @@ def _check_llm(config: Config, secrets: Secrets) -> Iterator[Check]:
         yield _failed(".".join(map(str, loc)), loc, problem.message)
 
 
-def _check_tools(config: Config) -> Iterator[Check]:
+def _check_tools(config: Config, secrets: Secrets) -> Iterator[Check]:
     for index, use in enumerate(config["tools"]):
         name = f"tools.{use['name']}"
         try:
@@ -124,24 +126,39 @@ def _check_tools(config: Config) -> Iterator[Check]:
         except LookupError:
             yield _failed(name, ("tools", index, "name"), f"There is no tool {use['name']!r}.")
             continue
-        faults = list(_faults(tool.Parameters, use["parameters"], "parameters"))
+        faults = list(_faults_of_tool(tool, use, secrets))
         for place, message in faults:
             yield _failed(name, ("tools", index, *place), f"{use['name']}: {message}")
         if not faults:
             yield Check(name, ("tools", index))
 
 
+def _faults_of_tool(tool: Tool, use: dict[str, Any], secrets: Secrets) -> Iterator[tuple[Path, str]]:
+    """What is wrong with the tool's parameters, by its place; if nothing, what keeps it from working here."""
+    faults = list(_faults(tool.Parameters, use["parameters"], "parameters"))
+    yield from faults
+    # Whether a tool works that no model is offered does not matter.
+    if use["enabled"] and not faults:
+        parameters = tool.Parameters.model_validate(use["parameters"]).model_dump(mode="json")
+        for problem in tool.check(parameters, named_by(use["parameters"], secrets)):
+            yield ("name",), problem
+
+
 def _check_middleware(config: Config, secrets: Secrets) -> Iterator[Check]:
     for index, entry in enumerate(config["middleware"]):
         name = f"middleware.{entry['id'] or entry['name']}"
         try:
-            settings = middleware_class(entry["name"]).Settings
+            middleware = middleware_class(entry["name"])
         except LookupError:
             message = f"There is no middleware {entry['name']!r}, only {', '.join(middleware_names())}."
             yield _failed(name, ("middleware", index, "name"), message)
             continue
         # Only what fits names its models in a form that can be looked at.
-        faults = list(_faults(settings, entry["settings"], "settings")) or list(_unfit_models(entry, secrets))
+        faults = (
+            list(_faults(middleware.Settings, entry["settings"], "settings"))
+            or list(_unfit_models(entry, secrets))
+            or list(_unfit_settings(middleware, entry, config))
+        )
         for place, message in faults:
             yield _failed(name, ("middleware", index, *place), f"{entry['name']}: {message}")
         if not faults:
@@ -154,6 +171,12 @@ def _unfit_models(entry: dict[str, Any], secrets: Secrets) -> Iterator[tuple[Pat
         for problem in check_llm(llm, secrets):
             loc = (*place, *problem.loc)
             yield loc, f"{'.'.join(map(str, loc))}: {problem.message}"
+
+
+def _unfit_settings(middleware: type[Middleware], entry: dict[str, Any], config: Config) -> Iterator[tuple[Path, str]]:
+    for place, message in middleware.unfit(middleware.Settings.model_validate(entry["settings"]), config):
+        loc = ("settings", *place)
+        yield loc, f"{'.'.join(map(str, loc))}: {message}"
 
 
 def _check_subagents(config: Config, secrets: Secrets) -> Iterator[Check]:

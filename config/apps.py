@@ -19,6 +19,7 @@ class ConfigConfig(AppConfig):
                 secret_env_prefixes=tuple(ENV.secret_env_prefixes),
                 secret_hosts=tuple(ENV.secret_hosts),
                 mcp_commands=tuple(ENV.mcp_commands),
+                file_read_roots=tuple(ENV.file_read_roots),
                 prices=ENV.prices,
             )
         )

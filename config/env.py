@@ -55,6 +55,15 @@ def _list(name: str, default: str = "") -> list[str]:
     return [item.strip() for item in os.environ.get(name, default).split(",") if item.strip()]
 
 
+def _folders(name: str) -> list[str]:
+    """Absolute paths of folders."""
+    folders = _list(name)
+    for folder in folders:
+        if not os.path.isabs(folder) or ".." in Path(folder).parts:
+            raise BadEnvironment(f"{name} must hold absolute paths of folders, without '..'; not {folder!r}.")
+    return folders
+
+
 def _keys(name: str) -> list[str]:
     keys = _list(name)
     if any(len(key) < 32 for key in keys):
@@ -155,10 +164,15 @@ class Environment:
     prices: Prices = field(default_factory=lambda: _prices("AGENT_SERVER_PRICES"))
     secret_hosts: list[str] = field(default_factory=lambda: _list("AGENT_SERVER_SECRET_HOSTS"))
     mcp_commands: list[str] = field(default_factory=lambda: _list("AGENT_SERVER_MCP_COMMANDS"))
+    file_read_roots: list[str] = field(default_factory=lambda: _folders("FILE_READ_ROOTS"))
     agent_modules: list[str] = field(default_factory=lambda: _list("AGENT_SERVER_AGENTS"))
     max_body_bytes: int = field(default_factory=lambda: _integer("HTTP_MAX_REQUEST_BODY_BYTES", 10_485_760, 1))
     head_timeout_s: int = field(default_factory=lambda: _integer("AGENT_SERVER_HEAD_TIMEOUT_S", 30, 1, 3_600))
     body_timeout_s: int = field(default_factory=lambda: _integer("AGENT_SERVER_BODY_TIMEOUT_S", 120, 1, 86_400))
+    # At least what a reference to an artifact shows of it.
+    tool_result_max_bytes: int = field(
+        default_factory=lambda: _integer("TOOL_RESULT_MAX_BYTES", 65_536, minimum=16_384, maximum=10_485_760)
+    )
     grace_period_s: int = field(default_factory=lambda: _integer("BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS", 180))
     session_retention_days: int = field(
         # A hundred years: PostgreSQL's calendar does not go back for any number of days.

@@ -276,6 +276,8 @@ MAX_PENDING_RUNS = ENV.max_pending_runs
 PROVIDER_LIMITS = _provider_limits(ENV.provider_limits)
 # What workspaces may take that set no limits of their own.
 WORKSPACE_LIMITS = _workspace_limits(ENV.workspace_limits)
+# A tool's result of more bytes is kept as an artifact.
+TOOL_RESULT_MAX_BYTES = ENV.tool_result_max_bytes
 RUNNER_SLOTS = ENV.jobs_per_worker
 RUNNER_GRACE_S = ENV.grace_period_s
 RUNNER_LOOP_HANG_S = ENV.loop_hang_s

@@ -48,6 +48,7 @@ from runs.serializers import (
     SessionStateDocument,
     StreamedEventDocument,
 )
+from runtime.values import METADATA
 from sessions import queries as session_queries
 from sessions.api import SessionViewSet as Sessions
 from sessions.api import refuse_unknown_assistant
@@ -121,8 +122,8 @@ class SessionViewSet(Sessions):
         wanted = path_id(checkpoint_id)
         row = session_queries.checkpoint(identity_of(request), path_id(session_id), wanted)
         messages = session_queries.messages_at(wanted).run()
-        # What agents know of the session as a whole is set when it is opened, and is the same at every checkpoint.
-        stood = session_queries.values_at(wanted).run(), row["context"], queries.interrupt_at(row), wanted
+        values = session_queries.values_at(wanted).run()
+        stood = values, values.get(METADATA, {}), queries.interrupt_at(row), wanted
         return Response({**checkpoint_document(row), "state": state_document(messages, *stood)})
 
 

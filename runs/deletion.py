@@ -64,7 +64,7 @@ def deletion_of(runs: str, sessions: str) -> list[str]:
         f"AND NOT ({runs.format('stays')})",
         *(
             f"DELETE FROM {table} USING runs r WHERE r.id = {table}.run_id AND {of_run}"  # noqa: S608
-            for table in ("run_events", "run_results", "run_steps", "run_payloads")
+            for table in ("run_events", "run_results", "artifacts", "run_steps", "run_payloads")
         ),
         f"DELETE FROM runs r WHERE {of_run}",  # noqa: S608
         *(

@@ -103,6 +103,19 @@ def step_document(step: Row) -> dict[str, Any]:
     }
 
 
+def artifact_document(row: Row) -> dict[str, Any]:
+    """What there is to know of an artifact without what is in it."""
+    return {
+        "id": str(row["id"]),
+        "run_id": str(row["run_id"]),
+        "call_id": row["call_id"],
+        "name": row["name"],
+        "mime_type": row["mime_type"],
+        "size": row["size"],
+        "created_at": moment(row["created_at"]),
+    }
+
+
 def worker_document(row: Row) -> dict[str, Any]:
     """A worker; `shown` is its state as of now, whether or not anybody has declared it lost yet."""
     return {

@@ -223,6 +223,26 @@ class RunResult(models.Model):
         return f"{self.key} of {self.run_id}"
 
 
+class Artifact(models.Model):
+    """What a tool call gave or made that is too large for documents, or is none (`runs.worker.artifacts`)."""
+
+    id = id_field()
+    run = models.ForeignKey(Run, models.CASCADE, related_name="artifacts", db_index=False)
+    call_id = models.CharField(max_length=255, null=True)
+    name = models.CharField(max_length=255)
+    mime_type = models.CharField(max_length=255)
+    size = models.PositiveIntegerField(help_text="Bytes.")
+    content = models.BinaryField()
+    created_at = created_field()
+
+    class Meta:
+        db_table = "artifacts"
+        indexes = [models.Index(fields=["run", "created_at", "id"], name="artifact_of_run")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class RunEvent(models.Model):
     """One event of the run's log, numbered from 1 in its run; committed with the step that it belongs to."""
 

@@ -14,7 +14,7 @@ from core.db import Operation, Query, Row, operation
 from core.errors import NotFound
 from runs.documents import RUN_COLUMNS
 from runs.lifecycle import Status
-from runs.models import Run, RunEvent, Worker, WorkerState
+from runs.models import Artifact, Run, RunEvent, Worker, WorkerState
 from runs.pools import BARRED, Pool
 from sessions.queries import rows_of
 
@@ -127,6 +127,20 @@ def events(run_id: UUID) -> QuerySet[RunEvent, Row]:
     """The committed events of a run that the caller may see, as `runs.events.event_from_row` takes them."""
     rows = RunEvent.objects.filter(run_id=run_id).annotate(number=F("run__number"))
     return rows_of(rows, "run_id", "number", "seq", "event", "ts", "data")
+
+
+def artifacts(run_id: UUID) -> QuerySet[Artifact, Row]:
+    """The artifacts of a run that the caller may see, without what is in them."""
+    rows = Artifact.objects.filter(run_id=run_id)
+    return rows_of(rows, "id", "run_id", "call_id", "name", "mime_type", "size", "created_at")
+
+
+def get_artifact(run_id: UUID, artifact_id: UUID) -> Artifact:
+    """An artifact of a run that the caller may see, with what is in it. Raises NotFound."""
+    found = Artifact.objects.filter(id=artifact_id, run_id=run_id).first()
+    if found is None:
+        raise NotFound("There is no such artifact.")
+    return found
 
 
 def workers() -> QuerySet[Worker, Row]:

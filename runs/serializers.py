@@ -216,3 +216,15 @@ class WorkerDocument(BaseModel):
     types: list[str] | None = Field(description="Whose runs it carries out; null: all.")
     state: Literal["active", "draining", "lost"] = Field(description="lost: its lease has run out, or it is gone.")
     heartbeat_at: str
+
+
+class ArtifactDocument(BaseModel):
+    """What a tool call of a run gave or made that is kept beside the run's documents."""
+
+    id: UUID
+    run_id: UUID
+    call_id: str | None = Field(description="The tool call that it came of.")
+    name: str
+    mime_type: str
+    size: int = Field(description="Bytes.")
+    created_at: str

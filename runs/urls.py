@@ -3,6 +3,7 @@
 from django.urls import path
 
 from runs.api import RunDetail, RunViewSet, SessionClosing, SessionRuns, SessionViewSet
+from runs.artifacts_api import RunArtifacts
 from runs.assistants_api import AssistantMetrics, AssistantViewSet
 from runs.bulk_api import RunBatch, RunsCancelling
 from runs.middleware_api import SessionMiddleware
@@ -32,6 +33,8 @@ urlpatterns = [
     path(f"{RUN}/join", RunDetail.as_view({"get": "join"})),
     path(f"{RUN}/stream", RunDetail.as_view({"get": "stream"})),
     path(f"{RUN}/events", RunDetail.as_view({"get": "events"})),
+    path(f"{RUN}/artifacts", RunArtifacts.as_view({"get": "list"})),
+    path(f"{RUN}/artifacts/<str:artifact_id>", RunArtifacts.as_view({"get": "retrieve"})),
     path(f"{RUN}/cancel", RunDetail.as_view({"post": "cancel"})),
     path(f"{RUN}/resume", RunDetail.as_view({"post": "resume"})),
     path("workers", WorkerViewSet.as_view({"get": "list"})),

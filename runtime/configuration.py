@@ -25,6 +25,7 @@ class RuntimeSettings:
     `secret_hosts`: entries `VARIABLE=host` or `VARIABLE=host:port`; a variable that is named here is sent to
     these hosts only. Several entries for one variable add up.
     `mcp_commands`: the commands that an assistant may have started on this host as MCP servers.
+    `file_read_roots`: the folders, as absolute paths, whose files tools may read.
     `prices`: what tokens cost here, by provider and model (`runtime.prices`).
     Raises `ValueError` where an entry of `secret_hosts` cannot be read: a binding that is misspelt must not
     be taken for none.
@@ -34,6 +35,7 @@ class RuntimeSettings:
     secret_env_prefixes: tuple[str, ...] = DEFAULT_SECRET_PREFIXES
     secret_hosts: tuple[str, ...] = ()
     mcp_commands: tuple[str, ...] = ()
+    file_read_roots: tuple[str, ...] = ()
     prices: Prices = field(default_factory=dict, hash=False)
     secret_bindings: dict[str, Allowlist] = field(init=False, compare=False)
 

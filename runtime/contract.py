@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from runtime.secrets import Secrets
 from runtime.shared_files import SharedFiles
-from runtime.values import Values
+from runtime.values import METADATA, Values, check_metadata, merged
 
 Json = Any
 Content = str | list[dict[str, Any]]
@@ -271,6 +271,12 @@ class StepIO(Protocol):
     async def kept(self) -> Mapping[str, Json]:
         """All that the run has kept, by key."""
 
+    def artifact(self, name: str, mime_type: str, content: bytes, call_id: str | None = None) -> str:
+        """Keep something beside the run's documents, stored with the step; gives its id (see `ToolContext.artifact`).
+
+        Raises ValueError where it is larger than 50 MiB, the step's together than 100 MiB, or the type cannot be one.
+        """
+
     def new_id(self) -> str:
         """A new identifier for a message or a tool call (UUIDv7)."""
 
@@ -284,6 +290,7 @@ class ToolContext:
 
     `parameters` are the assistant's own settings for this tool. `state` is what the step began with; `values` are its
     values, which the call may change. `answer` is what a person answered to what this very call asked (`Ask`).
+    `secrets` are those that the parameters name (`api_key_env`).
     """
 
     io: StepIO
@@ -292,6 +299,25 @@ class ToolContext:
     state: State
     values: Values
     answer: Json = None
+    secrets: Secrets = field(default_factory=dict, repr=False)
+
+    def artifact(self, name: str, mime_type: str, content: bytes) -> str:
+        """Keep what this call has made beside the run's documents: a chart, an archive; gives its id for the result.
+
+        It is stored with the step, and had by `GET /runs/{id}/artifacts/{artifact id}`. Raises ValueError where it is
+        larger than 50 MiB, the step's together than 100 MiB, or `mime_type` is none.
+        """
+        return self.io.artifact(name, mime_type, content, self.call_id)
+
+    def remember(self, metadata: dict[str, Json]) -> None:
+        """Note this in the session's metadata: objects merge deeply, None takes a key away.
+
+        It is stored with the step, and shown as the session's `context`. Raises `ValueError` for more than 64 KiB of
+        it in all.
+        """
+        noted = merged(self.values.get(METADATA), metadata)
+        check_metadata(noted)
+        self.values[METADATA] = noted
 
 
 @dataclass(slots=True, frozen=True)
@@ -340,12 +366,18 @@ class Tool(ABC):
     Args: ClassVar[type[BaseModel]] = NoArguments
     Parameters: ClassVar[type[BaseModel]] = NoArguments
 
-    def check(self, parameters: dict[str, Any]) -> list[str]:
-        """What keeps the tool from working on this server with these parameters, a sentence each; none by default."""
+    def check(self, parameters: dict[str, Any], secrets: Secrets) -> list[str]:
+        """What keeps the tool from working on this server with these parameters, a sentence each; none by default.
+
+        `parameters` are valid and have their defaults; `secrets` are those that they name.
+        """
         return []
 
     def call(self, args: Any, context: ToolContext) -> Json:
-        """Carry it out, blocking; returns text or JSON, `Ask` or `Delegate`."""
+        """Carry it out, blocking; returns text or JSON, `Ask` or `Delegate`.
+
+        A thread cannot be stopped: when its time is over the run goes on without it, and what it does still happens.
+        """
         raise NotImplementedError
 
     async def acall(self, args: Any, context: ToolContext) -> Json:
@@ -355,10 +387,16 @@ class Tool(ABC):
 
 @dataclass(slots=True, frozen=True)
 class BoundTool:
-    """A tool as one assistant uses it."""
+    """A tool as one assistant uses it.
+
+    `secrets` are those of the host's that the parameters name (`api_key_env`). `timeout_s` is how long a call may take,
+    in seconds; None: as the tool says itself.
+    """
 
     tool: Tool
     parameters: dict[str, Any] = field(default_factory=dict)
+    secrets: Secrets = field(default_factory=dict, repr=False)
+    timeout_s: float | None = None
 
 
 @dataclass(slots=True, frozen=True)

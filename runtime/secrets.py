@@ -32,6 +32,12 @@ def names_in(config: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(name for reference in _references(config) if (name := name_in(reference)) is not None)
 
 
+def named_by(parameters: Mapping[str, Any], secrets: Secrets) -> Secrets:
+    """Those of `secrets` that a tool's parameters refer to (`api_key_env`)."""
+    names = names_in({"tools": [{"parameters": parameters}]})
+    return {name: secret for name, secret in secrets.items() if name in names}
+
+
 def redactor(secrets: Secrets) -> Redactor:
     """What cuts these secrets, and those of the server, out of the texts of a run. Logs know them from now on, too."""
     if not secrets:
@@ -50,6 +56,9 @@ def _references(config: Mapping[str, Any]) -> Iterator[str]:
         for block in (llm, *(fallbacks if isinstance(fallbacks, list) else ())):
             if isinstance(block, Mapping) and isinstance(reference := block.get("api_key_env"), str):
                 yield reference
+    for use in config.get("tools") or ():
+        if isinstance(reference := (use.get("parameters") or {}).get("api_key_env"), str):
+            yield reference
     for server in config.get("mcp_servers") or ():
         if auth := server.get("auth"):
             yield auth["token_env"]

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -16,6 +17,9 @@ from runtime.errors import AgentError
 from runtime.faults import faults_of
 from runtime.messages import STATUS
 from runtime.middleware.base import Proceed, ToolOutcome, Turn
+from runtime.once import once
+from runtime.secrets import NO_SECRETS
+from runtime.tool_cache import ToolCache
 
 _SHOWN = 200
 
@@ -60,11 +64,13 @@ class Toolbox:
         calls asked. `around` is what each call passes (`Stack.around_tool`).
         """
 
+        cache = ToolCache(turn.values)
+
         async def one(call: ToolCall) -> ToolOutcome:
             bound = self.tools.get(call.name)
-            parameters = bound.parameters if bound else {}
-            context = ToolContext(turn.io, call.id, parameters, turn.state, turn.values, answers.get(call.id))
-            return await self._told(call, unreadable.get(call.id), context, around)
+            parameters, secrets = (bound.parameters, bound.secrets) if bound else ({}, NO_SECRETS)
+            context = ToolContext(turn.io, call.id, parameters, turn.state, turn.values, answers.get(call.id), secrets)
+            return await self._told(call, unreadable.get(call.id), context, around, cache)
 
         if len(calls) == 1:
             return [await one(calls[0])]
@@ -72,11 +78,17 @@ class Toolbox:
             tasks = [group.create_task(one(call)) for call in calls]
         return [task.result() for task in tasks]
 
-    async def _told(self, call: ToolCall, unreadable: str | None, context: ToolContext, around: Around) -> ToolOutcome:
+    async def _told(
+        self, call: ToolCall, unreadable: str | None, context: ToolContext, around: Around, cache: ToolCache
+    ) -> ToolOutcome:
         """Carry out one call, and tell its record; middleware may give another one than its tool."""
 
         async def proceed(call: ToolCall) -> ToolOutcome:
-            return await self._carry_out(call, unreadable, context)
+            begun = time.perf_counter()
+            outcome = await self._carry_out(call, unreadable, context, cache)
+            if isinstance(outcome, ToolRecord):
+                outcome.duration_ms = (time.perf_counter() - begun) * 1000
+            return outcome
 
         try:
             outcome = await around(call, context, proceed)
@@ -86,29 +98,49 @@ class Toolbox:
             context.io.tool_result(outcome)
         return outcome
 
-    async def _carry_out(self, call: ToolCall, unreadable: str | None, context: ToolContext) -> ToolOutcome:
-        begun = time.perf_counter()
+    async def _carry_out(
+        self, call: ToolCall, unreadable: str | None, context: ToolContext, cache: ToolCache
+    ) -> ToolOutcome:
+        """What comes of the call, its tool being called at most once where it must be, and not where it need not be."""
         try:
-            result = await self._call(call, unreadable, context)
-            if isinstance(result, Ask | Delegate):
-                return result
-            record = ToolRecord(call, "ok", result=_json(result))
-        except Exception as error:  # noqa: BLE001  (a tool is anybody's code)
-            record = _failed(call, error)
-        record.duration_ms = (time.perf_counter() - begun) * 1000
-        return record
+            bound, args = self._understood(call, unreadable)
+        except _Refused as refusal:
+            return _failed(call, refusal)
 
-    async def _call(self, call: ToolCall, unreadable: str | None, context: ToolContext) -> Json:
+        async def straight() -> ToolOutcome:
+            return await _called(call, bound, args, context)
+
+        async def only_once() -> ToolOutcome:
+            return await once(call, context, straight)
+
+        carry_out = only_once if bound.tool.once else straight
+        return await (cache.through(call, bound, carry_out) if bound.tool.cacheable else carry_out())
+
+    def _understood(self, call: ToolCall, unreadable: str | None) -> tuple[BoundTool, Any]:
+        """The tool that is meant, and its arguments. Raises _Refused."""
         bound = self.tools.get(call.name)
         if bound is None:
             raise _Refused(f"Tool {call.name!r} is not available.")
         if unreadable is not None:
             raise _Refused(f"The arguments are not a JSON object: {unreadable[:_SHOWN]}")
         try:
-            args = bound.tool.Args.model_validate(call.args)
+            return bound, bound.tool.Args.model_validate(call.args)
         except ValidationError as error:
             raise _Refused(f"The arguments are not valid: {faults_of(error)}") from None
-        return await bound.tool.acall(args, context)
+
+
+async def _called(call: ToolCall, bound: BoundTool, args: Any, context: ToolContext) -> ToolOutcome:
+    """What comes of calling the tool, in the time that it has."""
+    seconds = bound.tool.timeout_s if bound.timeout_s is None else bound.timeout_s
+    try:
+        async with asyncio.timeout(seconds) as time_of_it:
+            result = await bound.tool.acall(args, context)
+        return result if isinstance(result, Ask | Delegate) else ToolRecord(call, "ok", result=_json(result))
+    except TimeoutError as error:
+        late = time_of_it.expired() and seconds is not None
+        return _failed(call, _Refused(f"The tool took longer than {seconds:g} s.") if late else error)
+    except Exception as error:  # noqa: BLE001  (a tool is anybody's code)
+        return _failed(call, error)
 
 
 class _Refused(Exception):
@@ -140,7 +172,7 @@ def _with_defaults(name: str, bound: BoundTool) -> BoundTool:
         parameters = bound.tool.Parameters.model_validate(bound.parameters)
     except ValidationError as error:
         raise AgentError(f"The parameters of tool {name!r} are not valid: {faults_of(error)}") from None
-    return BoundTool(bound.tool, parameters.model_dump(mode="json"))
+    return replace(bound, parameters=parameters.model_dump(mode="json"))
 
 
 def _schema(name: str, bound: BoundTool) -> dict[str, Any]:

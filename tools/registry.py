@@ -4,12 +4,18 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
+from pydantic import ValidationError
+
 from runtime.contract import Tool
+from runtime.secrets import NO_SECRETS
 
 _BUILT_IN = (
     "tools.builtin.calculator",
     "tools.builtin.current_time",
+    "tools.builtin.file_read",
     "tools.builtin.http_request",
+    "tools.builtin.knowledge_search",
+    "tools.builtin.web_search",
 )
 _tools: dict[str, Tool] = {}
 
@@ -49,7 +55,21 @@ def _document(tool: Tool) -> dict[str, Any]:
         "description": tool.description,
         "args_schema": tool.Args.model_json_schema(),
         "parameters_schema": tool.Parameters.model_json_schema(),
+        "read_only": tool.read_only,
+        "once": tool.once,
+        "cacheable": tool.cacheable,
+        "timeout_s": tool.timeout_s,
+        "problems": _problems(tool),
     }
+
+
+def _problems(tool: Tool) -> list[str]:
+    """What keeps the tool from working on this server with the parameters' defaults."""
+    try:
+        parameters = tool.Parameters.model_validate({})
+    except ValidationError as error:
+        return [f"The parameter {fault['loc'][0]} is missing." for fault in error.errors()]
+    return tool.check(parameters.model_dump(mode="json"), NO_SECRETS)
 
 
 @cache

@@ -52,6 +52,14 @@ class ToolConfig(Block):
         default_factory=dict,
         description="The tool's settings for this assistant; see `parameters_schema` in `/tools`.",
     )
+    # Left out where it is not set, as in the versions that are older than it.
+    timeout_s: Number | None = Field(
+        default=None,
+        gt=0,
+        le=3_600,
+        exclude_if=lambda value: value is None,
+        description="How many seconds a call may take; not given: as the tool says, else as long as its step.",
+    )
 
 
 class SkillConfig(Block):

@@ -12,9 +12,11 @@ from uuid import UUID
 import psycopg
 
 from core.db import Row
+from runs.lifecycle import Status
 from runs.models import CRASHES_BEFORE_ALONE
 from runs.pools import BARRED, Pool
 from runs.worker.children import add_children
+from runs.worker.journal import Journal
 
 # The last event of a hand-back: whoever claims the run next knows by it that the run was another's.
 TRANSFERRING = "node_transferring"
@@ -124,3 +126,20 @@ async def claim(
     rows = await cursor.fetchall()
     await add_children(conn, rows)
     return rows
+
+
+def tell_claimed(journal: Journal, claim: Row, worker_id: str) -> None:
+    """The first events of each execution of a run: who carries it out, and that it goes on."""
+    journal.tell(
+        "metadata",
+        {
+            "session_id": str(claim["session_id"]),
+            "assistant_id": str(claim["assistant_id"]),
+            "assistant_version": claim["assistant_version"],
+            "attempt": claim["attempt"],
+            "worker_id": worker_id,
+        },
+    )
+    if claim["transferred"]:
+        journal.tell("custom", {"name": "node_transferred", "value": {"to_node": worker_id}})
+    journal.tell("status", {"status": Status.RUNNING, "attempt": claim["attempt"], "next_attempt_at": None})

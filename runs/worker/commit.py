@@ -22,6 +22,7 @@ import psycopg
 from core.db import Row, jsonb
 from runs.ending import end_unwanted, promote_next, take_out
 from runs.lifecycle import TERMINAL, Status
+from runs.worker.artifacts import NewArtifact
 from runs.worker.branching import Branch
 from runs.worker.children import FENCE, spawn
 from runs.worker.outcomes import Cancelled
@@ -67,6 +68,7 @@ class StepCommit:
     files: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     steps: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
+    artifacts: list[NewArtifact] = field(default_factory=list)
     children: list[dict[str, Any]] = field(default_factory=list)
     took: bool = False
 
@@ -93,6 +95,16 @@ SELECT copied.id, m.session_id, m.run_id, m.seq, c.at_step, m.role, m.content, m
 FROM ours c CROSS JOIN LATERAL jsonb_to_recordset(c.copies) AS copied(id uuid, original uuid)
 JOIN messages m ON m.id = copied.original
 WHERE (SELECT count(*) FROM dropped) >= 0
+"""  # noqa: S608 - a constant
+
+# One run's. Apart from the others, which go as JSON: bytes go as bytes.
+_KEEP_ARTIFACTS = f"""
+INSERT INTO artifacts (id, run_id, call_id, name, mime_type, size, content)
+SELECT a.id, r.id, a.call_id, a.name, a.mime_type, octet_length(a.content), a.content
+FROM unnest(%(ids)s::uuid[], %(call_ids)s::text[], %(names)s::text[], %(mime_types)s::text[], %(contents)b::bytea[])
+    AS a(id, call_id, name, mime_type, content)
+CROSS JOIN jsonb_to_recordset(%(run)s) AS g(id uuid, epoch int, status text, base_seq int)
+JOIN runs r ON {FENCE}
 """  # noqa: S608 - a constant
 
 # Of several steps that write one file the last one does.
@@ -155,7 +167,9 @@ WITH ours AS (
     WHERE p.run_id = g.run_id
 ), sessions_moved AS (
     UPDATE sessions s SET message_count = g.message_count, step = g.step, checkpoint_id = g.checkpoint_id,
-        state = coalesce(g.state, s.state), activity = coalesce(g.activity, s.activity),
+        state = coalesce(g.state, s.state),
+        context = CASE WHEN g.state IS NULL THEN s.context ELSE coalesce(g.state->'metadata', '{{}}') END,
+        activity = coalesce(g.activity, s.activity),
         title = CASE WHEN s.title = '' THEN left(coalesce(g.state->'metadata'->>'conversation_title', ''), 200)
             ELSE s.title END,
         last_activity_at = clock_timestamp(),
@@ -219,6 +233,17 @@ def _move_row(commit: StepCommit, branch: Branch) -> dict[str, Any]:
     }
 
 
+def _artifact_columns(commit: StepCommit) -> dict[str, Any]:
+    return {
+        "run": jsonb([_fenced(commit)]),
+        "ids": [artifact.id for artifact in commit.artifacts],
+        "call_ids": [artifact.call_id for artifact in commit.artifacts],
+        "names": [artifact.name for artifact in commit.artifacts],
+        "mime_types": [artifact.mime_type for artifact in commit.artifacts],
+        "contents": [artifact.content for artifact in commit.artifacts],
+    }
+
+
 def _child_row(commit: StepCommit, child: dict[str, Any]) -> dict[str, Any]:
     return {**_fenced(commit), **child}
 
@@ -250,6 +275,9 @@ async def commit_steps(conn: psycopg.AsyncConnection[Row], worker: UUID, commits
         await conn.execute(_LOCK_SESSIONS, {"sessions": [commit.session_id for commit in commits]})
         if moves := [_move_row(commit, commit.branch) for commit in commits if commit.branch]:
             await conn.execute(_MOVE, {"worker": worker, "moves": jsonb(moves)})
+        for commit in commits:
+            if commit.artifacts:
+                await conn.execute(_KEEP_ARTIFACTS, {"worker": worker, **_artifact_columns(commit)})
         if files := [row for nth, commit in enumerate(commits) for row in _file_rows(commit, nth)]:
             await conn.execute(_WRITE_FILES, {"worker": worker, "files": jsonb(files)})
             await conn.execute(TAKE_OUT_FILES, {"files": jsonb(files)})

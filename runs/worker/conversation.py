@@ -39,6 +39,14 @@ class Conversation:
     size: int = 0
     measured: int = 0
 
+    def last_answer(self, start: int) -> tuple[Message | None, int]:
+        """The assistant's last message from the index `start` on, and its number in the session; None where it said
+        nothing."""
+        for position in range(len(self.messages) - 1, start - 1, -1):
+            if self.messages[position].role == "assistant":
+                return self.messages[position], position + 1
+        return None, 0
+
     def measure(self) -> int:
         """What its messages take up, about; only those that are new are looked at."""
         self.size += sum(_size_of(message) for message in self.messages[self.measured :])

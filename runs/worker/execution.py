@@ -23,6 +23,7 @@ from core.ids import new_id
 from core.redaction import Redactor
 from runs.models import CRASHES_BEFORE_ALONE, Durability
 from runs.notices import Said
+from runs.worker.artifacts import Artifacts
 from runs.worker.commit import StepCommit
 from runs.worker.committer import Committer, LeaseLost, MustCancel
 from runs.worker.conversation import Conversation
@@ -47,6 +48,7 @@ from runtime.contract import BaseAgent, ChildRun, Message, Step, ToolRecord
 from runtime.errors import AgentError, MustWait
 from runtime.interrupts import sound_interrupt
 from runtime.secrets import redactor
+from runtime.values import METADATA, check_metadata
 
 log = logging.getLogger(__name__)
 
@@ -89,9 +91,10 @@ class Execution:
         self._redactor = redactor(agent.spec.secrets)
         # A late writer of results ends as a late writer of steps does: the next commit is refused.
         keeper = Keeper(claim, worker_id, self._redactor, on_lost=lambda: self.stop(HandedBack()))
+        self._artifacts = Artifacts(self._redactor)
         self._files = StepFiles(claim, self._redactor)
         wait_s = min(WAIT_S, self._step_timeout_s / 2)
-        self._io = _IO(claim, journal, traffic, self._redactor, keeper, self._files, wait_s=wait_s)
+        self._io = _IO(claim, journal, traffic, self._redactor, keeper, self._files, self._artifacts, wait_s=wait_s)
         self._outside = Outside(self.run_id, agent, journal)
         self._stop: Outcome | None = Cancelled(claim["superseded"]) if claim["cancel_requested_at"] else None
         self._in_flight: asyncio.Task[Step] | None = None
@@ -110,7 +113,8 @@ class Execution:
                 outcome = await self._next_outcome()
                 duration_ms = (time.perf_counter() - clock) * 1_000
                 await self._written()
-                commit = self._recorder.record(outcome, started, duration_ms, self._files.take())
+                made = self._files.take(), self._artifacts.take()
+                commit = self._recorder.record(outcome, started, duration_ms, *made)
                 if commit is None:
                     continue
                 self._write(commit)
@@ -246,6 +250,8 @@ def _checked(step: Step, redactor: Redactor) -> Step:
     """
     if step.changes or step.structured is not None:
         _refuse_unless_json("What a step keeps", [step.changes, step.structured])
+    if METADATA in step.changes:
+        _refuse_unless_metadata(step.changes[METADATA])
     if step.kind == "custom":
         _refuse_unless_json("A message", [[message.content, message.metadata] for message in step.messages])
     if step.interrupt is not None:
@@ -263,6 +269,13 @@ def _checked(step: Step, redactor: Redactor) -> Step:
             _redact(record, redactor)
     step.changes, step.structured = redactor.value(step.changes), redactor.value(step.structured)
     return step
+
+
+def _refuse_unless_metadata(value: Any) -> None:
+    try:
+        check_metadata(value)
+    except ValueError as error:
+        raise AgentError(str(error), code=UnexpectedError.code) from None
 
 
 def _sound_child(child: ChildRun, redactor: Redactor) -> ChildRun:
@@ -297,6 +310,7 @@ class _IO:
         redactor: Redactor,
         keeper: Keeper,
         files: StepFiles,
+        artifacts: Artifacts,
         *,
         wait_s: float,
     ):
@@ -311,6 +325,7 @@ class _IO:
         self._traffic = traffic
         self._redactor = redactor
         self._keeper = keeper
+        self._artifacts = artifacts
         self._wait_s = wait_s
 
     def token(self, message_id: str, text: str, kind: Literal["text", "reasoning"] = "text") -> None:
@@ -319,8 +334,12 @@ class _IO:
     def tool_result(self, record: ToolRecord) -> None:
         # The record itself: the message that the model is shown is made of it.
         _redact(record, self._redactor)
+        self._artifacts.shorten(record)
         document = record.document()
-        self._journal.tell("tool_result", {k: v for k, v in document.items() if k != "args"})
+        if record.decision != "edit":
+            # They stand with the call that the model made.
+            del document["args"]
+        self._journal.tell("tool_result", document)
 
     def custom(self, name: str, value: Any) -> None:
         _refuse_unless_json(f"The event {name!r}", value)
@@ -334,6 +353,9 @@ class _IO:
 
     async def kept(self) -> Mapping[str, Any]:
         return await self._keeper.kept()
+
+    def artifact(self, name: str, mime_type: str, content: bytes, call_id: str | None = None) -> str:
+        return self._artifacts.add(name, mime_type, content, call_id)
 
     def new_id(self) -> str:
         return str(new_id())

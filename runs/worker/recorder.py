@@ -15,9 +15,10 @@ from core.text import clean
 from runs.ending import Superseded
 from runs.lifecycle import Status
 from runs.models import Durability
+from runs.worker.artifacts import NewArtifact
 from runs.worker.branching import first_messages
 from runs.worker.children import STARTED, announced, child_row
-from runs.worker.claim import TRANSFERRING
+from runs.worker.claim import TRANSFERRING, tell_claimed
 from runs.worker.commit import StepCommit
 from runs.worker.conversation import Conversation
 from runs.worker.journal import Journal
@@ -41,6 +42,9 @@ from sessions.models import CheckpointSource
 
 # A run of durability `exit` is stored before it has told more events than this, or a rescue's gap could not cover them.
 MAX_UNSTORED = 50_000
+
+# Nor does it gather more bytes of artifacts.
+MAX_HELD_BYTES = 16 * 1024 * 1024
 
 MODEL_CALLS = "model_calls"  # the session's state key that counts finished model calls
 
@@ -82,6 +86,7 @@ class Recorder:
         self._fresh: list[Message] = []  # the run's input, until the first commit has it
         self._at_exit: bool = claim["durability"] == Durability.EXIT
         self._gathered: StepCommit | None = None  # what finished steps have left to be stored with the next one
+        self._held_bytes = 0  # of its artifacts
         self._changes: dict[str, Any] = {}  # of the state, since the last checkpoint
         self._removed: list[str] = []
         self._covered = len(conversation.messages)  # how many messages the last checkpoint has
@@ -92,19 +97,7 @@ class Recorder:
         `incoming` gives each of its messages as the agent takes it; where it raises, none is in the conversation.
         """
         claim, journal = self._claim, self._journal
-        journal.tell(
-            "metadata",
-            {
-                "session_id": str(claim["session_id"]),
-                "assistant_id": str(claim["assistant_id"]),
-                "assistant_version": claim["assistant_version"],
-                "attempt": claim["attempt"],
-                "worker_id": self._worker_id,
-            },
-        )
-        if claim["transferred"]:
-            journal.tell("custom", {"name": "node_transferred", "value": {"to_node": self._worker_id}})
-        journal.tell("status", {"status": Status.RUNNING, "attempt": claim["attempt"], "next_attempt_at": None})
+        tell_claimed(journal, claim, self._worker_id)
         if claim["message_start"] is not None:
             self._message_start = claim["message_start"]
         elif not self.conversation.checkpoint_gone:
@@ -131,12 +124,19 @@ class Recorder:
         )
 
     def record(
-        self, outcome: Outcome, started: str, duration_ms: float, files: Sequence[dict[str, Any]] = ()
+        self,
+        outcome: Outcome,
+        started: str,
+        duration_ms: float,
+        files: Sequence[dict[str, Any]] = (),
+        artifacts: Sequence[NewArtifact] = (),
     ) -> StepCommit | None:
         """The outcome as rows and events, and as the run's new totals; None where nothing is to be stored yet.
 
-        `files`: the rows of shared files that the step changed, if it finished.
+        `files`: the rows of shared files that the step changed, if it finished. `artifacts` are those that it has made,
+        however it ended: what it told may name them.
         """
+        self._held_bytes += sum(len(artifact.content) for artifact in artifacts)
         match outcome:
             case Finished(step):
                 commit = self._finished(step, started, duration_ms)
@@ -151,11 +151,12 @@ class Recorder:
                 commit = self._handed_back()
             case Postponed(delay_s):
                 commit = self._put_off(delay_s)
+        commit.artifacts += artifacts
         if commit.status is None and not self._is_stored_now:
             self._gathered = commit
             self._journal.finish()
             return None
-        self._gathered = None
+        self._gathered, self._held_bytes = None, 0
         commit.run = {
             "base_seq": self._journal.base_seq,
             "last_seq": self._journal.last_seq,
@@ -181,7 +182,7 @@ class Recorder:
     @property
     def _is_stored_now(self) -> bool:
         """Whether a step is stored though the run goes on here."""
-        return not self._at_exit or self._journal.unsealed > MAX_UNSTORED
+        return not self._at_exit or self._journal.unsealed > MAX_UNSTORED or self._held_bytes > MAX_HELD_BYTES
 
     def _finished(self, step: Step, started: str, duration_ms: float) -> StepCommit:
         self._failures = 0
@@ -375,12 +376,10 @@ class Recorder:
         return step_row(self._claim, self._step_count, kind, status, started, duration_ms, **done)
 
     def _output(self, step: Step) -> dict[str, Any]:
-        own = enumerate(self.conversation.messages[self._message_start :], self._message_start + 1)
-        said = [(seq, message) for seq, message in own if message.role == "assistant"]
-        seq, last = said[-1] if said else (0, None)
+        last, seq = self.conversation.last_answer(self._message_start)
         return {
             "text": last.text if last else "",
-            "message": self._message(last, seq) if last else None,
+            "message": last and self._message(last, seq),
             "structured": clean(step.structured),
             "citations": [],
         }

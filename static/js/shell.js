@@ -81,6 +81,17 @@ export async function copy(button, text) {
   return true;
 }
 
+// What arrives live looks like what the server renders: the same fragments.
+export function fromTemplate(name) {
+  return document.getElementById(`t-${name}`).content.firstElementChild.cloneNode(true);
+}
+
+export function setBadge(badge, status, word) {
+  badge.dataset.st = status;
+  badge.querySelector("use").setAttribute("href", `#i-${status}`);
+  badge.lastElementChild.textContent = word;
+}
+
 const SHOWN_OF_PAYLOAD = 65_536;
 
 // The arguments and the result of a tool call, as text in the opened line.

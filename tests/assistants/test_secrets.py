@@ -79,3 +79,13 @@ def test_an_mcp_server_is_asked_with_the_secret(identity: Identity, body: Body) 
         made = services.create_assistant(identity, {**body, "name": "other", "mcp_servers": [server]})
         assert made.status == "active"
         assert {request.headers["authorization"] for request in stub.asked} == {f"Bearer {VALUE}"}
+
+
+def test_a_tool_has_the_secrets_that_its_parameters_name_and_no_others(identity: Identity, body: Body) -> None:
+    put_secret(identity, "models", VALUE, [HOST])
+    put_secret(identity, "tavily", VALUE, ["api.tavily.com"])
+    search = {"name": "web_search", "parameters": {"provider": "tavily", "api_key_env": "secret:tavily"}}
+    made = services.create_assistant(identity, {**body, "llm": LLM, "tools": [search, {"name": "calculator"}]})
+    assert made.status == "active"
+    tools = agent_for(identity.workspace_id, made.id, 1).run().spec.tools
+    assert [list(bound.secrets) for bound in tools.values()] == [["tavily"], []]

@@ -91,10 +91,16 @@ def with_writer(**own: Any) -> Body:
     [
         ({"tools": [{"name": "no_such_tool"}]}, "tools.no_such_tool"),
         ({"tools": [{"name": "calculator", "parameters": {"surprise": 1}}]}, "tools.calculator"),
+        ({"tools": [{"name": "knowledge_search"}]}, "tools.knowledge_search"),
+        ({"tools": [{"name": "file_read"}]}, "tools.file_read"),
+        ({"tools": [{"name": "web_search", "parameters": {"max_results": 3}}]}, "tools.web_search"),
         ({"llm": {"provider": "fake", "model": "script", "settings": {"turns": []}}}, "llm.settings.turns"),
         ({"llm": {"provider": "fake", "model": "parrot"}}, "llm.model"),
         ({"skills": [{"skill_id": "no-such-skill"}]}, "skills.no-such-skill"),
         ({"middleware": [{"name": "no-such"}]}, "middleware.no-such"),
+        ({"middleware": [{"name": "limits", "settings": {}}]}, "middleware.limits"),
+        ({"middleware": [{"name": "limits", "settings": {"max_cost_usd": 1}}]}, "middleware.limits"),
+        ({"middleware": [{"name": "until_tool", "settings": {"tools": ["no-such"]}}]}, "middleware.until_tool"),
         (titled_by({"provider": "fake"}), "middleware.conversation_title"),
         (titled_by({"provider": "fake", "model": "parrot"}), "middleware.conversation_title"),
         (titled_by({**OPENAI, "base_url": "http://169.254.1.1/v1"}), "middleware.conversation_title"),
@@ -113,6 +119,11 @@ def test_what_this_server_does_not_have_fails_its_check(
     assistant = create(identity, body, **fields)
     assert assistant.status == "created"
     assert failed_checks(assistant) == [check]
+
+
+def test_a_tool_that_no_model_is_offered_need_not_work_here(identity: Identity, body: Body) -> None:
+    tools = [{"name": "knowledge_search", "enabled": False}]
+    assert create(identity, body, tools=tools).status == "active"
 
 
 @pytest.mark.parametrize(

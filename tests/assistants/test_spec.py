@@ -28,6 +28,14 @@ def test_an_agent_has_its_type_its_configuration_and_its_enabled_tools(body: Bod
     assert list(agent.spec.tools) == ["calculator", "http_request"]
 
 
+def test_a_tool_has_the_time_that_the_assistant_gives_it(body: Body) -> None:
+    made = config(body, tools=[{"name": "calculator", "timeout_s": 5}, {"name": "current_time"}])
+    calculator, clock = agent_from_config(made).spec.tools.values()
+    assert (calculator.timeout_s, clock.timeout_s) == (5, None)
+    # As in the versions that are older than the key.
+    assert "timeout_s" not in made["tools"][1]
+
+
 def test_a_tool_that_is_not_here_is_an_error(body: Body) -> None:
     with pytest.raises(LookupError):
         agent_from_config(config(body, tools=[{"name": "no_such_tool"}]))

@@ -24,7 +24,7 @@ _CONFIG: dict[str, Any] = {
     "type": "ReactAgent",
     "description": "What it is for.",
     "system_prompt": "Be brief.",
-    "tools": [{"name": "calculator", "enabled": True, "parameters": {}}],
+    "tools": [{"name": "calculator", "enabled": True, "parameters": {}, "timeout_s": 5}],
     "memory": {"scope": "session", "settings": {"max_memories": None}},
     "interrupt_on": {"calculator": {"allowed_decisions": ["approve", "reject"]}},
     "input_schema": {"type": "object"},

@@ -146,6 +146,8 @@ API = [
     Case("GET", f"{RUN}/join?wait_s=0", "runs:read", right=202),
     Case("GET", f"{RUN}/stream", "runs:read"),
     Case("GET", f"{RUN}/events", "runs:read"),
+    Case("GET", f"{RUN}/artifacts", "runs:read"),
+    Case("GET", f"{RUN}/artifacts/{{artifact_id}}", "runs:read"),
     Case("POST", f"{RUN}/cancel", "runs:write", {}, 202),
     Case("POST", f"{RUN}/resume", "runs:write", {"value": 1}, 409),
     # -- the server

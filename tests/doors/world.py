@@ -21,6 +21,7 @@ from config.asgi import application, django_app
 from core.edge import Edge
 from core.ids import new_id
 from runs.bodies import CreateRun
+from runs.models import Artifact
 from runs.services import create_run
 from sessions.bodies import OpenSession
 from sessions.files import put_file
@@ -79,6 +80,7 @@ class World:
         "session_id",
         "checkpoint_id",
         "run_id",
+        "artifact_id",
         "api_key_id",
         "key_id",
         "member_id",
@@ -120,11 +122,14 @@ class World:
         put_secret(caller, secret, OF_WORKSPACE, ["a.example"])
         called = [{"id": "c1", "name": "calculator", "args": {"expression": OF_USER}}]
         Message.objects.filter(session_id=session["id"]).update(run_id=run["id"], tool_calls=called)
+        kept = {"name": OF_USER, "mime_type": "text/plain", "size": len(OF_USER), "content": OF_USER.encode()}
+        artifact = Artifact.objects.create(run_id=run["id"], **kept)
         return {
             "assistant_id": assistant,
             "session_id": str(session["id"]),
             "checkpoint_id": str(session["checkpoint_id"]),
             "run_id": str(run["id"]),
+            "artifact_id": str(artifact.pk),
             "call_id": "c1",
             "api_key_id": str(key.pk),
             "key_id": str(key.pk),

@@ -107,3 +107,32 @@ def test_all_workers_killed_and_started_later(cluster: Cluster, ledger: Ledger, 
         target="0 lost; next step <= 5 s",
         met=ended["success"] == count and first <= 5,
     )
+
+
+def test_a_payment_in_flight_is_never_made_again(cluster: Cluster, ledger: Ledger, figures: Figures) -> None:
+    turns = [{"tool_calls": [{"name": "pay", "args": {"ledger": ledger.url, "sleep": 30}}]}, {"text": "I do not know."}]
+    llm = {"provider": "fake", "model": "script", "settings": {"turns": turns}}
+    assistant = cluster.assistant(type="ReactAgent", llm=llm, tools=[{"name": "pay"}])
+    run = cluster.run({}, assistant=assistant)
+    deadline = time.monotonic() + 30
+    while not ledger.entries:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    victim = cluster.worker_of(run)
+    assert victim is not None
+    victim.kill()
+    ended = cluster.wait_for_end([run])
+    ((call, attempt),) = cluster.sql(
+        "SELECT s.tool_calls->0, r.attempt FROM run_steps s JOIN runs r ON r.id = s.run_id "
+        "WHERE s.run_id = %s AND s.kind = 'tools'",
+        run,
+    )
+    figures.record(
+        fault="kill -9 of a worker while a tool that is never called twice is in flight",
+        expected="the step is carried out again, the tool is not called",
+        measured=f"calls in {attempt} attempts: {ledger.calls[f'{run}/pay']}; the model was told: {call['error']}",
+        target="1 call",
+        met=ledger.calls[f"{run}/pay"] == 1,
+    )
+    assert (attempt, ledger.calls[f"{run}/pay"], ended["success"]) == (2, 1, 1)
+    assert call["error"].startswith("This call was begun before")

@@ -26,7 +26,7 @@ from runs.events import Event, Position
 from runs.follow import follow
 from runs.lifecycle import Status
 from runs.live import Subscription
-from runs.models import Run, RunEvent, RunResult, RunStep
+from runs.models import Artifact, Run, RunEvent, RunResult, RunStep
 from runs.queries import events_of_run, events_of_session
 from runs.services import cancel_run, create_stateless_run
 from runs.worker.commit import commit_steps
@@ -78,6 +78,7 @@ def full(api: Api, **config: Any) -> str:
     )
     RunEvent.objects.create(run_id=run, seq=1, event="end", data={}, ts=NOW)
     RunResult.objects.create(run_id=run, key="task", value=1)
+    Artifact.objects.create(run_id=run, name="a", mime_type="image/png", size=1, content=b"1")
     SharedFile.objects.create(workspace=api.workspace, assistant_id=assistant, path="/a", content="x", size=1)
     end(run)
     return assistant

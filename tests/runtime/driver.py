@@ -30,6 +30,7 @@ class Heard:
     results: list[ToolRecord] = field(default_factory=list)
     used: list[Usage] = field(default_factory=list)
     refusals: dict[str, AgentError] = field(default_factory=dict)
+    artifacts: list[tuple[str, str, bytes, str | None]] = field(default_factory=list)
     events: list[tuple[str, Any]] = field(default_factory=list)
     files: "Shared" = field(default_factory=lambda: Shared())
     ids: int = 0
@@ -55,6 +56,10 @@ class Heard:
 
     async def kept(self) -> Mapping[str, Any]:
         return self.results_kept
+
+    def artifact(self, name: str, mime_type: str, content: bytes, call_id: str | None = None) -> str:
+        self.artifacts.append((name, mime_type, content, call_id))
+        return f"artifact-{len(self.artifacts)}"
 
     def new_id(self) -> str:
         self.ids += 1

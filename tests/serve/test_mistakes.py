@@ -71,6 +71,11 @@ def test_a_limit_that_cannot_be_meant(tmp_path: Path) -> None:
     assert line == f"{name}: concurrent_calls of 'openai' must be a whole number of at least 1, not \"many\"."
 
 
+def test_a_folder_that_is_not_absolute(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = read_wrong(monkeypatch, FILE_READ_ROOTS="/srv/files,files")
+    assert line == "FILE_READ_ROOTS must hold absolute paths of folders, without '..'; not 'files'."
+
+
 def test_a_price_that_cannot_be_meant(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     table = tmp_path / "prices.json"
     table.write_text('{"openai/gpt-4o": {"input": 2.5}}')

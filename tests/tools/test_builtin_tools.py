@@ -6,16 +6,8 @@ from typing import Any
 import pytest
 
 from runtime.configuration import RuntimeSettings, configure, current
-from runtime.contract import BoundTool, ToolCall, ToolRecord
-from runtime.toolbox import Toolbox
-from tests.runtime.driver import a_turn
+from tests.tools.use import use
 from tools import Tool, registry
-
-
-async def use(name: str, args: dict[str, Any], **parameters: Any) -> ToolRecord:
-    toolbox = Toolbox({name: BoundTool(registry.get(name), parameters)})
-    [record] = await toolbox.carry_out([ToolCall("c1", name, args)], a_turn())
-    return record
 
 
 class TellingServer:

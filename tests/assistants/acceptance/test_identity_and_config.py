@@ -189,6 +189,8 @@ def test_the_registry_of_tools_tells_what_may_be_listed(caller: Caller) -> None:
         ([{"name": "calculator", "enabled": "yes"}], 422, ["tools", 0, "enabled"]),
         ([{"name": "calculator", "parameters": []}], 422, ["tools", 0, "parameters"]),
         ([{"name": "calculator", "surprise": 1}], 422, ["tools", 0, "surprise"]),
+        ([{"name": "calculator", "timeout_s": 0}], 422, ["tools", 0, "timeout_s"]),
+        ([{"name": "calculator", "timeout_s": 3601}], 422, ["tools", 0, "timeout_s"]),
         ([{"name": "calculator"}, {"name": "calculator"}], 422, ["tools", 1, "name"]),
         ({"name": "calculator"}, 422, ["tools"]),
     ],
