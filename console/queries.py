@@ -141,7 +141,7 @@ def tool_call(session_id: UUID, run_id: UUID, call_id: str) -> Operation[dict[st
 def asked(run_id: UUID) -> Operation[Row | None]:
     """What a run of a conversation that the caller sees asks a person; None while it asks nothing."""
     rows = yield Query(
-        "SELECT id, interrupt, checkpoint_id, interrupted_at, last_seq FROM runs "
+        "SELECT id, interrupt, checkpoint_id, interrupted_at, interrupt_expires_at, last_seq FROM runs "
         "WHERE id = %(run)s AND status = 'interrupted'",
         {"run": run_id},
     )
