@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
         ('accounts', '0007_limits'),
         ('agent_sessions', '0004_shared_files'),
         ('assistants', '0003_immutable_versions'),
-        ('runs', '0009_run_results'),
+        ('runs', '0010_artifacts'),
     ]
 
     operations = [
