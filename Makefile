@@ -12,8 +12,8 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
 # One command that exec replaces: make passes SIGTERM on to that alone.
-serve: $(VENV)/.complete ## Run everything: PostgreSQL, Redis, web, workers, beat
-	@exec $(BIN)/python manage.py serve
+serve: $(VENV)/.complete ## Run everything: PostgreSQL, Redis, web, workers, beat (ARGS=--reload: again when code has changed)
+	@exec $(BIN)/python manage.py serve $(ARGS)
 
 # Each process has engines of its own; a file stays in one, for what its tests share. What hurts processes runs alone.
 test: $(VENV)/.complete ## Run the tests (ARGS="-k engines" passes options to pytest)

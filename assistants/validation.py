@@ -15,9 +15,11 @@ from assistants.config import Config
 from assistants.engines import Path, unsupported
 from core.canonical import canonical
 from core.errors import FieldError
+from core.text import sentence
 from runtime.blocks import blocks_within
 from runtime.contract import Tool
 from runtime.middleware import middleware_class, middleware_names
+from runtime.middleware.base import Middleware
 from runtime.middleware.subagents import inline_subagents
 from runtime.providers import check_llm
 from runtime.registry import agent_names
@@ -147,13 +149,17 @@ def _check_middleware(config: Config, secrets: Secrets) -> Iterator[Check]:
     for index, entry in enumerate(config["middleware"]):
         name = f"middleware.{entry['id'] or entry['name']}"
         try:
-            settings = middleware_class(entry["name"]).Settings
+            middleware = middleware_class(entry["name"])
         except LookupError:
             message = f"There is no middleware {entry['name']!r}, only {', '.join(middleware_names())}."
             yield _failed(name, ("middleware", index, "name"), message)
             continue
         # Only what fits names its models in a form that can be looked at.
-        faults = list(_faults(settings, entry["settings"], "settings")) or list(_unfit_models(entry, secrets))
+        faults = (
+            list(_faults(middleware.Settings, entry["settings"], "settings"))
+            or list(_unfit_models(entry, secrets))
+            or list(_unfit_settings(middleware, entry, config))
+        )
         for place, message in faults:
             yield _failed(name, ("middleware", index, *place), f"{entry['name']}: {message}")
         if not faults:
@@ -166,6 +172,12 @@ def _unfit_models(entry: dict[str, Any], secrets: Secrets) -> Iterator[tuple[Pat
         for problem in check_llm(llm, secrets):
             loc = (*place, *problem.loc)
             yield loc, f"{'.'.join(map(str, loc))}: {problem.message}"
+
+
+def _unfit_settings(middleware: type[Middleware], entry: dict[str, Any], config: Config) -> Iterator[tuple[Path, str]]:
+    for place, message in middleware.unfit(middleware.Settings.model_validate(entry["settings"]), config):
+        loc = ("settings", *place)
+        yield loc, f"{'.'.join(map(str, loc))}: {message}"
 
 
 def _check_subagents(config: Config, secrets: Secrets) -> Iterator[Check]:
@@ -192,7 +204,7 @@ def _faults(model: type[BaseModel], given: dict[str, Any], block: str) -> Iterat
     except ValidationError as error:
         for fault in error.errors(include_url=False, include_input=False):
             place = (block, *fault["loc"])
-            yield place, f"{'.'.join(map(str, place))}: {fault['msg']}."
+            yield place, f"{'.'.join(map(str, place))}: {sentence(fault['msg'])}"
 
 
 def _check_unknown(config: Config) -> Iterator[Check]:

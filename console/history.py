@@ -14,17 +14,38 @@ from runs.lifecycle import ACTIVE, Status
 from runtime.contract import Content
 
 ARGS_LENGTH = 80
+# What became of a call that did not go through as the model wanted it; `static/js/turn.js` has the same words.
+DECIDED = {"edit": "edited", "respond": "answered"}
 
 
 @dataclass(slots=True)
 class ToolLine:
-    """A tool call on one line. `status` is running, ok, error, rejected or cancelled; `duration_ms` None: unknown."""
+    """A tool call on one line. `status` is waiting (for a person), running, ok, error, rejected or cancelled.
+
+    `duration_ms` None: unknown. `decision`: what a person decided, if one was asked. `child`: the sub-agent's run that
+    carries it out, if one does.
+    """
 
     id: str
     name: str
     args: str
     status: str
     duration_ms: float | None
+    decision: str | None = None
+    child: Row | None = None
+
+    @property
+    def word(self) -> str:
+        """The status, or what a person made of the call."""
+        return DECIDED.get(str(self.decision), self.status) if self.status == "ok" else self.status
+
+
+@dataclass(slots=True)
+class Calls:
+    """What is known of tool calls beside that they were made, by run and call."""
+
+    outcomes: dict[tuple[UUID, str], Row] = field(default_factory=dict)
+    children: dict[tuple[UUID, str], Row] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -51,6 +72,12 @@ class Turn:
         return self.run is not None and self.run["status"] in ACTIVE
 
     @property
+    def status_of_open_calls(self) -> str:
+        if self.run is not None and self.run["status"] == Status.INTERRUPTED:
+            return "waiting"
+        return "running" if self.is_active else "cancelled"
+
+    @property
     def has_failed(self) -> bool:
         return self.run is not None and self.run["status"] in (Status.ERROR, Status.TIMEOUT)
 
@@ -60,11 +87,11 @@ class Turn:
 
     @property
     def duration_s(self) -> float | None:
-        """How long it ran; None if it never began or has not ended."""
+        """How long it took, without the time that it waited for a person; None if it never began or has not ended."""
         if self.run is None or not self.run["started_at"] or not self.run["finished_at"]:
             return None
         seconds: float = (self.run["finished_at"] - self.run["started_at"]).total_seconds()
-        return seconds
+        return seconds - float(self.run["waited_s"])
 
 
 @dataclass(slots=True)
@@ -80,8 +107,7 @@ def read_page(session: Row, before: int | None = None) -> Page:
     messages, older = queries.messages_before(session["id"], before).run()
     ids = {row["run_id"] for row in messages if row["run_id"]}
     runs = queries.runs_around(session["id"], list(ids), newest=before is None).run()
-    outcomes = queries.tool_outcomes([run["id"] for run in runs]).run() if _calls_tools(messages) else {}
-    turns = _turns(messages, runs, outcomes)
+    turns = _turns(messages, runs, _read_calls([run["id"] for run in runs]) if _calls_tools(messages) else Calls())
     _add_unfinished(turns)
     return Page(turns, messages[0]["seq"] if older else None)
 
@@ -90,7 +116,11 @@ def _calls_tools(messages: Iterable[Row]) -> bool:
     return any(row["tool_calls"] for row in messages)
 
 
-def _turns(messages: Sequence[Row], runs: Sequence[Row], outcomes: dict[tuple[UUID, str], Row]) -> list[Turn]:
+def _read_calls(runs: list[UUID]) -> Calls:
+    return Calls(queries.tool_outcomes(runs).run(), queries.children(runs).run())
+
+
+def _turns(messages: Sequence[Row], runs: Sequence[Row], known: Calls) -> list[Turn]:
     """Messages grouped by run, in the order of their numbers; runs without messages where their own number is."""
     by_run = {run["id"]: Turn(run) for run in runs}
     loose: list[Turn] = []
@@ -99,7 +129,7 @@ def _turns(messages: Sequence[Row], runs: Sequence[Row], outcomes: dict[tuple[UU
         if turn is None:
             turn = Turn(None)
             loose.append(turn)
-        turn.entries.append(_entry(row, turn, outcomes))
+        turn.entries.append(_entry(row, turn, known))
     for turn in by_run.values():
         run = turn.run
         # A run without an input says nothing: it goes on from an earlier checkpoint.
@@ -109,9 +139,9 @@ def _turns(messages: Sequence[Row], runs: Sequence[Row], outcomes: dict[tuple[UU
     return [*loose, *(turn for turn in by_run.values() if turn.entries or turn.is_active)]
 
 
-def _entry(row: Row, turn: Turn, outcomes: dict[tuple[UUID, str], Row]) -> Entry:
+def _entry(row: Row, turn: Turn, known: Calls) -> Entry:
     text, files = _text_and_files(row["content"])
-    calls = [_line(call, turn, outcomes.get((row["run_id"], call["id"]))) for call in row["tool_calls"]]
+    calls = [_line(call, turn, (row["run_id"], call["id"]), known) for call in row["tool_calls"]]
     return Entry(row["role"], text, str(row["id"]), row["created_at"], files, calls)
 
 
@@ -120,14 +150,18 @@ def _said(run: Row, content: Content) -> Entry:
     return Entry("user", text, None, run["created_at"], files)
 
 
-def _line(call: dict[str, Any], turn: Turn, outcome: Row | None) -> ToolLine:
-    missing = "running" if turn.is_active else "cancelled"
+def _line(call: dict[str, Any], turn: Turn, key: tuple[UUID, str], known: Calls) -> ToolLine:
+    child = known.children.get(key)
+    if (outcome := known.outcomes.get(key)) is None:
+        return ToolLine(call["id"], call["name"], _brief(call["args"]), turn.status_of_open_calls, None, child=child)
     return ToolLine(
         id=call["id"],
         name=call["name"],
-        args=_brief(call["args"]),
-        status=outcome["status"] if outcome else missing,
-        duration_ms=outcome["duration_ms"] if outcome else None,
+        args=_brief(call["args"] if outcome["edited"] is None else outcome["edited"]),
+        status=outcome["status"],
+        duration_ms=outcome["duration_ms"],
+        decision=outcome["decision"],
+        child=child,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from accounts.identity import Identity
-from accounts.scoping import in_workspace, parameters_of, visible
+from accounts.scoping import in_workspace, parameters_of, visible, visible_run
 from core.db import Operation, Query, Row, operation
 from core.errors import NotFound
 
@@ -17,6 +17,8 @@ PAGE = 50
 SIDEBAR = 50
 ASSISTANTS = 200
 ADMINS = 3
+# What carries out a run `r` of an assistant `a`, in a sub-agent's case.
+_WHO = "coalesce(nullif(r.subagent, ''), a.name)"
 
 
 @operation()
@@ -41,9 +43,9 @@ def conversation(identity: Identity, session_id: UUID) -> Operation[Row]:
     """
     rows = yield Query(
         f"""
-        SELECT s.id, s.title, s.status, s.user_id, s.head_run_id, s.assistant_id, s.assistant_version,
+        SELECT s.id, s.title, s.status, s.user_id, s.head_run_id, s.assistant_id, s.assistant_version, s.parent_id,
             a.name AS assistant_name, a.status AS assistant_status, coalesce(at.number, 0) AS number,
-            coalesce(at.last_seq, 0) AS last_seq, clock_timestamp() AS now
+            coalesce(at.last_seq, 0) AS last_seq, s.state->'todos' AS todos, clock_timestamp() AS now
         FROM sessions s JOIN assistants a ON a.id = s.assistant_id
         LEFT JOIN LATERAL (
             SELECT number, last_seq FROM runs
@@ -85,7 +87,8 @@ def runs_around(session_id: UUID, runs: Sequence[UUID], *, newest: bool) -> Oper
             WITH span AS (
                 SELECT coalesce(min(number), 0) AS first, max(number) AS last FROM runs WHERE id = ANY(%(runs)s))
             SELECT r.id, r.number, r.status, r.attempt, r.assistant_version, r.error, r.input_tokens,
-                r.output_tokens, r.created_at, r.started_at, r.finished_at, r.next_attempt_at,
+                r.output_tokens, r.created_at, r.started_at, r.finished_at, r.waited_s,
+                r.next_attempt_at,
                 r.metadata->>'ref' AS ref, r.message_start IS NOT NULL AS has_messages,
                 CASE WHEN r.message_start IS NULL THEN p.input END AS input
             FROM runs r CROSS JOIN span LEFT JOIN run_payloads p ON p.run_id = r.id AND r.message_start IS NULL
@@ -103,7 +106,8 @@ def runs_around(session_id: UUID, runs: Sequence[UUID], *, newest: bool) -> Oper
 def tool_outcomes(runs: Sequence[UUID]) -> Operation[dict[tuple[UUID, str], Row]]:
     """How the tool calls of these runs ended, by run and call; their payloads stay where they are."""
     rows = yield Query(
-        "SELECT s.run_id, c->>'id' AS id, c->>'status' AS status, (c->>'duration_ms')::float8 AS duration_ms "
+        "SELECT s.run_id, c->>'id' AS id, c->>'status' AS status, (c->>'duration_ms')::float8 AS duration_ms, "
+        "c->>'decision' AS decision, CASE WHEN c->>'decision' = 'edit' THEN c->'args' END AS edited "
         "FROM run_steps s CROSS JOIN LATERAL jsonb_array_elements(s.tool_calls) c "
         "WHERE s.run_id = ANY(%(runs)s) AND s.kind = 'tools'",
         {"runs": list(runs)},
@@ -131,6 +135,53 @@ def tool_call(session_id: UUID, run_id: UUID, call_id: str) -> Operation[dict[st
         raise NotFound("There is no such tool call.")
     found: dict[str, Any] = rows[0]["call"]
     return found
+
+
+@operation()
+def asked(run_id: UUID) -> Operation[Row | None]:
+    """What a run of a conversation that the caller sees asks a person; None while it asks nothing."""
+    rows = yield Query(
+        "SELECT id, interrupt, checkpoint_id, interrupted_at, interrupt_expires_at, last_seq FROM runs "
+        "WHERE id = %(run)s AND status = 'interrupted'",
+        {"run": run_id},
+    )
+    return rows[0] if rows else None
+
+
+@operation()
+def runs_by_id(identity: Identity, runs: Sequence[UUID]) -> Operation[list[Row]]:
+    """Those of these runs that the caller sees, with the name of the sub-agent or assistant that carries each out."""
+    return (
+        yield Query(
+            f"SELECT r.id, r.session_id, {_WHO} AS name FROM runs r JOIN assistants a ON a.id = r.assistant_id "  # noqa: S608
+            f"WHERE r.id = ANY(%(runs)s) AND {visible_run('r')}",
+            {"runs": list(runs), **parameters_of(identity)},
+        )
+    )
+
+
+@operation()
+def children(runs: Sequence[UUID]) -> Operation[dict[tuple[UUID, str], Row]]:
+    """The runs that carry out tool calls of these, by run and call: the newest, where a call was made again."""
+    rows = yield Query(
+        f"SELECT r.parent_run_id, r.parent_call_id, r.session_id, {_WHO} AS name "  # noqa: S608
+        "FROM runs r JOIN assistants a ON a.id = r.assistant_id "
+        "WHERE r.parent_run_id = ANY(%(runs)s) ORDER BY r.created_at, r.id",
+        {"runs": list(runs)},
+    )
+    return {(row["parent_run_id"], row["parent_call_id"]): row for row in rows}
+
+
+@operation()
+def status_of_run(session_id: UUID, run_id: UUID) -> Operation[str]:
+    """Raises NotFound where the conversation has no such run."""
+    rows = yield Query(
+        "SELECT status FROM runs WHERE id = %(run)s AND session_id = %(session)s",
+        {"run": run_id, "session": session_id},
+    )
+    if not rows:
+        raise NotFound("There is no such run in this conversation.")
+    return str(rows[0]["status"])
 
 
 @operation()

@@ -13,9 +13,11 @@ from accounts.identity import Identity
 from accounts.queries import workspaces
 from console import queries
 from console.access import page
+from console.asked import read_card, settled
 from console.frame import frame
 from console.history import read_page
 from console.services import start_conversation
+from console.todos import read_todos
 from core.errors import Invalid, NotFound
 from core.ids import new_id, parse_id
 from core.validation import validate
@@ -75,9 +77,13 @@ def conversation(request: HttpRequest, identity: Identity, session_id: UUID) -> 
     context = {
         "session": session,
         "page": read_page(session),
+        "card": read_card(identity, session),
+        "todos": read_todos(session),
         "after": f"{session['number']}-{session['last_seq']}",
         "socket": f"{get_script_prefix()}ws/sessions/{session_id}",
-        "may_talk": identity.allows("runs:write") and session["status"] == "active",
+        "may_answer": _may_answer(identity, session),
+        # A sub-agent's conversation takes messages from its parent alone, and answers from everybody.
+        "may_talk": _may_answer(identity, session) and session["parent_id"] is None,
     }
     return render(request, "console/chat/conversation.html", {**context, **_around(request, identity, session)})
 
@@ -102,6 +108,25 @@ def events(request: HttpRequest, identity: Identity, session_id: UUID) -> HttpRe
     session = queries.conversation(identity, session_id).run()
     rows = events_of_session(session["id"], number, seq, EVENTS_AT_ONCE).run()
     return JsonResponse({"events": [event_document(row) for row in rows]})
+
+
+@require_GET
+@page
+def asked(request: HttpRequest, identity: Identity, session_id: UUID) -> HttpResponse:
+    """What the conversation asks a person, as HTML. Where that is nothing, what became of what `?run=` asked."""
+    session = queries.conversation(identity, session_id).run()
+    context: dict[str, Any] = {"card": read_card(identity, session), "may_answer": _may_answer(identity, session)}
+    if context["card"] is None and (run_id := parse_id(request.GET.get("run", ""))):
+        context["settled"] = settled(identity, session, run_id)
+    return render(request, "console/chat/_asked.html", context)
+
+
+@require_GET
+@page
+def todos(request: HttpRequest, identity: Identity, session_id: UUID) -> HttpResponse:
+    """The list of what the assistant has to do, as HTML."""
+    session = queries.conversation(identity, session_id).run()
+    return render(request, "console/chat/_todos.html", {"todos": read_todos(session)})
 
 
 @require_GET
@@ -159,6 +184,10 @@ def _around(request: HttpRequest, identity: Identity, session: Any = None) -> di
         "current": session["id"] if session else None,
         "worker_is_running": queries.worker_is_running().run(),
     }
+
+
+def _may_answer(identity: Identity, session: Any) -> bool:
+    return identity.allows("runs:write") and session["status"] == "active"
 
 
 def _owner(request: HttpRequest) -> str:

@@ -72,6 +72,7 @@ class RunAdmin(FoundById, WalledAdmin):
         "error",
         "interrupt",
         "interrupted_at",
+        "interrupt_expires_at",
         "attempt",
         "failures",
         "crashes",

@@ -25,7 +25,7 @@ from core.forms import BodyForm
 from core.ids import new_id, path_id
 from core.mount import address
 from core.openapi import list_parameters, listed
-from core.pagination import Filter, Listing, ListQuery, choices, identifier, paginate, read_no_query, text
+from core.pagination import BY_AGE, Filter, Listing, ListQuery, choices, identifier, paginate, read_no_query, text
 from core.validation import Body, validate
 from runs import queries, services
 from runs.announce import (
@@ -48,6 +48,7 @@ from runs.serializers import (
     SessionStateDocument,
     StreamedEventDocument,
 )
+from runtime.values import METADATA
 from sessions import queries as session_queries
 from sessions.api import SessionViewSet as Sessions
 from sessions.api import refuse_unknown_assistant
@@ -58,7 +59,7 @@ from sessions.serializers import SessionDocument
 POLL_S = 0.2
 CANCEL_WAIT_S = 60.0
 
-_ORDERINGS = {"created_at": ("created_at", "id")}
+_ORDERINGS = {"created_at": BY_AGE}
 _STATUS = {"status": Filter("status__in", choices(Status))}
 RUNS = Listing(
     _ORDERINGS,
@@ -121,8 +122,8 @@ class SessionViewSet(Sessions):
         wanted = path_id(checkpoint_id)
         row = session_queries.checkpoint(identity_of(request), path_id(session_id), wanted)
         messages = session_queries.messages_at(wanted).run()
-        # What agents know of the session as a whole is set when it is opened, and is the same at every checkpoint.
-        stood = session_queries.values_at(wanted).run(), row["context"], queries.interrupt_at(row), wanted
+        values = session_queries.values_at(wanted).run()
+        stood = values, values.get(METADATA, {}), queries.interrupt_at(row), wanted
         return Response({**checkpoint_document(row), "state": state_document(messages, *stood)})
 
 

@@ -11,9 +11,9 @@ from sessions.documents import message_document
 
 RUN_COLUMNS = (
     "id, number, session_id, assistant_id, assistant_version, user_id, parent_run_id, schedule_id, status, attempt, "
-    "priority, error, interrupt, input_tokens, output_tokens, cost_usd, metadata, durability, multitask_strategy, "
-    "lease_owner, checkpoint_id, cancel_requested_at, next_attempt_at, created_at, queued_at, claimed_at, "
-    "started_at, finished_at, last_seq, workspace_id, last_worker_id"
+    "priority, error, interrupt, interrupt_expires_at, input_tokens, output_tokens, cost_usd, metadata, durability, "
+    "multitask_strategy, lease_owner, checkpoint_id, cancel_requested_at, next_attempt_at, created_at, queued_at, "
+    "claimed_at, started_at, finished_at, last_seq, workspace_id, last_worker_id"
 )
 
 
@@ -24,6 +24,7 @@ def has_ended(row: Row) -> bool:
 
 def run_summary(row: Row) -> dict[str, Any]:
     """A run as lists show it: without input, output and steps."""
+    asks = row["status"] == Status.INTERRUPTED
     return {
         "id": str(row["id"]),
         "number": row["number"],
@@ -37,7 +38,8 @@ def run_summary(row: Row) -> dict[str, Any]:
         "attempt": row["attempt"],
         "priority": row["priority"],
         "error": row["error"],
-        "interrupt": row["interrupt"] if row["status"] == Status.INTERRUPTED else None,
+        "interrupt": row["interrupt"] if asks else None,
+        "interrupt_expires_at": moment(row["interrupt_expires_at"]) if asks else None,
         "usage": usage(row),
         "metadata": row["metadata"],
         "durability": row["durability"],

@@ -189,7 +189,7 @@ WITH RECURSIVE undone AS (
     UPDATE runs r SET checkpoint_id = NULL FROM undone u WHERE r.id = u.id
 )
 UPDATE sessions s SET message_count = u.message_count, step = u.earlier_step, checkpoint_id = u.earlier_id,
-    state = coalesce(folded.state, '{}')
+    state = coalesce(folded.state, '{}'), context = coalesce(folded.state->'metadata', '{}')
 FROM undone u LEFT JOIN folded ON folded.run_id = u.id WHERE s.id = u.session_id
 """
 

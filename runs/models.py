@@ -74,6 +74,7 @@ class Run(models.Model):
     error = DocumentField(null=True)
     interrupt = DocumentField(null=True)
     interrupted_at = models.DateTimeField(null=True)
+    interrupt_expires_at = models.DateTimeField(null=True, help_text="When it has waited for a person long enough.")
     waited_s = models.FloatField(db_default=0, help_text="Seconds that it waited for a person, of finished waits.")
     input_tokens = models.PositiveIntegerField(db_default=0)
     output_tokens = models.PositiveIntegerField(db_default=0)
@@ -128,6 +129,11 @@ class Run(models.Model):
                 fields=["queue_deadline_at"],
                 condition=Q(status="pending", queue_deadline_at__isnull=False),
                 name="run_queue_deadline",
+            ),
+            models.Index(
+                fields=["interrupt_expires_at"],
+                condition=Q(status="interrupted", interrupt_expires_at__isnull=False),
+                name="run_interrupt_expires",
             ),
             models.Index("workspace", F("created_at").desc(), F("id").desc(), name="run_newest"),
             models.Index(

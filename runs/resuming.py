@@ -49,8 +49,10 @@ _RESUME = """
 WITH resumed AS (
     UPDATE runs SET status = 'pending', ready = true, interrupt = NULL, queued_at = clock_timestamp(),
         waited_s = waited_s + extract(epoch FROM clock_timestamp() - coalesce(interrupted_at, clock_timestamp())),
-        interrupted_at = NULL, last_seq = last_seq + 1
-    WHERE id = %(run)s AND status = %(interrupted)s RETURNING id, session_id, last_seq, attempt, queued_at
+        interrupted_at = NULL, interrupt_expires_at = NULL, last_seq = last_seq + 1
+    WHERE id = %(run)s AND status = %(interrupted)s
+        AND (interrupt_expires_at IS NULL OR interrupt_expires_at > clock_timestamp())
+    RETURNING id, session_id, last_seq, attempt, queued_at
 ), answered AS (
     UPDATE run_payloads p SET resume = %(resume)s FROM resumed WHERE p.run_id = resumed.id
 ), told AS (
@@ -92,8 +94,11 @@ def _resume(run_id: UUID, run: Row, asked: Interrupt, answer: dict[str, Any]) ->
     """Hand the answer to the run, or to its children where it asks what they do."""
     if not run["waiting"]:
         parameters = {"run": run_id, "resume": jsonb(answer), "interrupted": str(Status.INTERRUPTED)}
-        return (yield Query(_RESUME, parameters))
-    resumed: list[Row] = []
+        resumed: list[Row] = yield Query(_RESUME, parameters)
+        if not resumed:
+            raise NotInterrupted("Nobody answered in time: the run is being cancelled.")
+        return resumed
+    resumed = []
     for child_id, theirs in _answers_of_children(asked, answer):
         for child in (yield Query(_INTERRUPT, {"run": child_id})):
             # One that ended meanwhile needs no answer: its parent finds that out by itself.

@@ -45,6 +45,7 @@ class RunSummaryDocument(BaseModel):
     priority: int
     error: RunErrorDocument | None
     interrupt: dict[str, Any] | None = Field(description="What it asks a person, while it is interrupted.")
+    interrupt_expires_at: str | None = Field(description="When it is cancelled unless somebody has answered.")
     usage: UsageDocument
     metadata: dict[str, Any]
     durability: Literal["sync", "async", "exit"]

@@ -330,6 +330,41 @@ def _end_overdue() -> Operation[None]:
     yield from end_waiting([row["id"] for row in overdue], Status.TIMEOUT, error)
 
 
+_UNANSWERED = {
+    "type": "InterruptExpired",
+    "code": "interrupt_expired",
+    "message": "Nobody answered in time.",
+    "retryable": False,
+}
+
+
+@operation(atomic=True)
+def end_unanswered() -> Operation[list[Row]]:
+    """Cancel runs that have waited for a person longer than they may; gives the rows that ended.
+
+    Silence approves nothing: what a run asks about is not done.
+    """
+    late = yield Query(
+        """
+        SELECT r.id FROM runs r JOIN sessions s ON s.id = r.session_id
+        WHERE r.status = 'interrupted' AND r.interrupt_expires_at <= clock_timestamp()
+        ORDER BY s.id, r.created_at LIMIT 100 FOR UPDATE OF s
+        """
+    )
+    if not late:
+        return []
+    # Answered while the lock was waited for, and asking anew, one has time again.
+    still = yield Query(
+        "SELECT id, workspace_id FROM runs WHERE id = ANY(%(runs)s) AND status = 'interrupted' "
+        "AND interrupt_expires_at <= clock_timestamp()",
+        {"runs": [row["id"] for row in late]},
+    )
+    ended = yield from end_waiting([row["id"] for row in still], Status.CANCELLED, _UNANSWERED)
+    for row in still:
+        yield audit.entry(Identity(row["workspace_id"], frozenset(), "system"), "expired", "run", row["id"])
+    return ended
+
+
 @operation()
 def _expire_sessions() -> Operation[None]:
     yield Query(

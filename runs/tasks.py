@@ -5,10 +5,11 @@ import logging
 from celery import shared_task
 from django.conf import settings
 
-from runs.announce import look_after_now
+from runs.announce import announce, look_after_now
 from runs.doorbell import doorbell
 from runs.pruning import prune_idle_sessions
 from runs.retention import delete_ended_sessions
+from runs.services import end_unanswered
 from runs.services import sweep as sweep_runs
 
 log = logging.getLogger(__name__)
@@ -17,6 +18,8 @@ log = logging.getLogger(__name__)
 @shared_task(name="runs.sweep")
 def sweep() -> None:
     """End what waited too long, and wake a worker in case a doorbell was lost."""
+    for run in end_unanswered().run():
+        announce(run["session_id"], run["id"])
     if sweep_runs():
         doorbell.ring()
     look_after_now()

@@ -14,15 +14,13 @@ from typing import Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from runtime.metadata import FOR_MODEL
 from runtime.secrets import Secrets
 from runtime.shared_files import SharedFiles
-from runtime.values import Values
+from runtime.values import METADATA, Values, check_metadata, merged
 
 Json = Any
 Content = str | list[dict[str, Any]]
-
-# Under this key a message's metadata holds what a model is shown in place of the content.
-FOR_MODEL = "for_model"
 
 
 @dataclass(slots=True, frozen=True)
@@ -308,6 +306,16 @@ class ToolContext:
         larger than 50 MiB, the step's together than 100 MiB, or `mime_type` is none.
         """
         return self.io.artifact(name, mime_type, content, self.call_id)
+
+    def remember(self, metadata: dict[str, Json]) -> None:
+        """Note this in the session's metadata: objects merge deeply, None takes a key away.
+
+        It is stored with the step, and shown as the session's `context`. Raises `ValueError` for more than 64 KiB of
+        it in all.
+        """
+        noted = merged(self.values.get(METADATA), metadata)
+        check_metadata(noted)
+        self.values[METADATA] = noted
 
 
 @dataclass(slots=True, frozen=True)

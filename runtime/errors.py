@@ -33,6 +33,12 @@ class ModelError(AgentError):
     code = "model_error"
 
 
+class MediaNotSupported(ModelError):
+    """A message has an image, a file or audio that the provider does not take."""
+
+    code = "media_not_supported"
+
+
 class ModelRateLimited(ModelError):
     code, kind, retryable = "model_rate_limited", "rate_limit", True
 
@@ -78,6 +84,18 @@ class MaxStepsExceeded(AgentError):
     """The run made as many model calls as it may."""
 
     code = "max_steps_exceeded"
+
+
+class LimitExceeded(AgentError):
+    """The run took as many tokens, cost as much or called as many tools as it may; `code` says which."""
+
+    code = "limit_exceeded"
+
+
+class ToolNotCalled(AgentError):
+    """The model ended without the tool call that the run has to end with."""
+
+    code = "until_tool_not_called"
 
 
 class OutputInvalid(AgentError):

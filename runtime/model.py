@@ -139,7 +139,7 @@ class _Candidate:
         return price_of(name, model, current().prices, at_home=is_at_home(self.llm))
 
     async def play(self, messages: Sequence[Message], turn: int, draft: "_Draft", io: StepIO) -> None:
-        sent = to_langchain(messages, self.provider.name)
+        sent = to_langchain(messages, self.provider.name, self.provider.media)
         with self._failures():
             # Before the call: to import an integration may take seconds, in which others could call.
             self.model  # noqa: B018

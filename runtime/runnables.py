@@ -1,4 +1,4 @@
-"""langchain's runnables as agents: a chat model, a chain, a graph, registered as they are."""
+"""langchain's runnables as agents: a chat model or a chain, registered as it is."""
 
 from collections.abc import Callable, Sequence
 from contextlib import aclosing

@@ -11,6 +11,7 @@ The names and what they mean are those of `langgraph.func`.
 
 import asyncio
 import inspect
+import logging
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from concurrent.futures import Future
 from contextvars import ContextVar, copy_context
@@ -24,6 +25,8 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from runtime.contract import Json, StepIO
 from runtime.errors import AgentError, MustWait
+
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -199,7 +202,7 @@ class Program:
     def _ended(self, begun: asyncio.Task[Any]) -> None:
         self._under_way.discard(begun)
         if not begun.cancelled():
-            begun.exception()  # one that nobody awaits is nobody's
+            begun.exception()  # or asyncio would complain of those that nobody awaits
 
     async def _tracked(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return await self._track(coroutine)
@@ -212,7 +215,13 @@ class Program:
             if kept["name"] != work.name:
                 raise ProgramChanged(_changed(place, f"the task {kept['name']!r}", f"the task {work.name!r}"))
             return kept["result"]
-        result = plain(f"The result of the task {work.name!r}", await work.carry_out(call, scope, place))
+        try:
+            done = await work.carry_out(call, scope, place)
+        except Exception as error:
+            # The function may never ask how it ended.
+            log.info("run %s: the task %s raised %s: %s", self.io.run_id, work.name, type(error).__name__, error)
+            raise
+        result = plain(f"The result of the task {work.name!r}", done)
         await self.io.keep(_key(place), {"name": work.name, "result": result})
         return (await self.io.kept())[_key(place)]["result"]
 

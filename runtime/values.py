@@ -4,6 +4,11 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from copy import deepcopy
 from typing import Any
 
+import orjson
+
+METADATA = "metadata"  # what agents note of a session: readers find it as the session's `context`
+MAX_METADATA_BYTES = 65_536
+
 
 class Values(MutableMapping[str, Any]):
     """A working copy for one step: what is set and deleted is collected, and becomes what the step changes.
@@ -49,3 +54,20 @@ class Values(MutableMapping[str, Any]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+
+def merged(old: Any, change: Any) -> Any:
+    """`old` with `change` applied: objects merge deeply, None takes a key away, anything else replaces."""
+    if not isinstance(change, dict):
+        return change
+    kept = {key: value for key, value in old.items() if key not in change} if isinstance(old, dict) else {}
+    before = old if isinstance(old, dict) else {}
+    return kept | {key: merged(before.get(key), value) for key, value in change.items() if value is not None}
+
+
+def check_metadata(metadata: Any) -> None:
+    """Raises `ValueError` unless it is a JSON object of no more than 64 KiB: lists show it of many sessions at once."""
+    if not isinstance(metadata, dict):
+        raise ValueError(f"A session's metadata is an object, not {type(metadata).__name__}.")
+    if len(orjson.dumps(metadata)) > MAX_METADATA_BYTES:
+        raise ValueError(f"A session's metadata has at most {MAX_METADATA_BYTES} bytes.")

@@ -7,7 +7,7 @@ and workers read.
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db.models import F, Model, QuerySet
+from django.db.models import Model, QuerySet
 
 from accounts.identity import Identity
 from accounts.scoping import of_user, parameters_of, visible
@@ -106,8 +106,8 @@ def checkpoints(identity: Identity, session_id: UUID) -> QuerySet[Checkpoint, Ro
 
 
 def checkpoint(identity: Identity, session_id: UUID, checkpoint_id: UUID) -> Row:
-    """One of them, with the session's `context`; raises NotFound."""
-    found = checkpoints(identity, session_id).annotate(context=F("session__context")).filter(id=checkpoint_id).first()
+    """One of them; raises NotFound."""
+    found = checkpoints(identity, session_id).filter(id=checkpoint_id).first()
     if found is None:
         raise NotFound("The session has no such checkpoint.")
     return found

@@ -12,6 +12,7 @@ from core.errors import AlreadyExists, AssistantNotActive, Conflict, Forbidden, 
 from core.ids import new_id
 from core.validation import bounded
 from runtime.history import answers_for_open_calls
+from runtime.values import METADATA
 from sessions.bodies import ChangeSession, ForkSession, InitialState, OpenSession
 from sessions.documents import message_from_row, message_row
 from sessions.models import CheckpointSource
@@ -30,7 +31,7 @@ _INSERT = """
 INSERT INTO sessions (id, workspace_id, assistant_id, assistant_version, agent_id, user_id, title, metadata, context,
     state, ttl_seconds, expires_at)
 VALUES (%(id)s, %(workspace)s, %(assistant)s, %(version)s, %(agent)s, %(user)s, %(title)s, %(metadata)s, %(context)s,
-    '{}', %(ttl)s::int, clock_timestamp() + make_interval(secs => %(ttl)s::int))
+    %(state)s, %(ttl)s::int, clock_timestamp() + make_interval(secs => %(ttl)s::int))
 ON CONFLICT (workspace_id, agent_id) DO NOTHING
 RETURNING *
 """
@@ -56,7 +57,9 @@ def _open(identity: Identity, assistant_id: UUID, body: OpenSession, once: Once 
 def _open_with_history(
     identity: Identity, assistant_id: UUID, body: OpenSession, initial: InitialState, once: Once | None
 ) -> Operation[Row]:
-    session = yield from _insert(identity, assistant_id, body, initial.metadata, once)
+    # What is known of a session is a key of its state, so that rollbacks and forks find it as it was.
+    state = {METADATA: initial.metadata} if initial.metadata else {}
+    session = yield from _insert(identity, assistant_id, body, state, once)
     messages = [
         {
             "id": str(new_id()),
@@ -74,11 +77,11 @@ def _open_with_history(
         """,
         {"session": session["id"], "messages": jsonb(messages)},
     )
-    return (yield from _first_checkpoint(session["id"], CheckpointSource.UPDATE, len(messages), {}))
+    return (yield from _first_checkpoint(session["id"], CheckpointSource.UPDATE, len(messages), state))
 
 
 def _insert(
-    identity: Identity, assistant_id: UUID, body: OpenSession, context: dict[str, Any], once: Once | None
+    identity: Identity, assistant_id: UUID, body: OpenSession, state: dict[str, Any], once: Once | None
 ) -> Operation[Row]:
     session_id = new_id()
     yield from claim(once, session_id).start()
@@ -110,7 +113,8 @@ def _insert(
             "user": session_user(identity, body.user_id),
             "title": body.title,
             "metadata": jsonb(body.metadata),
-            "context": jsonb(context),
+            "context": jsonb(state.get(METADATA, {})),
+            "state": jsonb(state),
             "ttl": None if ttl is None else int(ttl),
         },
     )
@@ -201,7 +205,7 @@ WHERE s.id = %(session)s AND {visible("s")}
 _FORK = """
 INSERT INTO sessions (id, workspace_id, assistant_id, assistant_version, user_id, title, metadata, context, state,
     ttl_seconds, expires_at)
-SELECT %(id)s, workspace_id, assistant_id, assistant_version, user_id, title, metadata || %(metadata)s, context,
+SELECT %(id)s, workspace_id, assistant_id, assistant_version, user_id, title, metadata || %(metadata)s, %(context)s,
     %(state)s, ttl_seconds, clock_timestamp() + make_interval(secs => ttl_seconds)
 FROM sessions WHERE id = %(session)s RETURNING metadata
 """
@@ -262,7 +266,11 @@ def fork_session(identity: Identity, session_id: UUID, body: ForkSession, once: 
     values = point["state"]
     if body.checkpoint_id is not None:
         values = yield from values_at(body.checkpoint_id).start()
-    forked = yield Query(_FORK, {**scope, "metadata": jsonb(body.metadata), "state": jsonb(values)})
+    context = values.get(METADATA, {})
+    forked = yield Query(
+        _FORK,
+        {**scope, "metadata": jsonb(body.metadata), "context": jsonb(context), "state": jsonb(values)},
+    )
     for session in forked:
         _refuse_overgrown(session["metadata"])
     count = point["messages_there"]

@@ -15,6 +15,9 @@ import pytest
 
 from tests.servers import TEMPLATE, Engines, Server
 
+# Agent types of the server that all tests share.
+AGENTS = "tests.stubs.agents,examples.approval,examples.functional,examples.multi_modal"
+
 _engines = Engines(quick=True)
 _engines.start()
 os.environ.update(
@@ -74,6 +77,6 @@ def server() -> Iterator[Server]:
     """A running server that all tests share: leave it as you would like to find it."""
     with (
         tempfile.TemporaryDirectory(prefix="agent-server-") as folder,
-        Server(Path(folder), AGENT_SERVER_AGENTS="tests.stubs.agents") as running,
+        Server(Path(folder), AGENT_SERVER_AGENTS=AGENTS) as running,
     ):
         yield running

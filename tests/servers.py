@@ -84,19 +84,21 @@ def wait_for(question: Callable[[], T], timeout_s: float = 10.0) -> T:
 
 
 class Server:
-    """A `manage.py serve`: its address, a client with its key, and the means to hurt it.
+    """A `manage.py serve` with these options: its address, a client with its key, and the means to hurt it.
 
     `settings` are environment variables on top of this process's own, from which the addresses of the test run's
     engines have been taken out. `fresh`: it makes its database itself, as at a person's first start.
     """
 
-    def __init__(self, data_dir: Path, *, uid: int | None = None, fresh: bool = False, **settings: str) -> None:
+    def __init__(
+        self, data_dir: Path, *options: str, uid: int | None = None, fresh: bool = False, **settings: str
+    ) -> None:
         self.data_dir = data_dir
         self.port = int(settings.get("PORT") or free_port())
         self.url = f"http://127.0.0.1:{self.port}"
         self.key = KEY
         self.lines: list[str] = []
-        self._uid, self._fresh = uid, fresh
+        self._options, self._uid, self._fresh = options, uid, fresh
         own = {"DATABASE_URL", "DATABASE_DIRECT_URL", "REDIS_URL", "SECRET_KEY", "DJANGO_SETTINGS_MODULE"}
         self._env = {name: value for name, value in os.environ.items() if name not in own} | {
             "DATA_DIR": str(data_dir),
@@ -120,7 +122,7 @@ class Server:
         self.lines = []
         if not self._fresh:
             begin_with_template(DataDir(self.data_dir))
-        command = [sys.executable, str(ROOT / "manage.py"), "serve"]
+        command = [sys.executable, str(ROOT / "manage.py"), "serve", *self._options]
         self.process = launch(
             command, output=subprocess.PIPE, env=self._env, uid=self._uid, death_signal=signal.SIGTERM
         )

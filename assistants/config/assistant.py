@@ -66,6 +66,9 @@ class AssistantConfig(Block):
     run_timeout_s: Seconds = settings.RUN_TIMEOUT_S
     step_timeout_s: Seconds = 600
     queue_timeout_s: Seconds | None = Field(default=None, description="How long a run may wait for a worker.")
+    interrupt_timeout_s: Seconds | None = Field(
+        default=None, description="How long a run may wait for a person; then it is cancelled."
+    )
     durability: Literal["sync", "async", "exit"] = Field(
         default="sync",
         description="When a step is stored: before the next begins, meanwhile, or when the run ends.",

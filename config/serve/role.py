@@ -20,12 +20,14 @@ class Role:
     """`manage.py <command>`, kept running.
 
     `failures` counts deaths in a row that came right after the start; each doubles the pause before the next.
+    `is_leaving`: it was told to end, and another is started then.
     """
 
     def __init__(self, name: str, command: str, env: Mapping[str, str], output: Output) -> None:
         self.name = name
         self.command = command
         self.failures = 0
+        self.is_leaving = False
         self.process: subprocess.Popen[bytes] | None = None
         self._env = env
         self._output = output
@@ -37,6 +39,8 @@ class Role:
         self.process = launch(
             [sys.executable, BASE_DIR / "manage.py", self.command], output=subprocess.PIPE, env=self._env
         )
+        # Only now: who waits for the end of the one before tells the two apart by their processes.
+        self.is_leaving = False
         if self.process.stdout is not None:
             self._output.relay(self.name, self.process.stdout)
         return self.process

@@ -31,14 +31,18 @@ from config.serve.output import Output
 from config.serve.postgres import Postgres
 from config.serve.processes import run
 from config.serve.redis import Redis
+from config.serve.reload import Code, Watcher, shown
 from config.serve.role import Role, children_environment
 from runs.notices import Process, tell_of_death
 
 _READY_S = 60.0
 _POLL_S = 0.05
+# A signal that comes while a child is being forked is taken by another thread, and seen by this one as it next looks.
+_LOOK_S = 1.0
 _FAILURES_AT_START = 3
 _WEB_PATIENCE_S = 10.0
 _WORKER_MARGIN_S = 5.0  # on top of the grace period that the workers keep themselves
+_SHOWN_LINES = 12  # of what keeps changed code from being imported: the end of its traceback
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -47,9 +51,12 @@ class Stop(BaseException):
 
 
 class Supervisor:
-    """One `serve`. `run` returns when it has been told to end and everything has ended."""
+    """One `serve`. `run` returns when it has been told to end and everything has ended.
 
-    def __init__(self, env: Environment, output: Output) -> None:
+    `reload`: web, workers and beat are started again when code has changed that they run.
+    """
+
+    def __init__(self, env: Environment, output: Output, *, reload: bool = False) -> None:
         self.env = env
         self.output = output
         self.data = DataDir(env.data_dir)
@@ -58,10 +65,12 @@ class Supervisor:
         self.beat: Role | None = None
         self.web: Role | None = None
         self._began = time.monotonic()
-        self._deaths: SimpleQueue[Role | Engine] = SimpleQueue()
+        self._news: SimpleQueue[Role | Engine | Watcher] = SimpleQueue()
         self._starts_at: dict[Role | Engine, float] = {}
         self._asked_to_stop = 0
         self._redis_url = ""
+        self._children_env: dict[str, str] = {}
+        self._watcher = Watcher(Code(env.agent_modules), self._note_change) if reload else None
 
     def run(self) -> None:
         """Raises `ServeError` for what the person at the keyboard has to mend."""
@@ -93,6 +102,7 @@ class Supervisor:
         database_url = self._database()
         redis_url = self._redis_url = self._redis()
         env = children_environment(DATABASE_URL=database_url, REDIS_URL=redis_url, DATA_DIR=str(self.env.data_dir))
+        self._children_env = env
         self._say("Preparing the database")
         credentials = self._bootstrap(env)
         self._start_roles(env)
@@ -100,6 +110,8 @@ class Supervisor:
         url = (self.env.public_url or base_url(self.env.host, self.env.port)) + self.env.mount_prefix
         for line in announcement(url, credentials):
             self.output.line(line)
+        if self._watcher is not None:
+            self._watcher.start()
 
     def _database(self) -> str:
         if self.env.database_url:
@@ -134,13 +146,17 @@ class Supervisor:
 
     def _start_roles(self, env: dict[str, str]) -> None:
         count = self.env.workers
-        self._say(f"Starting web, {count} worker{'s' if count != 1 else ''} and beat")
+        self._say(f"Starting {self._names_of_roles()}")
         self.web = Role("web", "web", env, self.output)
         self.workers = [Role(f"worker-{n}", "worker", env, self.output) for n in range(1, count + 1)]
         self.beat = Role("beat", "beat", env, self.output)
         for role in self._roles():
             role.start()
             self._watch(role)
+
+    def _names_of_roles(self) -> str:
+        count = self.env.workers
+        return f"web, {count} worker{'s' if count != 1 else ''} and beat"
 
     def _roles(self) -> list[Role]:
         return [role for role in (self.web, *self.workers, self.beat) if role is not None]
@@ -181,13 +197,14 @@ class Supervisor:
     # Keeping it up
 
     def _watch(self, child: Role | Engine) -> None:
-        """Have `child` in `_deaths` the moment it ends."""
+        """Have `child` in the news the moment it ends, unless it was told to."""
         process = child.process
         assert process is not None
 
         def wait() -> None:
             process.wait()
-            self._deaths.put(child)
+            if child.process is process and not (isinstance(child, Role) and child.is_leaving):
+                self._news.put(child)
             if child in self.workers:
                 self._tell_the_others(process.pid)
 
@@ -202,20 +219,21 @@ class Supervisor:
 
     def _keep_up(self) -> None:
         while True:
-            self._mend(None)
+            self._mend(_LOOK_S)
 
-    def _mend(self, patience_s: float | None) -> None:
-        """Wait up to `patience_s` for a death or the end of a pause, and start again who is to be started."""
+    def _mend(self, patience_s: float) -> None:
+        """Wait up to `patience_s` for news or the end of a pause, and start again who is to be started."""
         now = time.monotonic()
-        waits = [at - now for at in self._starts_at.values()]
-        if patience_s is not None:
-            waits.append(patience_s)
+        wait_s = min([patience_s, *(at - now for at in self._starts_at.values())])
         try:
-            dead = self._deaths.get(timeout=max(0.0, min(waits)) if waits else None)
+            news = self._news.get(timeout=max(0.0, wait_s))
         except Empty:
             pass
         else:
-            self._note_death(dead)
+            if isinstance(news, Watcher):
+                self._reload(news)
+            else:
+                self._note_death(news)
         due = [child for child, at in self._starts_at.items() if at <= time.monotonic()]
         for child in due:
             del self._starts_at[child]
@@ -241,11 +259,48 @@ class Supervisor:
         else:
             self._watch(child)
 
+    # Changed code
+
+    def _note_change(self) -> None:
+        assert self._watcher is not None
+        self._news.put(self._watcher)
+
+    def _reload(self, watcher: Watcher) -> None:
+        """Start the roles again with what has changed; where it cannot be imported the old ones go on."""
+        if not (changed := watcher.take()):
+            return  # what came in the meantime was taken along
+        names = ", ".join(shown(changed))
+        tried = watcher.check(changed, self._children_env)
+        if tried.code != 0:
+            self.output.line(f"Changed: {names}; it cannot be imported, so what runs goes on as it is:")
+            for line in tried.output.rstrip().splitlines()[-_SHOWN_LINES:]:
+                self.output.line(f"  {line}")
+            return
+        self.output.line(f"Changed: {names}; starting {self._names_of_roles()} again")
+        for roles, patience_s in (
+            ([self.web], _WEB_PATIENCE_S),
+            (self.workers, self._workers_patience_s),
+            ([self.beat], _WEB_PATIENCE_S),
+        ):
+            self._start_anew([role for role in roles if role is not None], patience_s)
+
+    def _start_anew(self, roles: list[Role], patience_s: float) -> None:
+        for role in roles:
+            role.is_leaving = True
+            self._starts_at.pop(role, None)
+        self._end(roles, patience_s)
+        for role in roles:
+            role.start()
+            self._watch(role)
+
     # Down
 
+    @property
+    def _workers_patience_s(self) -> float:
+        return float(children_environment()["BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS"]) + _WORKER_MARGIN_S
+
     def _down(self) -> None:
-        grace_s = float(children_environment()["BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS"])
-        self._end(self.workers, grace_s + _WORKER_MARGIN_S)
+        self._end(self.workers, self._workers_patience_s)
         self._end([self.beat] if self.beat else [], _WEB_PATIENCE_S)
         self._end([self.web] if self.web else [], _WEB_PATIENCE_S)
         for engine in reversed(self.engines):

@@ -4,7 +4,7 @@ from django import template
 
 register = template.Library()
 
-STATUS_OF_CALL = {"ok": "success", "rejected": "cancelled"}
+STATUS_OF_CALL = {"ok": "success", "rejected": "cancelled", "waiting": "interrupted"}
 
 
 @register.filter

@@ -44,9 +44,10 @@ class StepCommit:
     """The rows of a step, or of several, ready to be written; `status` moves the run on, None leaves it running.
 
     `run` holds the run's new totals and `base_seq`, its last event before them; `retry_in_s` (seconds)
-    is for a run that goes back to pending. `answered`: a step took what a person had answered. `branch`: these are the
-    first rows of a run that begins at an earlier checkpoint. `files`: those shared with other sessions, by owner and
-    path. `children` are what it waits for from here on; `took`: a step took the results of those before.
+    is for a run that goes back to pending, `interrupt_timeout_s` for one that asks a person. `answered`: a step took
+    what a person had answered. `branch`: these are the first rows of a run that begins at an earlier checkpoint.
+    `files`: those shared with other sessions, by owner and path. `children` are what it waits for from here on; `took`:
+    a step took the results of those before.
     """
 
     run_id: str
@@ -59,6 +60,7 @@ class StepCommit:
     error: dict[str, Any] | None = None
     output: dict[str, Any] | None = None
     interrupt: dict[str, Any] | None = None
+    interrupt_timeout_s: float | None = None
     answered: bool = False
     messages: list[dict[str, Any]] = field(default_factory=list)
     checkpoints: list[dict[str, Any]] = field(default_factory=list)
@@ -124,6 +126,8 @@ WITH ours AS (
         crashes = CASE WHEN g.step_count > r.step_count THEN 0 ELSE r.crashes END,
         message_start = g.message_start, interrupt = g.interrupt,
         interrupted_at = CASE WHEN g.status = 'interrupted' THEN clock_timestamp() END,
+        interrupt_expires_at = CASE WHEN g.status = 'interrupted'
+            THEN clock_timestamp() + make_interval(secs => g.interrupt_timeout_s) END,
         lease_owner = CASE WHEN g.status IS NULL THEN r.lease_owner END,
         ready = coalesce(g.status = 'pending', false) AND NOT r.waiting,
         delegated_at = CASE WHEN r.waiting OR NOT g.took THEN r.delegated_at END,
@@ -132,7 +136,8 @@ WITH ours AS (
         finished_at = CASE WHEN g.status = ANY(%(terminal)s) THEN clock_timestamp() END
     FROM jsonb_to_recordset(%(runs)s) AS g(id uuid, epoch int, status text, base_seq int, last_seq int,
         step_count int, model_calls int, input_tokens int, output_tokens int, cost_usd numeric, failures int,
-        checkpoint_id uuid, message_start int, error jsonb, interrupt jsonb, retry_in_s float8, took bool)
+        checkpoint_id uuid, message_start int, error jsonb, interrupt jsonb, retry_in_s float8,
+        interrupt_timeout_s float8, took bool)
     WHERE {FENCE}
     RETURNING r.id, r.cancel_requested_at, r.superseded
 ), messages_written AS (
@@ -162,13 +167,18 @@ WITH ours AS (
     WHERE p.run_id = g.run_id
 ), sessions_moved AS (
     UPDATE sessions s SET message_count = g.message_count, step = g.step, checkpoint_id = g.checkpoint_id,
-        state = coalesce(g.state, s.state), activity = coalesce(g.activity, s.activity),
-        title = CASE WHEN s.title = '' THEN left(coalesce(g.state->'metadata'->>'conversation_title', ''), 200)
-            ELSE s.title END,
+        state = CASE WHEN g.changes IS NULL THEN coalesce(g.state, s.state)
+            ELSE (coalesce(g.state, s.state) - g.removed) || g.changes END,
+        context = CASE WHEN g.changes->'metadata' IS NOT NULL THEN g.changes->'metadata'
+            WHEN 'metadata' = ANY(g.removed) THEN '{{}}' WHEN g.state IS NULL THEN s.context
+            ELSE coalesce(g.state->'metadata', '{{}}') END,
+        activity = coalesce(g.activity, s.activity),
+        title = CASE WHEN s.title <> '' THEN s.title ELSE left(coalesce(
+            coalesce(g.changes->'metadata', g.state->'metadata')->>'conversation_title', ''), 200) END,
         last_activity_at = clock_timestamp(),
         head_run_id = CASE WHEN g.ended THEN NULL ELSE s.head_run_id END
     FROM jsonb_to_recordset(%(sessions)s) AS g(id uuid, run_id uuid, message_count int, step int, checkpoint_id uuid,
-        state jsonb, activity text, ended bool) JOIN ours ON ours.id = g.run_id
+        state jsonb, changes jsonb, removed text[], activity text, ended bool) JOIN ours ON ours.id = g.run_id
     WHERE s.id = g.id
 )
 SELECT id, cancel_requested_at, superseded FROM ours
@@ -197,13 +207,17 @@ def _run_row(commit: StepCommit) -> dict[str, Any]:
         "error": commit.error,
         "interrupt": commit.interrupt,
         "retry_in_s": commit.retry_in_s,
+        "interrupt_timeout_s": commit.interrupt_timeout_s,
         "took": commit.took,
     }
 
 
 def _session_row(commit: StepCommit) -> dict[str, Any]:
+    changes, removed = _changed(commit.checkpoints)
     return {
         **commit.session,
+        "changes": changes if changes or removed else None,
+        "removed": removed,
         "id": commit.session_id,
         "run_id": commit.run_id,
         "activity": None if commit.status is None else ACTIVITY_AFTER[commit.status],
@@ -214,6 +228,17 @@ def _session_row(commit: StepCommit) -> dict[str, Any]:
 def _fenced(commit: StepCommit) -> dict[str, Any]:
     """What the fence asks of the run that a row is of."""
     return {"id": commit.run_id, "epoch": commit.epoch, "status": commit.status, "base_seq": commit.run["base_seq"]}
+
+
+def _changed(checkpoints: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], list[str]]:
+    """The state's keys that these checkpoints set, one after the other, and those that they delete."""
+    changes: dict[str, Any] = {}
+    removed: set[str] = set()
+    for checkpoint in checkpoints:
+        gone = checkpoint["removed"]
+        changes = {key: value for key, value in changes.items() if key not in gone} | checkpoint["changes"]
+        removed = {*removed, *gone} - changes.keys()
+    return changes, sorted(removed)
 
 
 def _move_row(commit: StepCommit, branch: Branch) -> dict[str, Any]:

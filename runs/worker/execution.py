@@ -48,6 +48,7 @@ from runtime.contract import BaseAgent, ChildRun, Message, Step, ToolRecord
 from runtime.errors import AgentError, MustWait
 from runtime.interrupts import sound_interrupt
 from runtime.secrets import redactor
+from runtime.values import METADATA, check_metadata
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +83,8 @@ class Execution:
         self._journal = journal
         self._committer = committer
         self._assured = assured
-        self._recorder = Recorder(claim, conversation, journal, worker_id)
+        patience_s = agent.spec.config.get("interrupt_timeout_s")
+        self._recorder = Recorder(claim, conversation, journal, worker_id, interrupt_timeout_s=patience_s)
         self._deadline = time.monotonic() + claim["time_left_s"]
         self._step_timeout_s = float(agent.spec.config["step_timeout_s"])
         # What waits in its slot must not be taken for a step that hangs.
@@ -248,6 +250,8 @@ def _checked(step: Step, redactor: Redactor) -> Step:
     """
     if step.changes or step.structured is not None:
         _refuse_unless_json("What a step keeps", [step.changes, step.structured])
+    if METADATA in step.changes:
+        _refuse_unless_metadata(step.changes[METADATA])
     if step.kind == "custom":
         _refuse_unless_json("A message", [[message.content, message.metadata] for message in step.messages])
     if step.interrupt is not None:
@@ -265,6 +269,13 @@ def _checked(step: Step, redactor: Redactor) -> Step:
             _redact(record, redactor)
     step.changes, step.structured = redactor.value(step.changes), redactor.value(step.structured)
     return step
+
+
+def _refuse_unless_metadata(value: Any) -> None:
+    try:
+        check_metadata(value)
+    except ValueError as error:
+        raise AgentError(str(error), code=UnexpectedError.code) from None
 
 
 def _sound_child(child: ChildRun, redactor: Redactor) -> ChildRun:
@@ -325,7 +336,10 @@ class _IO:
         _redact(record, self._redactor)
         self._artifacts.shorten(record)
         document = record.document()
-        self._journal.tell("tool_result", {k: v for k, v in document.items() if k != "args"})
+        if record.decision != "edit":
+            # They stand with the call that the model made.
+            del document["args"]
+        self._journal.tell("tool_result", document)
 
     def custom(self, name: str, value: Any) -> None:
         _refuse_unless_json(f"The event {name!r}", value)

@@ -16,10 +16,12 @@ BUILT_IN: dict[str, str] = {
     "ask_user": "runtime.middleware.ask_user:AskUser",
     "conversation_title": "runtime.middleware.conversation_title:ConversationTitle",
     "files": "runtime.middleware.files:FileSystem",
+    "limits": "runtime.middleware.limits:Limits",
     "patch_tool_calls": "runtime.middleware.patch_tool_calls:PatchToolCalls",
     "subagents": "runtime.middleware.subagents:Subagents",
     "summarization": "runtime.middleware.summarization:Summarization",
     "todo_list": "runtime.middleware.todo_list:TodoList",
+    "until_tool": "runtime.middleware.until_tool:UntilTool",
 }
 _registered: dict[str, type[Middleware]] = {}
 

@@ -1,7 +1,7 @@
 """What middleware is: a piece of behaviour around the model and tool calls of an agent."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -28,6 +28,8 @@ from runtime.values import Values
 # What came of a call: its record, or that a person is asked or another run carries it out.
 ToolOutcome = ToolRecord | Ask | Delegate
 Proceed = Callable[[ToolCall], Awaitable[ToolOutcome]]
+# A place in a middleware's settings, and what is wrong there.
+Misfit = tuple[tuple[str | int, ...], str]
 
 
 class NoSettings(BaseModel):
@@ -106,6 +108,14 @@ class Middleware:
         self.settings = settings
         self.id = id
         self.spec = spec
+
+    @classmethod
+    def unfit(cls, settings: Any, config: Mapping[str, Any]) -> Iterable[Misfit]:
+        """Where in its settings, and why, it cannot do for the assistant of that configuration what they say.
+
+        `settings` fit `Settings`. What there is becomes a failed check of the assistant.
+        """
+        return ()
 
     def tools(self) -> Sequence[Tool]:
         """Tools that it adds to the assistant's own."""

@@ -22,6 +22,8 @@ _TASK_DESCRIPTION = (
     "several times at once for tasks that do not depend on each other."
 )
 _TITLE_LENGTH = 100
+# A sub-agent has none by itself, and its session has the title of its task.
+_NOT_INHERITED = {NAME, "conversation_title"}
 # What only an inline sub-agent has: another assistant has its own.
 _INLINE = ("system_prompt", "llm", "tools", "middleware", "interrupt_on", "max_steps")
 
@@ -218,6 +220,6 @@ def _derived(config: Config, subagent: Subagent) -> Config:
     own = {name: value for name, value in given.items() if value is not None}
     if (wanted := own.pop("tools", None)) is not None:
         own["tools"] = [use for use in config.get("tools") or () if use["name"] in wanted]
-    inherited = [entry for entry in config.get("middleware") or () if entry["name"] != NAME]
+    inherited = [entry for entry in config.get("middleware") or () if entry["name"] not in _NOT_INHERITED]
     # Its task is a message, and its answer is for a model: the assistant's own schemas are not about them.
     return {**config, "middleware": inherited, "input_schema": None, "output_schema": None, **own}

@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, SecretStr
 
+from runtime.errors import MediaNotSupported
 from runtime.providers.access import ANTHROPIC, access
-from runtime.providers.base import LLM
+from runtime.providers.base import LLM, Part, described, text_of
 from runtime.providers.connection import http_client
 from runtime.providers.http import HTTPProvider, HTTPSettings
 from runtime.secrets import NO_SECRETS, Secrets
@@ -25,6 +26,20 @@ class AnthropicProvider(HTTPProvider):
     name = "anthropic"
     Settings = AnthropicSettings
     home = ANTHROPIC
+
+    def media(self, part: Part) -> Part:
+        mime_type = part.get("mime_type", "")
+        match part["type"], "base64" in part:
+            case ("image", _) | ("file", False):
+                return part
+            case "file", True if mime_type == "application/pdf":
+                return part
+            case "file", True if mime_type.startswith("text/"):
+                return {"type": "text-plain", "mime_type": "text/plain", "text": text_of(part)}
+        raise MediaNotSupported(
+            f"anthropic takes images, files by url, and files as base64 of the type application/pdf or of text; "
+            f"not {described(part)}."
+        )
 
     def build(self, llm: LLM, secrets: Secrets = NO_SECRETS) -> "BaseChatModel":
         from runtime.providers.anthropic_model import Messages  # noqa: PLC0415  (takes a second to import)

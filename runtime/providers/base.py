@@ -1,18 +1,21 @@
 """What a provider of models is."""
 
 from abc import ABC, abstractmethod
+from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from runtime.errors import AgentError, ModelError
+from runtime.errors import AgentError, MediaNotSupported, ModelError
 from runtime.secrets import NO_SECRETS, Secrets
 
 if TYPE_CHECKING:
     # A web server checks configurations and builds no model: it does not import langchain.
     from langchain_core.language_models.chat_models import BaseChatModel
+
+Part = dict[str, Any]
 
 LLM = Mapping[str, Any]
 """The `llm` block of an assistant: `provider`, `model`, `temperature`, `max_tokens`, `top_p`,
@@ -66,6 +69,13 @@ class Provider(ABC):
         """Where `llm` is called, for telling apart what may fail each by itself; empty for the usual place."""
         return str(llm.get("base_url") or "")
 
+    def media(self, part: Part) -> Part:
+        """An image, a file or audio of a person's message, as the provider's integration takes it.
+
+        `part` has `type`, and `url` or `base64` and `mime_type`. Raises `MediaNotSupported`.
+        """
+        return part
+
     def is_at_home(self, llm: LLM) -> bool:
         """Whether `llm` is called at the provider itself, or where the operator sends all its calls: there its own
         prices hold."""
@@ -83,3 +93,16 @@ class Provider(ABC):
     def classify(self, error: Exception) -> AgentError:
         """The failed call as one of our errors."""
         return ModelError(f"{self.name}: {error}")
+
+
+def described(part: Part) -> str:
+    """The part in words, without what it holds."""
+    return f"{part['type']} as base64 of the type {part['mime_type']}" if "base64" in part else f"{part['type']} by url"
+
+
+def text_of(part: Part) -> str:
+    """The text that an inline part holds; raises `MediaNotSupported` where it is none."""
+    try:
+        return b64decode(part["base64"], validate=True).decode()
+    except ValueError:
+        raise MediaNotSupported(f"What a {part['type']} of the type {part['mime_type']} holds is no text.") from None

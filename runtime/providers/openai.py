@@ -1,11 +1,13 @@
 """OpenAI, and every server that speaks its Chat Completions API (local models)."""
 
+from mimetypes import guess_extension
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, SecretStr
 
+from runtime.errors import MediaNotSupported
 from runtime.providers.access import OPENAI, access
-from runtime.providers.base import LLM
+from runtime.providers.base import LLM, Part, described
 from runtime.providers.connection import http_client
 from runtime.providers.http import HTTPProvider, HTTPSettings
 from runtime.secrets import NO_SECRETS, Secrets
@@ -14,6 +16,14 @@ if TYPE_CHECKING:
     from langchain_core.language_models.chat_models import BaseChatModel
 
 
+# The integration makes the name of the format of the second half.
+_AUDIO = {
+    "audio/wav": "audio/wav",
+    "audio/x-wav": "audio/wav",
+    "audio/wave": "audio/wav",
+    "audio/mp3": "audio/mp3",
+    "audio/mpeg": "audio/mp3",
+}
 _WITHOUT_SCHEMAS = ("gpt-3.5", "gpt-4-", "gpt-4o-2024-05-13", "chatgpt-", "o1-mini", "o1-preview")
 
 
@@ -63,6 +73,20 @@ class OpenAIProvider(HTTPProvider):
             openai_proxy=None,
             stream_usage=True,
             use_responses_api=False,
+        )
+
+    def media(self, part: Part) -> Part:
+        match part["type"], "base64" in part:
+            case "image", _:
+                return part
+            case "file", True:
+                # Demanded of all files; what it says is shown to the model.
+                return {"filename": f"file{guess_extension(part['mime_type']) or ''}", **part}
+            case "audio", True if part["mime_type"] in _AUDIO:
+                return {**part, "mime_type": _AUDIO[part["mime_type"]]}
+        raise MediaNotSupported(
+            f"openai takes images, files as base64, and audio as base64 of the types {', '.join(_AUDIO)}; "
+            f"not {described(part)}."
         )
 
     def shaped(self, llm: LLM, schema: dict[str, Any]) -> LLM | None:

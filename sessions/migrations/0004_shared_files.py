@@ -6,6 +6,19 @@ import django.db.models.deletion
 from django.db import migrations, models
 
 
+# What is known of a session was set when it was opened, and is a key of its state from now on: from its first checkpoint
+# on, where it has any.
+_METADATA = [
+    """
+    UPDATE checkpoints c SET changes = jsonb_build_object('metadata', s.context) || c.changes
+    FROM sessions s WHERE s.id = c.session_id AND c.parent_id IS NULL AND s.context <> '{}'
+    """,
+    """
+    UPDATE sessions SET state = jsonb_build_object('metadata', context) || state WHERE context <> '{}'
+    """,
+]
+
+
 class Migration(migrations.Migration):
 
     dependencies = [
@@ -34,4 +47,5 @@ class Migration(migrations.Migration):
                 'constraints': [models.UniqueConstraint(fields=('assistant', 'user_id', 'path'), name='shared_file_once')],
             },
         ),
+        *(migrations.RunSQL(statement, migrations.RunSQL.noop) for statement in _METADATA),
     ]

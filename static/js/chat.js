@@ -1,9 +1,9 @@
 // The chat: what the person does, and what the session's events do to the page.
 
-import { Follow, Live, Refused, fetchJson, pillOf } from "live";
+import { Beside, Follow, Live, Refused, fetchJson, pillOf } from "live";
 import { draw } from "markdown";
-import { copy, localise, renew, showPayload, stored, watchWorker } from "shell";
-import { Turn, fromTemplate } from "turn";
+import { copy, fromTemplate, localise, renew, showPayload, stored, watchWorker } from "shell";
+import { Turn } from "turn";
 
 const WORKER_EXPECTED_WITHIN_MS = 4_000;
 
@@ -28,8 +28,10 @@ const post = (path, body) =>
     body: JSON.stringify(body),
   });
 
-const send = (body) => (live.isOpen ? live.request("send", body) : post(`sessions/${session}/runs`, body));
-const cancel = (run) => (live.isOpen ? live.request("cancel", { run_id: run }) : post(`runs/${run}/cancel`, {}));
+const act = (action, path, body, ids) => (live.isOpen ? live.request(action, { ...body, ...ids }) : post(path, body));
+const send = (body) => act("send", `sessions/${session}/runs`, body);
+const resume = (run, body) => act("resume", `runs/${run}/resume`, body, { run_id: run });
+const cancel = (run) => act("cancel", `runs/${run}/cancel`, {}, { run_id: run });
 
 function notice(text) {
   $("notice").textContent = text ?? "";
@@ -41,6 +43,16 @@ const explain = (error) =>
   error instanceof Refused
     ? `${error.message}${error.requestId ? ` (request ${error.requestId})` : ""}`
     : "The server cannot be reached. Your text is kept.";
+
+const beside = session && new Beside($("asked"), $("todos"), {
+  resume, announce, notice, explain,
+  left: () => (message ?? log).focus(),
+  drawn: (card) => {
+    if (card) follow.show(card);
+    refreshSidebar();
+    showState();
+  },
+});
 
 // -- the turns -----------------------------------------------------------------------------------------------------
 
@@ -83,7 +95,7 @@ function turnOf(section) {
 function place(turn, before = null) {
   turn.section.turn = turn;
   log.querySelector(".welcome")?.remove();
-  log.insertBefore(turn.section, before);
+  log.insertBefore(turn.section, before ?? $("asked"));
 }
 
 function hear(event) {
@@ -99,12 +111,14 @@ function hear(event) {
     refreshSidebar();
   }
   turn.hear(event);
+  beside?.hear(event);
 }
 
 function showState() {
   const busy = active();
-  log.setAttribute("aria-busy", String(Boolean(busy?.hasBegun)));
+  log.setAttribute("aria-busy", String(Boolean(busy?.hasBegun && busy.status !== "interrupted")));
   if (!composer) return;
+  $("instead").hidden = !beside?.asks;
   $("stop").hidden = !busy?.id;
   if (!busy) $("stop").disabled = false;
   $("send").disabled = !message.value.trim();
@@ -139,7 +153,8 @@ async function deliver(text, input = { message: text }) {
   const entry = { ref, text, input };
   store.write("outbox", [...(store.read("outbox") ?? []), entry]);
   store.write("draft", message.value);
-  if (all().some((other) => other !== turn && other.isActive)) turn.queue();
+  // A run that asks something makes way for it.
+  if (all().some((other) => other !== turn && other.isActive && other.status !== "interrupted")) turn.queue();
   showState();
   try {
     accepted(turn, await send({ input, metadata: { ref } }));
@@ -260,19 +275,7 @@ async function showEarlier(button) {
     return;
   }
   const fragment = document.createRange().createContextualFragment(await answer.text());
-  const fromEnd = log.scrollHeight - log.scrollTop;
-  const first = log.querySelector(".turn");
-  const last = fragment.querySelector(".turn:last-of-type");
-  button.closest(".earlier").remove();
-  if (last?.dataset.run && last.dataset.run === first?.dataset.run) {
-    // A run whose messages were split between the two: how it ended is shown below already.
-    last.querySelectorAll(":scope > :is(footer, .failure)").forEach((node) => node.remove());
-    first.prepend(...last.children);
-    last.remove();
-  }
-  log.prepend(fragment);
-  dress(log);
-  follow.set(log.scrollHeight - fromEnd);
+  follow.prepend(fragment, button.closest(".earlier"), () => dress(log));
 }
 
 async function openCall(line) {

@@ -3,6 +3,8 @@
 // One websocket for the page: it comes back by itself, goes on after the last event it saw, and always says how fresh
 // the page is. Where no websocket gets through, it reads the committed events every few seconds instead.
 
+import { renew } from "shell";
+
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 10_000;
 const CHECK_EVERY_MS = 5_000;
@@ -20,6 +22,7 @@ export class Refused extends Error {
     super(error.detail);
     this.code = error.code;
     this.requestId = error.request_id;
+    this.faults = error.errors ?? []; // where in what was sent, and why
   }
 }
 
@@ -211,6 +214,46 @@ export class Live {
   }
 }
 
+// What stands beside the turns, and is fetched again when an event says that it changed: what a person is asked, and what
+// is to be done.
+export class Beside {
+  // `page` is what the card needs (asked.js), and `notice(text)`.
+  constructor(region, todos, page) {
+    Object.assign(this, { region, todos, page });
+    if (region.firstElementChild) this.load();
+  }
+
+  get asks() {
+    return this.region.querySelector(".asked") !== null;
+  }
+
+  hear({ event, run_id, data }) {
+    const isOver = this.asked?.run === run_id && (event === "status" || event === "end");
+    if (event === "interrupt" || isOver) this.renewAsked();
+    else if (event === "metadata" || event === "end") this.asked?.forget();
+    // The list is the session's once the step is stored that wrote it.
+    this.todosChanged ||= event === "custom" && data.name === "todos";
+    if (this.todosChanged && (event === "checkpoint" || event === "end")) {
+      this.todosChanged = false;
+      renew(this.todos);
+    }
+  }
+
+  async load() {
+    const { Asked } = await import("asked");
+    this.asked ??= new Asked(this.region, this.page);
+  }
+
+  async renewAsked() {
+    try {
+      await this.load();
+      await this.asked.renew();
+    } catch {
+      this.page.notice("What the assistant asks could not be read. Reload the page.");
+    }
+  }
+}
+
 const WORDS = {
   live: () => "Live",
   paused: () => "Paused",
@@ -295,6 +338,31 @@ export class Follow {
     if (this.anchor) this.following = false;
     this.anchor = null;
     this.unbounded = false;
+  }
+
+  // Put what was said earlier above what is there, in place of the button that asked for it: the reader stays where
+  // they are.
+  prepend(fragment, button, dress) {
+    const fromEnd = this.log.scrollHeight - this.log.scrollTop;
+    const first = this.log.querySelector(".turn");
+    const last = fragment.querySelector(".turn:last-of-type");
+    button.remove();
+    if (last?.dataset.run && last.dataset.run === first?.dataset.run) {
+      // A run whose messages were split between the two: how it ended is shown below already.
+      last.querySelectorAll(":scope > :is(footer, .failure)").forEach((node) => node.remove());
+      first.prepend(...last.children);
+      last.remove();
+    }
+    this.log.prepend(fragment);
+    dress();
+    this.set(this.log.scrollHeight - fromEnd);
+  }
+
+  // Bring what somebody is to answer into view, its beginning at least.
+  show(node) {
+    if (!this.following) return;
+    this.anchor = node;
+    this.update();
   }
 
   offset(node) {

@@ -2,14 +2,12 @@
 // server's HTML or from nothing, and then changed by the run's events alone. Hearing an event twice changes nothing.
 
 import { Stream, draw, sourceOf } from "markdown";
-import { brief, clock, duration } from "shell";
+import { brief, clock, duration, fromTemplate, setBadge } from "shell";
 
 const TERMINAL = new Set(["success", "error", "timeout", "cancelled"]);
-const STATUS_OF_CALL = { ok: "success", rejected: "cancelled" };
-
-export function fromTemplate(name) {
-  return document.getElementById(`t-${name}`).content.firstElementChild.cloneNode(true);
-}
+const STATUS_OF_CALL = { ok: "success", rejected: "cancelled", waiting: "interrupted" };
+const DECIDED = { edit: "edited", respond: "answered" };
+const OPEN = '.badge:is([data-st="running"], [data-st="interrupted"])';
 
 export class Turn {
   // `page` hears `changed(turn)` after every change, `answerBegins(article)`, `ended(turn, status)`, and gives `now()`.
@@ -54,8 +52,8 @@ export class Turn {
     if (!dataset.run) return;
     const since = Date.parse(dataset.started ?? dataset.since ?? "") || this.page.now();
     const calling = this.section.querySelector('.badge[data-st="running"]');
-    if (this.status === "interrupted") this.doing("Waiting for a person to decide", since);
-    else if (dataset.started) this.doing(calling ? "Running tools" : "Asking the model", since);
+    if (this.status === "interrupted") return; // what it asks stands below
+    if (dataset.started) this.doing(calling ? "Running tools" : "Asking the model", since);
     else if ("head" in dataset) this.waitForWorker(since);
     else this.queue();
   }
@@ -112,8 +110,10 @@ export class Turn {
     if (!this.isActive) return;
     this.section.dataset.status = data.status;
     if (data.status !== "pending") return;
+    this.markOpen("running");
     const due = data.next_attempt_at && Date.parse(data.next_attempt_at);
-    const words = this.failure ? `${this.failure}; trying again` : "Waiting for a worker";
+    const waitsFor = this.section.querySelector(`.call:has(.child) ${OPEN}`) ? "sub-agents" : "a worker";
+    const words = this.failure ? `${this.failure}; trying again` : `Waiting for ${waitsFor}`;
     this.doing(due ? `${words} in ${duration(Math.max(0, (due - Date.parse(ts)) / 1000))}` : words, Date.parse(ts));
   }
 
@@ -202,9 +202,25 @@ export class Turn {
   on_tool_result(result, { seq, ts }) {
     const line = this.call({ ...result, args: result.args ?? null });
     line.dataset.seq = seq;
-    this.mark(line, result.status, result.duration_ms);
-    line.payload = { ...line.payload, status: result.status, result: result.result, error: result.error };
+    const { status, decision } = result;
+    this.mark(line, status, result.duration_ms, status === "ok" ? DECIDED[decision] : null);
+    line.payload = { ...line.payload, status, result: result.result, error: result.error };
+    if (decision === "edit") {
+      line.payload.args = result.args;
+      line.querySelector(".args").textContent = brief(result.args);
+    }
     if (!this.section.querySelector('.call .badge[data-st="running"]')) this.doing("Asking the model", Date.parse(ts));
+  }
+
+  on_custom({ name, value }) {
+    if (name !== "subagent_started") return;
+    const line = this.section.querySelector(`.call[data-call="${CSS.escape(value.tool_call_id)}"]`);
+    if (!line || line.querySelector(".child")) return;
+    const link = document.createElement("a");
+    link.className = "child";
+    link.href = value.session_id; // beside this conversation's own address
+    link.textContent = value.subagent || "sub-agent";
+    line.querySelector(".name").after(link);
   }
 
   on_superseded({ from_seq, to_seq }) {
@@ -237,7 +253,8 @@ export class Turn {
 
   on_interrupt() {
     this.section.dataset.status = "interrupted";
-    this.doing("Waiting for a person to decide", this.page.now());
+    this.doing(null);
+    this.markOpen("waiting");
   }
 
   on_end({ status, error, usage }, { ts }) {
@@ -247,12 +264,10 @@ export class Turn {
     this.doing(null);
     for (const stream of this.streams.values()) stream.finish(stream.text);
     this.streams.clear();
-    for (const badge of this.section.querySelectorAll('.call .badge[data-st="running"]')) {
-      this.mark(badge.closest(".call"), "cancelled", null);
-    }
+    this.markOpen("cancelled");
     this.section.querySelectorAll(":scope > :is(.failure, footer)").forEach((node) => node.remove());
     if (status === "error" || status === "timeout") this.section.append(this.failureCard(status, error));
-    this.section.append(this.footer(status, usage, ts));
+    this.section.append(this.footer(status, usage, ts, error?.code));
     this.page.ended(this, status);
   }
 
@@ -264,7 +279,7 @@ export class Turn {
     return card;
   }
 
-  footer(status, usage, ts) {
+  footer(status, usage, ts, code) {
     const { started, version } = this.section.dataset;
     const node = fromTemplate("footer");
     const took = started ? (Date.parse(ts) - Date.parse(started)) / 1000 : null;
@@ -274,7 +289,7 @@ export class Turn {
     if (status === "cancelled") {
       first.className = "stopped";
       const by = this.stoppedHere ? " by you" : "";
-      first.textContent = took === null ? "Cancelled before it began" : `Stopped${by} after ${duration(took)}`;
+      first.textContent = code === "interrupt_expired" ? "Nobody answered in time" : took === null ? "Cancelled before it began" : `Stopped${by} after ${duration(took)}`;
     }
     node.querySelector("[data-tokens]").textContent =
       `${(usage?.input_tokens ?? 0).toLocaleString("en")} in · ${(usage?.output_tokens ?? 0).toLocaleString("en")} out`;
@@ -303,13 +318,18 @@ export class Turn {
   // A tool's message came without a result of its own: the call was cancelled.
   settle(callId, message) {
     const line = this.section.querySelector(`.call[data-call="${CSS.escape(callId ?? "")}"]`);
-    if (!line?.querySelector('.badge[data-st="running"]')) return;
+    if (!line?.querySelector(OPEN)) return;
     this.mark(line, "cancelled", null);
     line.payload = { ...line.payload, result: textOf(message.content) };
   }
 
-  mark(line, status, milliseconds) {
-    setBadge(line.querySelector(".badge"), STATUS_OF_CALL[status] ?? status, status);
+  // The calls that have no result yet.
+  markOpen(status) {
+    for (const badge of this.section.querySelectorAll(`.call ${OPEN}`)) this.mark(badge.closest(".call"), status, null);
+  }
+
+  mark(line, status, milliseconds, word) {
+    setBadge(line.querySelector(".badge"), STATUS_OF_CALL[status] ?? status, word ?? status);
     line.querySelector(".took").textContent = milliseconds == null ? "" : duration(milliseconds / 1000);
   }
 
@@ -366,12 +386,6 @@ export class Turn {
   get markdown() {
     return [...this.section.querySelectorAll(".assistant .md")].map((md) => sourceOf(md)).join("\n\n");
   }
-}
-
-function setBadge(badge, status, word) {
-  badge.dataset.st = status;
-  badge.querySelector("use").setAttribute("href", `#i-${status}`);
-  badge.lastElementChild.textContent = word;
 }
 
 function textOf(content) {

@@ -33,6 +33,7 @@ _CONFIG: dict[str, Any] = {
     "run_timeout_s": 60,
     "step_timeout_s": 60,
     "queue_timeout_s": 60,
+    "interrupt_timeout_s": 60,
     "durability": "sync",
     "priority": 1,
     "max_concurrent_runs": 5,

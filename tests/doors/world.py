@@ -29,17 +29,13 @@ from sessions.models import Message
 from sessions.services import open_session
 from tests.api import UNKNOWN, Api
 from tests.doors.cases import Case
+from tests.prints import Prints
 
 # In what belongs to the workspace, and in what belongs to one of its users. No answer may hold what its caller may not
 # see.
 OF_WORKSPACE, OF_USER = "hush-workspace", "hush-user"
 # The application without the async routes, as a login's request goes through it.
 DJANGO: Any = Edge(django_app)  # type: ignore[arg-type]
-# When a key was last used is written beside the request.
-_TABLE = "(SELECT jsonb_build_array(count(*), sum(hashtext((to_jsonb(t) - 'last_used_at')::text))) FROM %s t)"
-_PRINT = "SELECT %s"
-# Made by migrations, and long.
-_FIXED = {"django_migrations", "django_content_type", "auth_permission"}
 # What differs between two answers that say the same.
 _OF_THE_REQUEST = {b"x-request-id", b"date", b"set-cookie"}
 
@@ -97,7 +93,7 @@ class World:
     ids: dict[str, str] = field(init=False)
     keys: dict[str, str] = field(init=False)
     people: dict[str, Client] = field(init=False)
-    _print: str = field(init=False, default="")
+    _prints: Prints = field(init=False)
 
     def __post_init__(self) -> None:
         self.ours = Api(Workspace.objects.create(name="Ours", slug="ours"))
@@ -105,6 +101,7 @@ class World:
         self.ids = self.fresh()
         self.keys = self._keys()
         self.people = self._people()
+        self._prints = Prints(_execute)
 
     def fresh(self) -> dict[str, str]:
         """Ids of new objects, for a request that may change them."""
@@ -211,13 +208,8 @@ class World:
         return self.loop.run(_send(DJANGO if django else application, method, path, body, headers))
 
     def rows(self) -> list[Any]:
-        """A print of every row that there is: nothing can be stored, changed or deleted without being seen here."""
-        with connection.cursor() as cursor:
-            if not self._print:
-                cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-                self._print = _PRINT % ", ".join(_TABLE % name for (name,) in cursor.fetchall() if name not in _FIXED)
-            cursor.execute(self._print)
-            return list(cursor.fetchone())
+        """A print of every row that there is."""
+        return self._prints.take()
 
     def anns(self) -> Any:
         """What is ann's, as it is."""
@@ -228,6 +220,12 @@ class World:
                 [self.ids["session_id"]],
             )
             return cursor.fetchall()
+
+
+def _execute(statement: str) -> list[Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        return list(cursor.fetchall())
 
 
 def filled(template: Any, ids: Mapping[str, str]) -> Any:

@@ -15,11 +15,13 @@ import json
 import os
 import signal
 import time
+from typing import Any
 
 import httpx
 from pydantic import BaseModel
 
 from runtime.contract import BaseAgent, Message, State, Step, StepIO, Tool, ToolContext
+from runtime.functional import entrypoint, interrupt, task
 from runtime.registry import register_agent
 from tools.registry import register
 
@@ -35,12 +37,7 @@ class Stepper(BaseAgent):
         nth = sum(message.role == "assistant" for message in state.messages[state.run_start :])
         if plan.get("ask") and nth == plan.get("at", 0) and state.resume is None:
             return Step(kind="custom", interrupt={"type": "custom", "value": nth})
-        if url := plan.get("ledger"):
-            # To load certificates takes longer than all else that a step does.
-            async with httpx.AsyncClient(timeout=_PATIENCE_S, verify=False) as client:
-                # Who it is goes along, so that the ledger knows two that carry out one run.
-                query = {"sleep": plan.get("sleep", 0), "pid": os.getpid(), "session": io.session_id}
-                (await client.get(f"{url}/{io.run_id}/{nth}", params=query)).raise_for_status()
+        await _tell(plan, io.run_id, io.session_id, nth)
         if nth == plan.get("at", 0):
             await _misbehave(plan)
         message_id = io.new_id()
@@ -51,6 +48,34 @@ class Stepper(BaseAgent):
         text = "".join(words) or f"step {nth}".ljust(plan.get("bytes", 0), ".")
         said = Message(id=message_id, role="assistant", content=text)
         return Step(kind="custom", messages=[said], done=nth + 1 >= plan.get("steps", 1))
+
+
+@task
+async def tell(plan: dict[str, Any], run_id: str, session_id: str, nth: int) -> int:
+    await _tell(plan, run_id, session_id, nth)
+    return nth
+
+
+@entrypoint("Taskwise")
+async def taskwise(text: str, *, io: StepIO) -> str:
+    """Carries out the plan in one step: each step of the plan is a task of the function. It can only ask."""
+    plan = json.loads(text)
+    told = []
+    for nth in range(plan.get("steps", 1)):
+        if plan.get("ask") and nth == plan.get("at", 0):
+            interrupt(nth)
+        told.append(await tell(plan, io.run_id, io.session_id, nth))
+    return " ".join(map(str, told))
+
+
+async def _tell(plan: dict[str, Any], run_id: str, session_id: str, nth: int) -> None:
+    """Have the ledger count it."""
+    if url := plan.get("ledger"):
+        # To load certificates takes longer than all else that a step does.
+        async with httpx.AsyncClient(timeout=_PATIENCE_S, verify=False) as client:
+            # Who it is goes along, so that the ledger knows two that carry out one run.
+            query = {"sleep": plan.get("sleep", 0), "pid": os.getpid(), "session": session_id}
+            (await client.get(f"{url}/{run_id}/{nth}", params=query)).raise_for_status()
 
 
 async def _misbehave(plan: dict[str, float]) -> None:

@@ -17,8 +17,8 @@ def test_runs_that_ask_are_resumed_once_after_everything_was_killed(
     cluster: Cluster, ledger: Ledger, scale: Scale, figures: Figures
 ) -> None:
     plan = {"ledger": ledger.url, "steps": 4, "at": 2, "ask": True}
-    assistant = cluster.assistant()
-    runs = [cluster.run(plan, assistant=assistant, web=nth % 2) for nth in range(scale(5, 50))]
+    assistants = [cluster.assistant(type=kind) for kind in ("Stepper", "Taskwise")]
+    runs = [cluster.run(plan, assistant=assistants[nth % 2], web=nth % 2) for nth in range(scale(6, 50))]
     assert cluster.wait_for_end(runs)["interrupted"] == len(runs)
     for process in list(cluster.processes):
         process.kill()

@@ -86,7 +86,7 @@ def main() -> int:
         try:
             return fuzz(server.start(timeout_s=START_S), folder)
         finally:
-            server.stop()
+            server.end()
 
 
 def fuzz(server: Server, folder: str) -> int:

@@ -1,4 +1,7 @@
-"""The short form of `make fuzz`: the same few requests for each operation, every time."""
+"""The short form of `make fuzz`: the same few requests for each operation, every time.
+
+What it leaves to the long form is each field's every wrong value, which `tests/bad_input` sends, too.
+"""
 
 import os
 import subprocess
@@ -12,8 +15,8 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(900)]
 
 
 def test_made_up_requests_get_the_answers_that_are_documented() -> None:
-    command = [sys.executable, "-m", "tests.fuzz", "--phases", "coverage,fuzzing"]
+    command = [sys.executable, "-m", "tests.fuzz", "--phases", "fuzzing"]
     done = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, "FUZZ_EXAMPLES": "1"}, capture_output=True, text=True, check=False
+        command, cwd=ROOT, env={**os.environ, "FUZZ_EXAMPLES": "5"}, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, (done.stdout + done.stderr)[-10_000:]

@@ -22,21 +22,22 @@ class Hand:
         self.id = make_worker()
         self.warm = Conversations()
 
-    async def claim(self) -> "Held":
-        (held,) = await self.claim_all()
+    async def claim(self, **settings: Any) -> "Held":
+        """`settings` are the recorder's."""
+        (held,) = await self.claim_all(**settings)
         return held
 
-    async def claim_all(self) -> list["Held"]:
+    async def claim_all(self, **settings: Any) -> list["Held"]:
         """Whatever may be claimed, the oldest first."""
         claimed = sorted(await claim_with(self.id), key=lambda row: row["id"])
         conversations = await self.warm.load(claimed)
-        return [Held(self, row, conversations[row["id"]]) for row in claimed]
+        return [Held(self, row, conversations[row["id"]], **settings) for row in claimed]
 
 
 class Held:
     """A claimed run of which each outcome is committed when it is told."""
 
-    def __init__(self, hand: Hand, claimed: Row, conversation: Conversation) -> None:
+    def __init__(self, hand: Hand, claimed: Row, conversation: Conversation, **settings: Any) -> None:
         self.hand, self.claimed, self.conversation = hand, claimed, conversation
         self.journal = Journal(
             run_id=str(claimed["id"]),
@@ -46,7 +47,7 @@ class Held:
             publisher=Publisher(),
             now=lambda **_: "2026-01-01T00:00:00.000000Z",
         )
-        self.recorder = Recorder(claimed, conversation, self.journal, str(hand.id))
+        self.recorder = Recorder(claimed, conversation, self.journal, str(hand.id), **settings)
         self.recorder.begin()
 
     async def commit(self, outcome: Outcome) -> bool:

@@ -17,7 +17,7 @@ from tests.servers import wait_for
 
 SUMMARY_KEYS = (
     "id number session_id assistant_id assistant_version user_id parent_run_id schedule_id status attempt priority "
-    "error interrupt usage metadata durability multitask_strategy webhook worker_id checkpoint_id "
+    "error interrupt interrupt_expires_at usage metadata durability multitask_strategy webhook worker_id checkpoint_id "
     "cancel_requested_at next_attempt_at created_at queued_at claimed_at started_at finished_at"
 )
 STEP_KEYS = "index kind status attempt started_at duration_ms model tool_calls"

@@ -13,6 +13,7 @@ from psycopg.rows import dict_row
 
 from core.errors import NotInterrupted
 from core.validation import validate
+from runs import tasks
 from runs.bodies import ResumeRun
 from runs.models import Run, RunEvent, RunPayload
 from runs.resuming import resume_run
@@ -22,6 +23,7 @@ from runs.worker.outcomes import Finished
 from runs.worker.rescue import put_back
 from runtime.contract import Step
 from sessions.models import Checkpoint, Message, Session
+from tests.api import Api
 from tests.runs.conftest import make_session, scripted
 from tests.runs.hand import Hand, Held
 from tests.runs.worker import Tenant, in_thread, rows
@@ -350,3 +352,70 @@ def test_a_person_decides_about_tool_calls(server: Server) -> None:
 def test_a_question_that_makes_no_sense_is_the_agents_fault(server: Server, message: str) -> None:
     run = _ask(server, message)
     assert (run["status"], run["error"]["code"]) == ("error", "agent_error")
+
+
+# -- nobody answers ----------------------------------------------------------------------------------------------------
+
+
+async def unanswered(tenant: Tenant, hand: Hand, session: UUID, *, asked_s_ago: float) -> UUID:
+    """A run with a minute for its answer, which asked so long ago while a tool call was open."""
+    run = await in_thread(tenant.run, session)
+    held = await hand.claim(interrupt_timeout_s=60)
+    await held.calls("pay")
+    await held.asks(**QUESTION)
+    earlier = "interrupt_expires_at = interrupt_expires_at - make_interval(secs => %(s)s)"
+    await rows(f"UPDATE runs SET {earlier} WHERE id = %(id)s RETURNING id", s=asked_s_ago, id=run)
+    return run
+
+
+async def test_a_run_says_how_long_it_waits(tenant: Tenant, hand: Hand, session: UUID, async_pool) -> None:  # type: ignore[no-untyped-def]
+    run = await unanswered(tenant, hand, session, asked_s_ago=0)
+    (row,) = await rows("SELECT interrupt_expires_at - interrupted_at AS time FROM runs WHERE id = %(id)s", id=run)
+    assert 59.9 < row["time"].total_seconds() < 60.1
+    await in_thread(tasks.sweep)
+    assert (await _run(run)).status == "interrupted"
+    await resume(tenant, run)
+    assert (await _run(run)).interrupt_expires_at is None
+
+
+async def test_who_waits_for_ever_says_nothing_of_it(tenant: Tenant, hand: Hand, session: UUID, async_pool) -> None:  # type: ignore[no-untyped-def]
+    run = await asking(tenant, hand, session)
+    await in_thread(tasks.sweep)
+    assert ((await _run(run)).status, (await _run(run)).interrupt_expires_at) == ("interrupted", None)
+
+
+async def test_after_its_time_no_answer_counts(tenant: Tenant, hand: Hand, session: UUID, async_pool) -> None:  # type: ignore[no-untyped-def]
+    run = await unanswered(tenant, hand, session, asked_s_ago=61)
+    with pytest.raises(NotInterrupted):
+        await resume(tenant, run)
+    assert (await _run(run)).status == "interrupted"
+
+
+async def test_a_run_that_nobody_answers_is_cancelled_and_the_session_goes_on(
+    tenant: Tenant,
+    hand: Hand,
+    session: UUID,
+    async_pool,  # type: ignore[no-untyped-def]
+) -> None:
+    run = await unanswered(tenant, hand, session, asked_s_ago=61)
+    await in_thread(tasks.sweep)
+    ended = await _run(run)
+    assert (ended.status, ended.error["code"]) == ("cancelled", "interrupt_expired")
+    last = await in_thread(lambda: RunEvent.objects.filter(run_id=run).last())
+    assert (last.event, last.data["status"]) == ("end", "cancelled")
+    roles = await in_thread(lambda: list(Message.objects.filter(session_id=session).values_list("role", flat=True)))
+    assert roles == ["user", "assistant", "tool"]
+    (entry,) = await rows("SELECT actor, action FROM audit_entries WHERE subject_id = %(id)s", id=run)
+    assert entry == {"actor": "system", "action": "expired"}
+    following = await in_thread(tenant.run, session)
+    assert (await hand.claim()).claimed["id"] == following
+
+
+def test_the_document_shows_the_moment_while_the_run_asks(api: Api) -> None:
+    run = api.run()
+    Run.objects.filter(id=run).update(
+        status="interrupted", interrupt=QUESTION, ready=False, interrupt_expires_at="2030-01-01T00:00:00Z"
+    )
+    assert api.get(f"/runs/{run}").json()["interrupt_expires_at"] == "2030-01-01T00:00:00.000000Z"
+    Run.objects.filter(id=run).update(status="pending")
+    assert api.get(f"/runs/{run}").json()["interrupt_expires_at"] is None

@@ -209,7 +209,7 @@ def test_a_busy_worker_makes_room_for_who_must_be_alone() -> None:
     settings = {"AGENT_SERVER_WORKERS": "1", "N_JOBS_PER_WORKER": "1"}
     with tempfile.TemporaryDirectory() as folder, Server(Path(folder), **settings) as server:
         call = {"text": "word " * 10, "delay_ms": 50, "tool_calls": [{"name": "current_time", "args": {}}]}
-        session = scripted(server, [call] * 45 + [{"text": "at last"}], tools=[{"name": "current_time"}], max_steps=99)
+        session = scripted(server, [call] * 25 + [{"text": "at last"}], tools=[{"name": "current_time"}], max_steps=99)
         long = server.client.post(f"/sessions/{session}/runs", json=HELLO).json()["id"]
         wait_for(lambda: server.client.get(f"/runs/{long}").json()["status"] == "running")
         alone = server.client.post("/runs", json={**HELLO, "assistant_id": make_assistant(server)}).json()["id"]
@@ -218,4 +218,4 @@ def test_a_busy_worker_makes_room_for_who_must_be_alone() -> None:
         assert server.client.get(f"/runs/{long}").json()["status"] in {"pending", "running"}
         ended = server.client.get(f"/runs/{long}/join?wait_s=60", timeout=70).json()
     assert (ended["status"], ended["attempt"], ended["output"]["text"]) == ("success", 2, "at last")
-    assert len(ended["steps"]) == 91
+    assert len(ended["steps"]) == 51

@@ -1,7 +1,5 @@
-"""An assistant on an OpenAI-compatible server, through the whole server."""
-
-import tempfile
-from pathlib import Path
+"""An assistant on an OpenAI-compatible server, through the whole server; one at an address of the operator's is in
+`tests/assistants/acceptance/test_own_types.py`."""
 
 import pytest
 
@@ -39,15 +37,3 @@ def test_parameters_reach_the_model_and_its_tokens_and_tool_calls_come_through(s
     assert text_of(received).strip().endswith("it is forty two")
     assert [event.data["name"] for event in received if event.event == "tool_call"] == ["calculator"]
     assert received[-1].data["usage"] == {"input_tokens": 22, "output_tokens": 14, "total_tokens": 36, "cost_usd": None}
-
-
-def test_an_operator_may_point_openai_at_a_local_address(tmp_path: Path) -> None:
-    with openai_stub(Reply("from the stub")) as stub, tempfile.TemporaryDirectory() as folder:
-        settings = {"OPENAI_API_KEY": "sk-local-0123456789", "OPENAI_BASE_URL": f"http://{stub.address}/v1"}
-        with Server(Path(folder), **settings) as server:
-            session = make_session(
-                server, llm={"provider": "openai", "model": "gpt-4o"}, system_prompt="You are a helpful support agent."
-            )
-            run = server.client.post(f"/sessions/{session}/runs/wait", json={"input": {"message": "hi"}}).json()
-        assert run["output"]["text"].strip() == "from the stub"
-        assert stub.asked[0].headers["authorization"] == "Bearer sk-local-0123456789"

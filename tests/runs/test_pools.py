@@ -153,13 +153,11 @@ def test_the_refusal_is_one_line() -> None:
 # -- real processes ----------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def apart() -> Iterator[Server]:
-    """A server with one worker of its own, which knows one more agent type."""
-    with (
-        tempfile.TemporaryDirectory(prefix="pools-") as folder,
-        Server(Path(folder), AGENT_SERVER_AGENTS="benchmarks.agents") as running,
-    ):
+    """A server without a worker of its own, which knows one more agent type."""
+    settings = {"AGENT_SERVER_AGENTS": "benchmarks.agents", "AGENT_SERVER_WORKERS": "0"}
+    with tempfile.TemporaryDirectory(prefix="pools-") as folder, Server(Path(folder), **settings) as running:
         yield running
 
 
@@ -177,28 +175,18 @@ def status_of(server: Server, run: str) -> str:
 
 
 @pytest.mark.servers
-def test_a_run_waits_for_a_worker_with_its_label(apart: Server) -> None:
-    labelled = start(apart, **GPU)
-    assert [end_of(apart, start(apart)) for _ in range(3)] == ["success"] * 3
-    assert status_of(apart, labelled) == "pending"
-    with apart.beside("worker", "--labels", "gpu,eu"):
-        assert end_of(apart, labelled) == "success"
-        assert end_of(apart, start(apart, **GPU_EU)) == "success"
-        assert end_of(apart, start(apart)) == "success"
-        rows = apart.sql("SELECT labels FROM workers WHERE types IS NULL ORDER BY cardinality(labels)")
-        assert rows == [([],), (["gpu", "eu"],)]
-
-
-@pytest.mark.servers
-def test_a_worker_of_one_type_leaves_the_others_runs() -> None:
-    settings = {"AGENT_SERVER_AGENTS": "benchmarks.agents", "AGENT_SERVER_WORKERS": "0"}
-    with (
-        tempfile.TemporaryDirectory(prefix="pools-") as folder,
-        Server(Path(folder), **settings) as server,
-        server.beside("worker", "--types", "BenchmarkEcho"),
-    ):
-        react = start(server)
-        assert end_of(server, start(server, type="BenchmarkEcho")) == "success"
-        assert status_of(server, react) == "pending"
-        with server.beside("worker"):
-            assert end_of(server, react) == "success"
+def test_a_run_waits_for_a_worker_with_its_label_and_one_type_leaves_the_others(apart: Server) -> None:
+    labelled, react = start(apart, **GPU), start(apart)
+    with apart.beside("worker", "--types", "BenchmarkEcho"):
+        assert end_of(apart, start(apart, type="BenchmarkEcho")) == "success"
+        assert status_of(apart, react) == "pending"
+    with apart.beside("worker"):
+        assert end_of(apart, react) == "success"
+        assert [end_of(apart, start(apart)) for _ in range(3)] == ["success"] * 3
+        assert status_of(apart, labelled) == "pending"
+        with apart.beside("worker", "--labels", "gpu,eu"):
+            assert end_of(apart, labelled) == "success"
+            assert end_of(apart, start(apart, **GPU_EU)) == "success"
+            assert end_of(apart, start(apart)) == "success"
+            rows = apart.sql("SELECT labels FROM workers WHERE types IS NULL ORDER BY cardinality(labels)")
+            assert rows == [([],), (["gpu", "eu"],)]

@@ -15,10 +15,10 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
 A_WHILE_S = 7
 
 
-@pytest.fixture(scope="module", params=[{"AGENT_SERVER_WORKERS": "0"}, {"N_JOBS_PER_WORKER": "0"}], ids=str)
-def accepting(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """A server without a worker, or with one that has no slots."""
-    settings = {"AGENT_SERVER_AGENTS": "tests.stubs.agents", **request.param}
+@pytest.fixture
+def accepting() -> Iterator[Server]:
+    """A server whose worker has no slots."""
+    settings = {"AGENT_SERVER_AGENTS": "tests.stubs.agents", "N_JOBS_PER_WORKER": "0"}
     with tempfile.TemporaryDirectory() as folder, Server(Path(folder), **settings) as server:
         yield server
 

@@ -21,7 +21,12 @@ pytestmark = [pytest.mark.servers, pytest.mark.timeout(180)]
 
 @pytest.fixture(scope="module")
 def two_workers() -> Iterator[Server]:
-    with tempfile.TemporaryDirectory() as folder, Server(Path(folder), AGENT_SERVER_WORKERS="2") as running:
+    settings = {
+        "AGENT_SERVER_WORKERS": "2",
+        "AGENT_SERVER_AGENTS": "tests.stubs.agents",
+        "BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS": "1",
+    }
+    with tempfile.TemporaryDirectory(prefix="agent-server-") as folder, Server(Path(folder), **settings) as running:
         yield running
 
 
@@ -89,40 +94,37 @@ def test_an_emptied_redis_loses_no_pending_run(two_workers: Server) -> None:
     assert {run["status"] for run in ended} == {"success"}
 
 
-def test_a_server_that_stops_ends_its_streams_and_goes_on_afterwards() -> None:
-    settings = {"BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS": "0"}
-    with tempfile.TemporaryDirectory() as folder, Server(Path(folder), **settings) as server:
-        session = scripted(server, [{"text": "one two three", "delay_ms": 1_500}])
-        run = server.client.post(f"/sessions/{session}/runs", json={"input": {"message": "go"}}).json()
-        with server.client.stream("GET", f"/runs/{run['id']}/stream") as response:
-            received = [next(stream := events(response))]
-            server.send(signal.SIGTERM)
-            received += list(stream)
-        assert received[-1].event != "end"
-        server.wait()
-        assert "Traceback" not in server.output
-        server.start()
-        ended = server.client.get(f"/runs/{run['id']}/join").json()
-        with server.client.stream("GET", f"/runs/{run['id']}/stream", params={"after": received[-1].id}) as response:
-            received += list(events(response))
+def test_a_server_that_stops_ends_its_streams_and_goes_on_afterwards(two_workers: Server) -> None:
+    server = two_workers
+    session = scripted(server, [{"text": "one two three", "delay_ms": 1_500}])
+    run = server.client.post(f"/sessions/{session}/runs", json={"input": {"message": "go"}}).json()
+    with server.client.stream("GET", f"/runs/{run['id']}/stream") as response:
+        received = [next(stream := events(response))]
+        server.send(signal.SIGTERM)
+        received += list(stream)
+    assert received[-1].event != "end"
+    server.wait()
+    assert "Traceback" not in server.output
+    server.start()
+    ended = server.client.get(f"/runs/{run['id']}/join").json()
+    with server.client.stream("GET", f"/runs/{run['id']}/stream", params={"after": received[-1].id}) as response:
+        received += list(events(response))
     assert ended["output"]["text"] == text_of(received) == "one two three"
     assert_contiguous(received)
 
 
-def test_a_leaving_worker_hands_a_long_run_back_without_a_charge(ledger: Ledger) -> None:
-    with tempfile.TemporaryDirectory(prefix="agent-server-") as folder:
-        settings = {"AGENT_SERVER_WORKERS": "2", "BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS": "1"}
-        with Server(Path(folder), **settings) as server:
-            turns = [_call(ledger, "first"), _call(ledger, "long", sleep=4), {"text": "done"}]
-            session = scripted(server, turns, tools=[{"name": "http_request"}])
-            run = server.client.post(f"/sessions/{session}/runs", json={"input": {"message": "go"}}).json()
-            with server.client.stream("GET", f"/runs/{run['id']}/stream") as response:
-                received = [next(stream := events(response))]
-                wait_for(lambda: ledger.calls["long"] == 1)
-                os.kill(_worker_pid(server, run["id"]), signal.SIGTERM)
-                received += list(stream)
-            ended = server.client.get(f"/runs/{run['id']}").json()
-            crashes = server.sql("SELECT crashes, failures FROM runs WHERE id = %s", run["id"])
+def test_a_leaving_worker_hands_a_long_run_back_without_a_charge(two_workers: Server, ledger: Ledger) -> None:
+    server = two_workers
+    turns = [_call(ledger, "first"), _call(ledger, "long", sleep=4), {"text": "done"}]
+    session = scripted(server, turns, tools=[{"name": "http_request"}])
+    run = server.client.post(f"/sessions/{session}/runs", json={"input": {"message": "go"}}).json()
+    with server.client.stream("GET", f"/runs/{run['id']}/stream") as response:
+        received = [next(stream := events(response))]
+        wait_for(lambda: ledger.calls["long"] == 1)
+        os.kill(_worker_pid(server, run["id"]), signal.SIGTERM)
+        received += list(stream)
+    ended = server.client.get(f"/runs/{run['id']}").json()
+    crashes = server.sql("SELECT crashes, failures FROM runs WHERE id = %s", run["id"])
     assert (ended["status"], ended["attempt"]) == ("success", 2)
     assert crashes == [(0, 0)]
     assert ledger.calls["first"] == 1
@@ -140,22 +142,21 @@ def _moves(received: list[Event]) -> list[str]:
     return [name for name in told if name in {"metadata", "end"} or name.startswith("node_")]
 
 
-def test_a_question_survives_every_process_and_is_answered_once(ledger: Ledger) -> None:
-    settings = {"AGENT_SERVER_AGENTS": "tests.stubs.agents"}
-    with tempfile.TemporaryDirectory(prefix="agent-server-") as folder, Server(Path(folder), **settings) as server:
-        session = scripted(server, [_call(ledger, "first")], type="Curious", tools=[{"name": "http_request"}])
-        asked = server.client.post(f"/sessions/{session}/runs/wait", json={"input": {"message": "go"}}).json()
-        assert (asked["status"], asked["interrupt"]) == ("interrupted", {"type": "custom", "value": "Go on?"})
-        for role in ("web", "worker", "beat", "postgres", "redis"):
-            for pid in server.pids(role):
-                os.kill(pid, signal.SIGKILL)
-        server.kill()
-        server.start()
-        assert server.client.get(f"/runs/{asked['id']}").json() == asked
-        answers = [server.client.post(f"/runs/{asked['id']}/resume", json={"value": "yes"}) for _ in range(2)]
-        assert [answer.status_code for answer in answers] == [202, 409]
-        assert answers[1].json()["code"] == "not_interrupted"
-        ended = server.client.get(f"/runs/{asked['id']}/join").json()
+def test_a_question_survives_every_process_and_is_answered_once(two_workers: Server, ledger: Ledger) -> None:
+    server = two_workers
+    session = scripted(server, [_call(ledger, "first")], type="Curious", tools=[{"name": "http_request"}])
+    asked = server.client.post(f"/sessions/{session}/runs/wait", json={"input": {"message": "go"}}).json()
+    assert (asked["status"], asked["interrupt"]) == ("interrupted", {"type": "custom", "value": "Go on?"})
+    for role in ("web", "worker", "beat", "postgres", "redis"):
+        for pid in server.pids(role):
+            os.kill(pid, signal.SIGKILL)
+    server.kill()
+    server.start()
+    assert server.client.get(f"/runs/{asked['id']}").json() == asked
+    answers = [server.client.post(f"/runs/{asked['id']}/resume", json={"value": "yes"}) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [202, 409]
+    assert answers[1].json()["code"] == "not_interrupted"
+    ended = server.client.get(f"/runs/{asked['id']}/join").json()
     assert (ended["status"], ended["output"]["text"], ended["attempt"]) == ("success", "yes", 2)
     assert [step["kind"] for step in ended["steps"]] == ["model", "tools", "custom", "custom"]
     assert ledger.calls["first"] == 1

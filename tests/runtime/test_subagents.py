@@ -112,7 +112,11 @@ PARENT = {
 
 
 def derived(name: str = "writer", **subagent: Any) -> dict[str, Any]:
-    middleware = [{"name": "todo_list", "settings": {}}, *config({**WRITER, **subagent})]
+    middleware = [
+        {"name": "todo_list", "settings": {}},
+        {"name": "conversation_title", "settings": {}},
+        *config({**WRITER, **subagent}),
+    ]
     return subagent_config({**PARENT, "middleware": middleware}, name)
 
 
@@ -130,13 +134,13 @@ def test_what_an_inline_one_has_of_its_own() -> None:
     own = derived(
         llm={"provider": "fake", "model": "prompt"},
         tools=["current_time"],
-        middleware=[{"name": "files", "settings": {"a": 1}}],
+        middleware=[{"name": "files"}],
         interrupt_on={},
         max_steps=3,
     )
     assert (own["llm"]["model"], own["interrupt_on"], own["max_steps"]) == ("prompt", {}, 3)
     assert [use["name"] for use in own["tools"]] == ["current_time"]
-    assert own["middleware"] == [{"name": "files", "id": None, "settings": {"a": 1}}]
+    assert own["middleware"] == [{"name": "files", "id": None, "settings": {}}]
 
 
 def test_an_unknown_one_is_none() -> None:

@@ -61,12 +61,6 @@ def test_postgres_brings_pgvector(engines: Engines) -> None:
         connection.rollback()
 
 
-def test_commits_are_durable(engines: Engines) -> None:
-    with psycopg.connect(engines.postgres.url) as connection:
-        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
-            assert connection.execute(f"SHOW {setting}").fetchone() == ("on",)
-
-
 def test_postgres_listens_on_no_port(engines: Engines) -> None:
     with psycopg.connect(engines.postgres.url) as connection:
         assert connection.execute("SHOW listen_addresses").fetchone() == ("",)
@@ -90,9 +84,12 @@ def test_stop_ends_the_processes_and_removes_the_addresses(data: DataDir) -> Non
     assert not using(data.path)
 
 
-def test_a_second_start_keeps_the_data(data: DataDir) -> None:
+def test_commits_are_durable_and_a_second_start_keeps_the_data(data: DataDir) -> None:
     first = Postgres(data)
     first.start()
+    with psycopg.connect(first.url) as connection:
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+            assert connection.execute(f"SHOW {setting}").fetchone() == ("on",)
     remember(first.url)
     first.stop()
     second = restarted(first)

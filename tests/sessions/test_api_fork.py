@@ -17,6 +17,7 @@ from tests.runs.conftest import scripted
 from tests.servers import Server
 
 COPIED = ("seq", "role", "content", "tool_calls", "tool_call_id", "name", "metadata", "created_at")
+KNOWN = {"lang": "de"}
 CALLS = [{"id": "call-1", "name": "lookup", "args": {"q": "x"}}, {"id": "call-2", "name": "lookup", "args": {"q": "y"}}]
 
 
@@ -34,7 +35,12 @@ def steps_in(session: str) -> list[str]:
         Message(session_id=session, run_id=run, seq=seq, **message) for seq, message in enumerate(said, start=1)
     )
     ids: list[str] = []
-    changes = [{"draft": "a"}, {"todos": ["look"]}, {"todos": []}, {"mood": "good"}]
+    changes: list[dict[str, Any]] = [
+        {"draft": "a", "metadata": KNOWN},
+        {"todos": ["look"]},
+        {"todos": []},
+        {"mood": "good"},
+    ]
     for step, (count, changed) in enumerate(zip([1, 2, 4, 5], changes, strict=True), start=1):
         made = Checkpoint.objects.create(
             session_id=session,
@@ -47,7 +53,7 @@ def steps_in(session: str) -> list[str]:
             removed=["draft"] if step == 4 else [],
         )
         ids.append(str(made.id))
-    state = {"todos": [], "mood": "good"}
+    state = {"metadata": KNOWN, "todos": [], "mood": "good"}
     Session.objects.filter(id=session).update(message_count=5, step=4, checkpoint_id=ids[-1], state=state)
     return ids
 
@@ -55,7 +61,7 @@ def steps_in(session: str) -> list[str]:
 @pytest.fixture
 def session(api: Api) -> str:
     opened = api.session(title="Trip", user_id="ann", metadata={"a": 1, "b": 1}, agent_id="bot-1", ttl_seconds=600)
-    Session.objects.filter(id=opened).update(context={"lang": "de"})
+    Session.objects.filter(id=opened).update(context=KNOWN)
     return opened
 
 
@@ -107,8 +113,8 @@ def test_its_first_checkpoint_holds_all_that_it_stands_at(api: Api, session: str
     assert shown == ["fork", 1, None, None, 5]
     state = api.get(f"/sessions/{forked}/state").json()
     assert api.get(f"/sessions/{forked}/checkpoints/{checkpoint['id']}").json()["state"] == state
-    assert values_at(UUID(checkpoint["id"])).run() == {"todos": [], "mood": "good"}
-    assert (state["metadata"], state["checkpoint_id"]) == ({"lang": "de"}, checkpoint["id"])
+    assert values_at(UUID(checkpoint["id"])).run() == {"metadata": KNOWN, "todos": [], "mood": "good"}
+    assert (state["metadata"], state["checkpoint_id"]) == (KNOWN, checkpoint["id"])
 
 
 def test_a_fork_begins_at_the_checkpoint(api: Api, session: str) -> None:
@@ -116,7 +122,7 @@ def test_a_fork_begins_at_the_checkpoint(api: Api, session: str) -> None:
     forked = fork(api, session, checkpoint_id=third)
     assert [m["content"] for m in messages(api, forked["id"])][2:] == ["one", "two"]
     assert forked["message_count"] == 4
-    assert Session.objects.get(id=forked["id"]).state == {"draft": "a", "todos": []}
+    assert Session.objects.get(id=forked["id"]).state == {"metadata": KNOWN, "draft": "a", "todos": []}
 
 
 def test_calls_that_were_under_way_are_answered(api: Api, session: str) -> None:
@@ -164,7 +170,7 @@ def test_a_fork_forks(api: Api, session: str) -> None:
     steps_in(session)
     again = fork(api, fork(api, session)["id"])
     assert len(messages(api, again["id"])) == 5
-    assert Session.objects.get(id=again["id"]).state == {"todos": [], "mood": "good"}
+    assert Session.objects.get(id=again["id"]).state == {"metadata": KNOWN, "todos": [], "mood": "good"}
 
 
 @pytest.mark.parametrize("status", ["closed", "expired"])

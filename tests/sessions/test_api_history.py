@@ -15,6 +15,7 @@ from sessions.serializers import CheckpointDocument, MessageDocument
 from tests.api import Api, assert_refused
 
 MESSAGE_KEYS = "id session_id run_id seq role content tool_calls tool_call_id name metadata created_at"
+KNOWN = {"lang": "de"}
 CHECKPOINT_KEYS = "id session_id run_id parent_id step source next message_count created_at"
 
 
@@ -29,11 +30,9 @@ def session(api: Api) -> str:
     )
     first = _checkpoint(session, None, 1, 1, {"todos": ["pack"], "draft": "a"}, [])
     second = _checkpoint(session, first, 2, 2, {"todos": ["pack", "go"]}, ["draft"])
-    last = _checkpoint(session, second, 3, 4, {"mood": "good"}, [])
-    state = {"todos": ["pack", "go"], "mood": "good"}
-    Session.objects.filter(id=session).update(
-        message_count=4, step=3, checkpoint_id=last, state=state, context={"lang": "de"}
-    )
+    last = _checkpoint(session, second, 3, 4, {"mood": "good", "metadata": KNOWN}, [])
+    state = {"todos": ["pack", "go"], "mood": "good", "metadata": KNOWN}
+    Session.objects.filter(id=session).update(message_count=4, step=3, checkpoint_id=last, state=state, context=KNOWN)
     return session
 
 
@@ -98,7 +97,7 @@ def test_values_are_the_fold_of_the_ancestors_changes(api: Api, session: str) ->
     last, second, first = (UUID(checkpoint["id"]) for checkpoint in api.items(f"/sessions/{session}/checkpoints"))
     assert values_at(first).run() == {"todos": ["pack"], "draft": "a"}
     assert values_at(second).run() == {"todos": ["pack", "go"]}
-    assert values_at(last).run() == {"todos": ["pack", "go"], "mood": "good"}
+    assert values_at(last).run() == {"todos": ["pack", "go"], "mood": "good", "metadata": KNOWN}
 
 
 def test_what_another_branch_changed_is_not_in_it(api: Api, session: str) -> None:
@@ -131,7 +130,7 @@ def test_the_state_is_the_last_checkpoints(api: Api, session: str) -> None:
     state = api.get(f"/sessions/{session}/state").json()
     assert set(state) == {"messages", "todos", "metadata", "interrupt", "checkpoint_id"}
     assert [message["seq"] for message in state["messages"]] == [1, 2, 3, 4]
-    assert (state["todos"], state["metadata"], state["interrupt"]) == (["pack", "go"], {"lang": "de"}, None)
+    assert (state["todos"], state["metadata"], state["interrupt"]) == (["pack", "go"], KNOWN, None)
     assert state["checkpoint_id"] == api.items(f"/sessions/{session}/checkpoints")[0]["id"]
 
 

@@ -1,6 +1,7 @@
 """Agents that misbehave, or ask, on demand; servers load them by AGENT_SERVER_AGENTS."""
 
 import asyncio
+import json
 import logging
 import os
 import time
@@ -94,16 +95,19 @@ class Leaky(ReactAgent):
 
 @register_agent("Curious")
 class Curious(ReactAgent):
-    """A ReactAgent that asks a person after each tool's result, and when it is told to `ask`.
+    """A ReactAgent that asks a person after each tool's result, and when it is told to `ask`: what stands after that.
 
     It ends with what it was answered.
     """
 
     async def step(self, state: State, io: StepIO) -> Step:
         if state.resume is not None:
-            told = Message(id=io.new_id(), role="assistant", content=str(state.resume["value"]))
+            answer = state.resume["value"] if "value" in state.resume else json.dumps(state.resume)
+            told = Message(id=io.new_id(), role="assistant", content=str(answer))
             return Step(kind="custom", messages=[told], done=True)
         last = state.messages[-1]
+        if last.text.startswith("ask {"):
+            return Step(kind="custom", interrupt=json.loads(last.text.removeprefix("ask ")))
         if last.role == "tool" or last.text == "ask":
             return Step(kind="custom", interrupt={"type": "custom", "value": "Go on?"})
         if last.text == "ask for nothing":
