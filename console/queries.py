@@ -87,7 +87,8 @@ def runs_around(session_id: UUID, runs: Sequence[UUID], *, newest: bool) -> Oper
             WITH span AS (
                 SELECT coalesce(min(number), 0) AS first, max(number) AS last FROM runs WHERE id = ANY(%(runs)s))
             SELECT r.id, r.number, r.status, r.attempt, r.assistant_version, r.error, r.input_tokens,
-                r.output_tokens, r.created_at, r.started_at, r.finished_at, r.next_attempt_at,
+                r.output_tokens, r.created_at, r.started_at, r.finished_at, r.waited_s,
+                r.next_attempt_at,
                 r.metadata->>'ref' AS ref, r.message_start IS NOT NULL AS has_messages,
                 CASE WHEN r.message_start IS NULL THEN p.input END AS input
             FROM runs r CROSS JOIN span LEFT JOIN run_payloads p ON p.run_id = r.id AND r.message_start IS NULL
