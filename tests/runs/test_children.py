@@ -384,13 +384,19 @@ async def test_a_question_goes_up_through_all_that_wait(tenant: Tenant, hand: Ha
 
 async def test_a_child_may_be_answered_itself(tenant: Tenant, hand: Hand) -> None:
     parent, (middle,) = await parent_of(tenant, hand, "a")
-    await middle.delegates("b")
-    (child,) = await hand.claim_all()
+    await middle.delegates("b", "c")
+    child, other = await hand.claim_all()
     await child.asks(**QUESTION)
+    await other.asks(**QUESTION)
     await look_after()
     await resume(tenant, id_of(child), value="yes")
-    assert await status_of(parent.id, id_of(middle)) == ["pending", "pending"]
-    assert id_of(await hand.claim()) == id_of(child)
+    assert await status_of(parent.id, id_of(middle), id_of(other)) == ["pending", "pending", "interrupted"]
+    again = await hand.claim()
+    assert id_of(again) == id_of(child)
+    await again.says("done", done=True)
+    await look_after()
+    # What is left of the question is asked anew.
+    assert (await run_of(id_of(middle))).interrupt["run_id"] == str(id_of(other))
 
 
 async def test_a_child_that_is_gone_needs_no_answer(tenant: Tenant, hand: Hand) -> None:
