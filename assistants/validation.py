@@ -15,6 +15,7 @@ from assistants.config import Config
 from assistants.engines import Path, unsupported
 from core.canonical import canonical
 from core.errors import FieldError
+from core.text import sentence
 from runtime.blocks import blocks_within
 from runtime.contract import Tool
 from runtime.middleware import middleware_class, middleware_names
@@ -203,7 +204,7 @@ def _faults(model: type[BaseModel], given: dict[str, Any], block: str) -> Iterat
     except ValidationError as error:
         for fault in error.errors(include_url=False, include_input=False):
             place = (block, *fault["loc"])
-            yield place, f"{'.'.join(map(str, place))}: {fault['msg']}."
+            yield place, f"{'.'.join(map(str, place))}: {sentence(fault['msg'])}"
 
 
 def _check_unknown(config: Config) -> Iterator[Check]:

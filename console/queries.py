@@ -87,7 +87,8 @@ def runs_around(session_id: UUID, runs: Sequence[UUID], *, newest: bool) -> Oper
             WITH span AS (
                 SELECT coalesce(min(number), 0) AS first, max(number) AS last FROM runs WHERE id = ANY(%(runs)s))
             SELECT r.id, r.number, r.status, r.attempt, r.assistant_version, r.error, r.input_tokens,
-                r.output_tokens, r.created_at, r.started_at, r.finished_at, r.next_attempt_at,
+                r.output_tokens, r.created_at, r.started_at, r.finished_at, r.waited_s,
+                r.next_attempt_at,
                 r.metadata->>'ref' AS ref, r.message_start IS NOT NULL AS has_messages,
                 CASE WHEN r.message_start IS NULL THEN p.input END AS input
             FROM runs r CROSS JOIN span LEFT JOIN run_payloads p ON p.run_id = r.id AND r.message_start IS NULL
@@ -140,7 +141,7 @@ def tool_call(session_id: UUID, run_id: UUID, call_id: str) -> Operation[dict[st
 def asked(run_id: UUID) -> Operation[Row | None]:
     """What a run of a conversation that the caller sees asks a person; None while it asks nothing."""
     rows = yield Query(
-        "SELECT id, interrupt, checkpoint_id, interrupted_at, last_seq FROM runs "
+        "SELECT id, interrupt, checkpoint_id, interrupted_at, interrupt_expires_at, last_seq FROM runs "
         "WHERE id = %(run)s AND status = 'interrupted'",
         {"run": run_id},
     )

@@ -20,7 +20,7 @@ from typing import Any, ClassVar, TypeVar
 
 import orjson
 
-from runtime.contract import BaseAgent, Json, Message, State, Step, StepIO
+from runtime.contract import BaseAgent, Json, Message, ModelRecord, State, Step, StepIO, Usage
 from runtime.errors import AgentError
 from runtime.registry import register_agent
 from runtime.tasks import Begun, Program, ProgramChanged, Retry, awaitable, interrupt, plain, task
@@ -33,15 +33,21 @@ F = TypeVar("F", bound=Callable[..., Any])
 PREVIOUS = "previous"
 PROGRESS = "entrypoint"
 
-_GIVEN = ("previous", "messages", "config", "io")
+_GIVEN = ("previous", "messages", "config", "spec", "io")
+_THE_VALUE: Any = object()
 
 
 @dataclass(frozen=True, slots=True)
 class final:  # noqa: N801 - as in langgraph.func
-    """What a function returns to give one thing, and save another for the session's next run."""
+    """What a function returns to give one thing, and save another for the session's next run.
+
+    `usage` is what its model calls took, for the run's totals: those of its tasks too, whose results it must be part of
+    so as to be known when they are not done again.
+    """
 
     value: Any
-    save: Json
+    save: Json = _THE_VALUE
+    usage: Usage | None = None
 
 
 def entrypoint(name: str) -> Callable[[F], F]:
@@ -53,6 +59,7 @@ def entrypoint(name: str) -> Callable[[F], F]:
     - `previous`: what it saved at the end of the session's run before; None in the first
     - `messages`: the conversation, a list of `runtime.contract.Message`
     - `config`: the assistant's configuration
+    - `spec`: the `runtime.contract.AgentSpec`, which has its tools and secrets beside that
     - `io`: the `runtime.contract.StepIO`
 
     What it returns: text, or a Message, is the assistant's message; other JSON (a pydantic model, a dataclass) is the
@@ -96,9 +103,11 @@ class FunctionAgent(BaseAgent):
                 raise
         if program.asked is not None:
             return _asking(program, io)
-        value, saved = (returned.value, returned.save) if isinstance(returned, final) else (returned, returned)
-        message, structured = answer_of(value, io)
-        save = message.content if message is not None and saved is value and structured is None else saved
+        given = returned if isinstance(returned, final) else final(returned)
+        message, structured = answer_of(given.value, io)
+        save = given.save
+        if save is _THE_VALUE:
+            save = message.content if message is not None and structured is None else structured
         return Step(
             kind="custom",
             messages=[message] if message is not None else [],
@@ -106,6 +115,7 @@ class FunctionAgent(BaseAgent):
             structured=structured,
             changes={PREVIOUS: plain("What the function saves", save)},
             removed=[PROGRESS] if PROGRESS in state.values else [],
+            model=ModelRecord("function", self.spec.type, given.usage) if given.usage is not None else None,
         )
 
     async def _call(self, state: State, io: StepIO) -> Any:
@@ -114,6 +124,7 @@ class FunctionAgent(BaseAgent):
             "previous": state.values.get(PREVIOUS),
             "messages": list(state.messages),
             "config": dict(self.spec.config),
+            "spec": self.spec,
             "io": io,
         }
         call = partial(function, _input(state), **{name: offered[name] for name in self.given})

@@ -67,7 +67,9 @@ WITH RECURSIVE asked AS (
     INSERT INTO sessions (id, workspace_id, assistant_id, assistant_version, parent_id, user_id, title, metadata,
         context, state, head_run_id, activity, run_count)
     SELECT b.session, b.workspace_id, b.its_assistant, b.its_version, b.parent_session, s.user_id, left(b.title, 200),
-        s.metadata, s.context, '{{}}', CASE WHEN b.fault IS NULL THEN b.child END,
+        s.metadata, s.context,
+        CASE WHEN s.context = '{{}}' THEN s.context ELSE jsonb_build_object('metadata', s.context) END,
+        CASE WHEN b.fault IS NULL THEN b.child END,
         CASE WHEN b.fault IS NULL THEN 'idle' ELSE 'error' END, CASE WHEN b.fault IS NULL THEN 0 ELSE 1 END
     FROM born b JOIN sessions s ON s.id = b.parent_session
 ), runs_made AS (

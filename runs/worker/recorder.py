@@ -227,8 +227,8 @@ class Recorder:
     def _failed(self, error: AgentError, started: str, duration_ms: float) -> StepCommit:
         self._failures += 1
         changes = {}
-        answered = error.record is not None or isinstance(error, ModelError)
-        if answered and not isinstance(error, ModelUnavailable):
+        of_model = error.record is not None or isinstance(error, ModelError)
+        if of_model and not isinstance(error, ModelUnavailable):
             changes[MODEL_CALLS] = self.conversation.values.get(MODEL_CALLS, 0) + 1
         if (record := error.record) is not None and (record.usage.input_tokens or record.usage.output_tokens):
             self._count(record)
@@ -242,7 +242,7 @@ class Recorder:
             self._hold_pending(delay)
             commit = self._commit_with([], "custom" if changes else None, ["model"], changes, [])
             commit.status, commit.retry_in_s = Status.PENDING, delay
-        kind = "model" if isinstance(error, ModelError) else "custom"
+        kind = "model" if of_model else "custom"
         commit.steps.append(self._step_row(kind, "error", started, duration_ms, model=error.record))
         return commit
 
@@ -313,7 +313,8 @@ class Recorder:
             "message_count": len(conversation.messages),
             "step": conversation.step,
             "checkpoint_id": conversation.checkpoint_id,
-            "state": conversation.values if changed or commit.branch else None,
+            # Where the line stays, what changes is in the checkpoints: a state may be large.
+            "state": conversation.values if commit.branch else None,
         }
         return commit
 

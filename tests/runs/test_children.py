@@ -87,7 +87,8 @@ async def test_a_run_that_delegates_waits_without_a_worker(tenant: Tenant, hand:
 
 async def test_children_are_their_parents(tenant: Tenant, hand: Hand) -> None:
     session = await in_thread(tenant.session)
-    await in_thread(lambda: Session.objects.filter(id=session).update(metadata={"tier": "gold"}, context={"a": 1}))
+    known = {"metadata": {"tier": "gold"}, "context": {"a": 1}, "state": {"metadata": {"a": 1}}}
+    await in_thread(lambda: Session.objects.filter(id=session).update(**known))
     run = await in_thread(lambda: tenant.run(session, priority=7, metadata={"for": "ada"}))
     await (await hand.claim()).delegates("a", subagent="writer", title="Writing")
     (child,) = await in_thread(lambda: list(Run.objects.filter(parent_run=run).select_related("session", "parent_run")))
@@ -105,7 +106,7 @@ async def test_children_are_their_parents(tenant: Tenant, hand: Hand) -> None:
     assert (child.parent_call_id, child.subagent) == ("call_a", "writer")
     of_child = child.session
     assert (of_child.parent_id, of_child.head_run_id, of_child.title) == (session, child.id, "Writing")
-    assert (of_child.metadata, of_child.context) == ({"tier": "gold"}, {"a": 1})
+    assert {name: getattr(of_child, name) for name in known} == known
 
 
 async def test_its_readers_hear_of_its_children(tenant: Tenant, hand: Hand) -> None:
@@ -383,13 +384,19 @@ async def test_a_question_goes_up_through_all_that_wait(tenant: Tenant, hand: Ha
 
 async def test_a_child_may_be_answered_itself(tenant: Tenant, hand: Hand) -> None:
     parent, (middle,) = await parent_of(tenant, hand, "a")
-    await middle.delegates("b")
-    (child,) = await hand.claim_all()
+    await middle.delegates("b", "c")
+    child, other = await hand.claim_all()
     await child.asks(**QUESTION)
+    await other.asks(**QUESTION)
     await look_after()
     await resume(tenant, id_of(child), value="yes")
-    assert await status_of(parent.id, id_of(middle)) == ["pending", "pending"]
-    assert id_of(await hand.claim()) == id_of(child)
+    assert await status_of(parent.id, id_of(middle), id_of(other)) == ["pending", "pending", "interrupted"]
+    again = await hand.claim()
+    assert id_of(again) == id_of(child)
+    await again.says("done", done=True)
+    await look_after()
+    # What is left of the question is asked anew.
+    assert (await run_of(id_of(middle))).interrupt["run_id"] == str(id_of(other))
 
 
 async def test_a_child_that_is_gone_needs_no_answer(tenant: Tenant, hand: Hand) -> None:

@@ -1,7 +1,7 @@
 """Messages to the middleware of a run that is under way."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ from core.redis import client
 from runs.middleware_api import MAX_BYTES
 from runs.models import RunEvent
 from runs.notices import Notice, Said, channel
+from runs.pools import COMMON
 from runs.worker.execution import Execution
 from runs.worker.outside import MAX_WAITING
 from runs.worker.runner import Runner
@@ -25,9 +26,9 @@ TOLD = {"name": "middleware_message", "value": {"middleware_id": "ear"}}
 class Attentive(BaseAgent):
     """Is sent messages in its first step, and tells in its second what it then knows."""
 
-    def __init__(self, *messages: Json, **changes: Any):
+    def __init__(self, *messages: Json, removes: Sequence[str] = (), **changes: Any):
         super().__init__(AgentSpec("Attentive", {"step_timeout_s": 60.0}))
-        self.messages, self.changes = messages, changes
+        self.messages, self.changes, self.removes = messages, changes, removes
         self.execution: Execution | None = None
 
     def notify(self, middleware_id: str, message: Json, values: Values) -> None:
@@ -45,7 +46,7 @@ class Attentive(BaseAgent):
     async def step(self, state: State, io: StepIO) -> Step:
         if state.messages[-1].role == "assistant":
             said = Message(io.new_id(), "assistant", str(state.values.get("heard")))
-            return Step(kind="custom", messages=[said], done=True, changes=self.changes)
+            return Step(kind="custom", messages=[said], done=True, changes=self.changes, removed=self.removes)
         assert self.execution is not None
         for message in self.messages:
             to = "nobody" if message == "lost" else "ear"
@@ -96,6 +97,7 @@ async def test_messages_are_taken_in_their_order(
 
 async def test_where_the_step_changes_the_same_it_has_the_last_word(stage: Stage) -> None:
     assert await carried_out(stage, Attentive("theirs", heard="mine")) == ("theirs", "mine")
+    assert await carried_out(stage, Attentive("theirs", removes=["heard"])) == ("theirs", None)
 
 
 async def test_what_is_taken_back_is_taken_out_of_the_state(stage: Stage) -> None:
@@ -149,13 +151,13 @@ def test_a_message_is_needed_and_bounded(api: Api, published: Published, body: A
     assert published() == []
 
 
-async def test_a_worker_gives_it_to_the_run_of_its_session(stage: Stage, runner: Runner) -> None:
+async def test_a_worker_gives_it_to_the_run_of_its_session(stage: Stage) -> None:
+    runner = Runner(slots=1, pool=COMMON)  # which claims nothing by itself
     await stage.accept("sync")
     agent = Attentive()
     agent.execution = await stage.begin(agent)
     runner._executions[agent.execution.run_id] = (agent.execution, None)  # type: ignore[assignment]
     runner._heard(Notice(said=Said(str(stage.session), "ear", "here")))
     runner._heard(Notice(said=Said(UNKNOWN, "ear", "elsewhere")))
-    del runner._executions[agent.execution.run_id]
     await agent.execution.carry_out()
     assert await told(stage) == [TOLD]

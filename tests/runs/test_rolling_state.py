@@ -6,6 +6,7 @@ from uuid import UUID
 from core.validation import validate
 from runs.worker.outcomes import Cancelled
 from runtime.contract import AgentSpec, BaseAgent, State, Step, StepIO
+from runtime.react import ReactAgent
 from sessions.bodies import ForkSession, OpenSession
 from sessions.models import Session
 from sessions.queries import get_session
@@ -13,7 +14,8 @@ from sessions.services import fork_session, open_session
 from tests.api import Api
 from tests.runs.hand import Hand
 from tests.runs.stage import Stage
-from tests.runs.worker import Tenant, in_thread, one
+from tests.runs.worker import Tenant, in_thread, one, rows
+from tests.runtime.driver import calls
 
 TODO = {"id": "1", "content": "Look", "status": "pending"}
 
@@ -85,3 +87,21 @@ async def test_metadata_that_is_no_object_or_too_large_ends_the_run(stage: Stage
         assert commit.error is not None
         assert commit.error["message"].startswith("A session's metadata")
     assert await context_of(stage.session) == {}
+
+
+async def test_what_the_model_writes_is_stored_with_its_steps(stage: Stage) -> None:
+    turn = calls(
+        ("write_todos", {"todos": [TODO]}),
+        ("create_file", {"path": "/a", "content": "one"}),
+        ("create_file", {"path": "/ours/b", "content": "two"}),
+    )
+    llm = {"provider": "fake", "model": "script", "settings": {"turns": [turn, {"text": "Done."}]}}
+    files = {"name": "files", "settings": {"directories": [{"path": "/ours", "scope": "assistant"}]}}
+    config = {"llm": llm, "middleware": [{"name": "todo_list"}, files], "step_timeout_s": 30}
+    await stage.carry_out("sync", ReactAgent(AgentSpec("ReactAgent", config)))
+    state = (await one("SELECT state FROM sessions WHERE id = %(id)s", id=stage.session))["state"]
+    assert (state["todos"], state["files:/a"]["content"]) == ([TODO], "one")
+    assert await rows("SELECT path, content FROM shared_files") == [{"path": "/ours/b", "content": "two"}]
+    # Each step's checkpoint has what that step changed, and no more.
+    changes = await rows("SELECT changes FROM checkpoints WHERE session_id = %(id)s ORDER BY step", id=stage.session)
+    assert [sorted(row["changes"].keys() - {"model_calls"}) for row in changes] == [[], [], ["files:/a", "todos"], []]

@@ -8,7 +8,7 @@ writers cost nothing. `make model` tries 10,000 sequences, the suite a few dozen
 import asyncio
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -31,14 +31,17 @@ from psycopg.rows import dict_row
 from core.db import Row
 from core.errors import NotInterrupted, RunFinished, SessionBusy, SessionClosed
 from runs.bodies import ResumeRun
+from runs.family import rounds, run_rounds
 from runs.lifecycle import TERMINAL, Status, sources
 from runs.models import CRASHES_BEFORE_ALONE, Run, RunEvent, Worker
 from runs.pools import COMMON
 from runs.resuming import resume_run
 from runs.services import cancel_run, close_session
+from runs.worker.children import MAX_DEPTH, child_row
 from runs.worker.claim import claim
 from runs.worker.commit import StepCommit, commit_steps
 from runs.worker.rescue import put_back, rescue
+from runtime.contract import ChildRun
 from sessions.models import Session
 from tests.runs.worker import Tenant, ending, make_worker
 
@@ -56,6 +59,10 @@ class Expected:
     crashes: int = 0
     stopped: bool = False
     holder: "Claimed | None" = None
+    parent: UUID | None = None
+    waiting: bool = False  # for its children, or for what they ask
+    children: list[UUID] = field(default_factory=list)  # of its last delegating
+    asked_by: list[UUID] = field(default_factory=list)
 
 
 @dataclass(eq=False)
@@ -125,7 +132,7 @@ class Lives(RuleBasedStateMachine):
             assert not (reject and busy)
             for other in self.queue_of(session):
                 if self.expected[other].status == "interrupted":
-                    self.expected[other].status = "cancelled"
+                    self.end(self.expected[other], "cancelled")
             self.expected[run] = Expected(session)
 
     @rule(index=ANY)
@@ -145,13 +152,26 @@ class Lives(RuleBasedStateMachine):
         asking = [run for run, expected in self.expected.items() if expected.status == "interrupted"]
         run = one(asking or list(self.expected), index)
         expected = self.expected[run]
+        interrupt = Run.objects.values_list("interrupt", flat=True).get(id=run) or {"type": "custom"}
         try:
-            resume_run(self.tenant.identity, run, ResumeRun(value=index)).run()
+            resume_run(self.tenant.identity, run, ResumeRun(**answer_to(interrupt))).run()
         except NotInterrupted:
             assert expected.status != "interrupted"
         else:
             assert expected.status == "interrupted"
-            expected.status = "pending"
+            self.answered(run)
+            above = expected.parent
+            while above and self.expected[above].waiting and self.expected[above].status == "interrupted":
+                self.expected[above].status = "pending"
+                above = self.expected[above].parent
+
+    def answered(self, run: UUID) -> None:
+        """It goes on; whoever asked for others hands the answer down."""
+        expected = self.expected[run]
+        expected.status = "pending"
+        for child in expected.asked_by if expected.waiting else ():
+            if self.expected[child].status == "interrupted":
+                self.answered(child)
 
     @precondition(lambda self: len(self.expected) > 8)
     @rule(index=ANY)
@@ -160,7 +180,7 @@ class Lives(RuleBasedStateMachine):
         close_session(self.tenant.identity, session).run()
         for expected in self.expected.values():
             # Again it changes nothing: a run that went back to pending since will be cancelled when it is claimed.
-            if session not in self.closed and expected.session == session and expected.status not in TERMINAL:
+            if session not in self.closed and self.root_of(expected) == session and expected.status not in TERMINAL:
                 self.stop(expected)
         self.closed.add(session)
 
@@ -245,6 +265,70 @@ class Lives(RuleBasedStateMachine):
             self.let_go(held, "cancelled" if unwanted else "interrupted")
 
     @precondition(has_claims)
+    @rule(index=ANY, count=st.integers(1, 2))
+    def delegate(self, index: int, count: int) -> None:
+        self.delegate_with(one(self.claims, index), count)
+
+    def delegate_with(self, held: Claimed, count: int) -> None:
+        commit = ending(held.row, Status.PENDING)
+        commit.events[0]["event"] = "status"
+        commit.children = [child_row(f"call_{nth}", ChildRun({"message": "Go."})) for nth in range(count)]
+        if not self.commit(held, commit):
+            return
+        run = held.row["id"]
+        expected = self.expected[run]
+        self.let_go(held, "pending")
+        if not expected.stopped:
+            expected.waiting, expected.children = True, [UUID(row["child"]) for row in commit.children]
+            status = "error" if self.depth(run) > MAX_DEPTH else "pending"
+            for row in commit.children:
+                self.expected[UUID(row["child"])] = Expected(UUID(row["session"]), status, parent=run)
+
+    @rule()
+    def look_after_relatives(self) -> None:
+        run_rounds(rounds())
+        while self.drew_a_conclusion():
+            pass
+
+    def drew_a_conclusion(self) -> bool:
+        for run, expected in self.expected.items():
+            if expected.status in TERMINAL:
+                for child in self.expected.values():
+                    if child.parent == run and child.status not in TERMINAL and not child.stopped:
+                        self.stop(child)
+                        return True
+            elif expected.waiting:
+                states = {child: self.expected[child].status for child in expected.children}
+                asking = [child for child, status in states.items() if status == "interrupted"]
+                under_way = [child for child, status in states.items() if status in {"pending", "running"}]
+                if expected.status == "interrupted" and not asking:
+                    expected.status, expected.waiting = "pending", bool(under_way)
+                    return True
+                if expected.status == "pending" and not under_way:
+                    expected.asked_by, expected.waiting = asking, bool(asking)
+                    if asking and len(self.queue_of(expected.session)) > 1:
+                        self.end(expected, "cancelled")
+                    elif asking:
+                        expected.status = "interrupted"
+                    return True
+        return False
+
+    @precondition(has_claims)
+    @rule(index=ANY, count=st.integers(1, 2), answered=st.booleans())
+    def children_ask(self, index: int, count: int, answered: bool) -> None:
+        current = [held for held in self.claims if self.expected[held.row["id"]].holder is held]
+        held = one(current or self.claims, index)
+        self.delegate_with(held, count)
+        for _ in range(3):
+            self.claim(index, 3, alone=False)
+        children = self.expected[held.row["id"]].children
+        for claimed in [claimed for claimed in self.claims if claimed.row["id"] in children]:
+            self.ask_with(claimed)
+        self.look_after_relatives()
+        if answered:
+            self.resume(index)
+
+    @precondition(has_claims)
     @rule(index=ANY)
     def put_back_a_stray(self, index: int) -> None:
         held = one(self.claims, index)
@@ -284,7 +368,10 @@ class Lives(RuleBasedStateMachine):
         """Somebody wants it to end: who runs is asked to."""
         expected.stopped = True
         if expected.status in {"pending", "interrupted"}:
-            expected.status = "cancelled"
+            self.end(expected, "cancelled")
+
+    def end(self, expected: Expected, status: str) -> None:
+        expected.status, expected.waiting = status, False
 
     def let_go(self, held: Claimed, status: str) -> None:
         self.expected[held.row["id"]].status, self.expected[held.row["id"]].holder = status, None
@@ -301,17 +388,27 @@ class Lives(RuleBasedStateMachine):
             if expected.session == session and expected.status not in TERMINAL
         ]
 
+    def root_of(self, expected: Expected) -> UUID:
+        """The session of the run at the top of its family."""
+        return expected.session if expected.parent is None else self.root_of(self.expected[expected.parent])
+
+    def depth(self, run: UUID) -> int:
+        parent = self.expected[run].parent
+        return 1 if parent is None else 1 + self.depth(parent)
+
     def is_ready(self, run: UUID, expected: Expected) -> bool:
-        return expected.status == "pending" and self.queue_of(expected.session)[0] == run
+        waits = expected.status != "pending" or expected.waiting
+        return not waits and self.queue_of(expected.session)[0] == run
 
     # -- what always holds ---------------------------------------------------------------------------------------------
 
     @invariant()
     def rows_are_as_expected(self) -> None:
-        found = Run.objects.values("id", "status", "ready", "lease_owner", "finished_at", "number")
+        found = Run.objects.values("id", "status", "ready", "waiting", "lease_owner", "finished_at", "number")
         for row in found:
             expected = self.expected[row["id"]]
             assert row["status"] == expected.status
+            assert row["waiting"] == expected.waiting
             assert row["ready"] == self.is_ready(row["id"], expected)
             assert row["lease_owner"] == (expected.holder.worker if expected.holder else None)
             assert (row["finished_at"] is not None) == (expected.status in TERMINAL)
@@ -339,6 +436,14 @@ class Lives(RuleBasedStateMachine):
             ends = [event for _, event, _ in log].count("end")
             assert ends == (self.expected[run].status in TERMINAL)
             assert not ends or log[-1][1] == "end"
+
+
+def answer_to(interrupt: dict[str, Any]) -> dict[str, Any]:
+    if interrupt["type"] == "subagent":
+        return answer_to(interrupt["interrupt"])
+    if interrupt["type"] == "multiple":
+        return {"responses": [{"tool_call_id": i["tool_call_id"], **answer_to(i)} for i in interrupt["interrupts"]]}
+    return {"value": None}
 
 
 def assert_whole(log: list[tuple[int, str, Any]]) -> None:

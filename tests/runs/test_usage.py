@@ -1,11 +1,13 @@
 """What a run's model calls took and cost, and gave: the same in its total, its steps and its events."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from runs.lifecycle import Status
+from runs.worker.outcomes import Cancelled
 from runtime.configuration import RuntimeSettings, configure, current
 from runtime.contract import AgentSpec, BaseAgent, ModelRecord, State, Step, StepIO, Usage
 from runtime.errors import ModelServerError
@@ -102,3 +104,24 @@ async def test_answers_that_never_fit_are_kept_and_counted(stage: Stage) -> None
     assert (commit.status, commit.error and commit.error["code"]) == (Status.ERROR, "output_invalid")
     assert (await stage.messages()).count("one") == 3
     assert await accounts(stage) == ([3_000, 300, 0.006],) * 3
+
+
+async def test_a_call_whose_answer_is_refused_counts(stage: Stage) -> None:
+    config = {"middleware": [{"name": "until_tool", "settings": {"tools": ["calculator"]}}]}
+    commit = await stage.carry_out("sync", scripted({"text": "one", "usage": USED}, config=config))
+    assert commit.error is not None
+    assert commit.error["code"] == "until_tool_not_called"
+    assert await accounts(stage) == ([1_000, 100, 0.002],) * 3
+
+
+async def test_what_a_model_says_after_a_cancel_is_not_kept(stage: Stage) -> None:
+    await stage.accept("sync")
+    execution = await stage.begin(scripted({"text": "one two three four", "delay_ms": 50, "usage": USED}))
+    under_way = asyncio.create_task(execution.carry_out())
+    async with asyncio.timeout(10):
+        while stage.journal.first_token is None:  # noqa: ASYNC110 - what changes is in the other task
+            await asyncio.sleep(0.005)
+    execution.stop(Cancelled(superseded=False))
+    assert (await under_way).status == Status.CANCELLED
+    assert await stage.messages() == ["hi"]
+    assert await accounts(stage) == ([0, 0, None],) * 3

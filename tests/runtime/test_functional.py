@@ -12,9 +12,10 @@ import pytest
 from pydantic import BaseModel
 
 from runtime import registry
-from runtime.contract import AgentSpec, Message, Step, StepIO
+from runtime.contract import AgentSpec, Message, Step, StepIO, Usage
 from runtime.errors import AgentError, ModelServerError
 from runtime.functional import Begun, ProgramChanged, Retry, entrypoint, final, interrupt, task
+from runtime.model import ModelCaller
 from runtime.registry import agent_class, agent_type
 from tests.runtime.driver import Conversation
 
@@ -170,6 +171,28 @@ async def test_final_gives_one_thing_and_saves_another() -> None:
 
     chat = chat_with(swap)
     assert [(await run(chat, [n])).structured for n in range(3)] == [None, [0], [1]]
+
+
+async def test_what_its_models_took_is_counted_though_the_task_is_not_done_again() -> None:
+    @task
+    async def ask(spec: AgentSpec, io: StepIO) -> dict[str, Any]:
+        done["ask"] += 1
+        asked = [Message("", "user", "one two")]
+        answer = await ModelCaller(spec.config["llm"], secrets=spec.secrets).ask(
+            asked, turn=0, listen=lambda *_: None, io=io
+        )
+        return {"text": answer.text, "input": answer.usage.input_tokens, "output": answer.usage.output_tokens}
+
+    async def through_a_model(_: Any, *, spec: AgentSpec, io: StepIO) -> final:
+        answer: Any = await ask(spec, io)
+        return final(answer["text"], usage=Usage(answer["input"], answer["output"]))
+
+    chat = chat_with(through_a_model, llm={"provider": "fake", "model": "echo"})
+    await run(chat, None)
+    for step in (chat.steps[-1], await chat.step()):
+        assert step.model is not None
+        assert (step.model.usage, step.changes) == (Usage(2, 2), {"previous": "one two"})
+    assert done["ask"] == 1
 
 
 def test_a_function_is_described_by_its_docstring_and_stays_itself() -> None:

@@ -1,5 +1,6 @@
 """The middleware of a ReactAgent: the order of its hooks, and what each of them may do."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,7 +21,7 @@ from runtime.contract import (
     ToolContext,
     ToolRecord,
 )
-from runtime.errors import AgentError, MessageRejected
+from runtime.errors import AgentError, MessageRejected, ModelError
 from runtime.middleware import register_middleware
 from runtime.middleware.base import Middleware, Proceed, ToolOutcome, Turn
 from runtime.values import Values
@@ -148,6 +149,41 @@ async def test_it_may_have_the_model_asked_again() -> None:
     talk = script({"text": "No."}, {"text": "Yes."}, middleware=[{"name": "nagging"}])
     assert await talk.say("go") == "Yes."
     assert [message.text for message in talk.state.messages] == ["go", "No.", "Please.", "Yes."]
+
+
+class Companion(Middleware):
+    """Does something beside the model's answer that ends after it, or never."""
+
+    name = "companion"
+
+    async def before_model(self, turn: Turn) -> None:
+        turn.beside(self.work(turn, "forever" in turn.messages[-1].text))
+        await asyncio.sleep(0)  # it has begun when the model is asked
+
+    async def work(self, turn: Turn, forever: bool) -> None:
+        try:
+            await asyncio.sleep(60 if forever else 0.05)
+            turn.values["companion"] = "done"
+        except asyncio.CancelledError:
+            heard.append("cancelled")
+            raise
+
+
+async def test_what_is_done_beside_the_answer_is_waited_for() -> None:
+    registered(Companion)
+    talk = echo(middleware=[{"name": "companion"}])
+    await talk.say("a moment")
+    assert talk.state.values == {"companion": "done"}
+
+
+async def test_where_there_is_no_answer_it_is_cancelled() -> None:
+    registered(Companion)
+    talk = echo(middleware=[{"name": "companion"}])
+    talk.io.refusals["echo"] = ModelError("Down.")
+    with pytest.raises(ModelError):
+        await talk.say("forever")
+    await asyncio.sleep(0)
+    assert heard == ["cancelled"]
 
 
 async def test_what_it_raises_around_a_call_is_that_call_s_error() -> None:
