@@ -12,12 +12,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
 from runtime.contract import Message
-
-# Under these keys a message's metadata remembers what the contract has no field for.
-REASONING = "reasoning"
-STATUS = "status"
-UNREADABLE_CALLS = "unreadable_tool_calls"
-
+from runtime.marks import REASONING, STATUS
 
 _MEDIA = ("image", "file", "audio")
 

@@ -22,8 +22,8 @@ _TASK_DESCRIPTION = (
     "several times at once for tasks that do not depend on each other."
 )
 _TITLE_LENGTH = 100
-# A sub-agent has none by itself, and its session has the title of its task.
-_NOT_INHERITED = {NAME, "conversation_title"}
+# A sub-agent has none by itself, its session has the title of its task, and it ends with an answer to that.
+_NOT_INHERITED = {NAME, "conversation_title", "until_tool"}
 # What only an inline sub-agent has: another assistant has its own.
 _INLINE = ("system_prompt", "llm", "tools", "middleware", "interrupt_on", "max_steps")
 
