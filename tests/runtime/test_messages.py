@@ -4,7 +4,8 @@ import pytest
 
 from runtime import messages
 from runtime.contract import Message
-from runtime.messages import REASONING, to_langchain
+from runtime.marks import REASONING
+from runtime.messages import to_langchain
 
 
 def said(text: str = "hello", message_id: str = "1") -> Message:
