@@ -16,12 +16,12 @@ from accounts.permissions import identity_of
 from accounts.serializers import ApiKeyDocument, NewApiKeyDocument, SecretDocument, WsTicketDocument
 from core.ids import new_id, path_id
 from core.openapi import list_parameters, listed
-from core.pagination import Listing, paginate, read_no_query
+from core.pagination import BY_AGE, Listing, paginate, read_no_query
 from core.validation import Body, validate
 
-API_KEYS = Listing(orderings={"created_at": ("created_at", "id")}, default="-created_at")
+API_KEYS = Listing(orderings={"created_at": BY_AGE}, default="-created_at")
 
-SECRETS = Listing(orderings={"name": ("name",), "created_at": ("created_at", "id")}, default="name")
+SECRETS = Listing(orderings={"name": ("name",), "created_at": BY_AGE}, default="name")
 
 
 class ApiKeys(APIView):

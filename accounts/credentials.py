@@ -12,16 +12,13 @@ from django.conf import settings
 
 from accounts.identity import Identity
 from accounts.limits import holders
+from accounts.memory import ShortMemory
 from core.db import Operation, Query, operation
 from core.errors import BadRequest, Unauthenticated
 from core.http import DATABASE_DOWN
 
 log = logging.getLogger(__name__)
 
-# In other processes than the revoking one, a revoked key is refused this much later at most. For that the hot
-# routes save a query per request.
-MEMORY_S = 2.0
-MEMORY_SIZE = 10_000
 USE_NOTED_EVERY_S = 60.0
 
 KEY_FORM = re.compile(r"[A-Za-z0-9_-]{20,128}")
@@ -92,22 +89,12 @@ def note_use(api_key_id: UUID) -> Operation[None]:
     )
 
 
-class Memory:
-    """This process's keys: who they are (for two seconds), and when their use was last noted."""
+class Memory(ShortMemory[Identity]):
+    """This process's keys by their digests: who they are, and when their use was last noted."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[float, Identity]] = {}
+        super().__init__()
         self._noted: dict[str, float] = {}
-
-    def get(self, digest: str) -> Identity | None:
-        entry = self._known.get(digest)
-        return entry[1] if entry and time.monotonic() - entry[0] < MEMORY_S else None
-
-    def put(self, digest: str, identity: Identity) -> None:
-        if len(self._known) >= MEMORY_SIZE:
-            self._known.clear()
-            self._noted.clear()
-        self._known[digest] = (time.monotonic(), identity)
 
     def use_is_due(self, digest: str) -> bool:
         """Whether the use is to be noted now; says so once a minute per key."""
@@ -117,11 +104,8 @@ class Memory:
         self._noted[digest] = now
         return True
 
-    def forget(self, digest: str) -> None:
-        self._known.pop(digest, None)
-
     def clear(self) -> None:
-        self._known.clear()
+        super().clear()
         self._noted.clear()
 
 

@@ -1,24 +1,20 @@
 """Callers that somebody else vouches for, a hook or an issuer of tokens: who they are in this server's terms."""
 
-import time
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, TypeVar
 from uuid import UUID
 
 from django.conf import settings
 from django.utils import timezone
 
-from accounts.credentials import MEMORY_S, MEMORY_SIZE
 from accounts.hook import Caller, broken
 from accounts.identity import ROLE_SCOPES, SCOPES, Identity
 from accounts.limits import Holder, holders
+from accounts.memory import ShortMemory
 from accounts.models import Role
 from core.db import Operation, Query, operation
 from core.errors import Forbidden, Unauthenticated
 from core.ids import parse_id
-
-T = TypeVar("T")
 
 LONGEST_NAME = 200
 LONGEST_USER_ID = 255
@@ -34,25 +30,6 @@ class Vouched:
     actor: str
     user_id: str | None
     expires_at: float | None = None
-
-
-class ShortMemory(Generic[T]):
-    """Remembers for `MEMORY_S`, as keys are, so that a caller who asks often costs no query each time."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, tuple[float, T]] = {}
-
-    def get(self, name: str) -> T | None:
-        entry = self._known.get(name)
-        return entry[1] if entry and time.monotonic() < entry[0] else None
-
-    def put(self, name: str, value: T, at_most_s: float = MEMORY_S) -> None:
-        if len(self._known) >= MEMORY_SIZE:
-            self._known.clear()
-        self._known[name] = (time.monotonic() + min(at_most_s, MEMORY_S), value)
-
-    def clear(self) -> None:
-        self._known.clear()
 
 
 # The ids of workspaces, and the limits that they have.

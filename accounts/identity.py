@@ -61,10 +61,13 @@ class Identity:
         if not self.allows(scope):
             raise Forbidden(f"This needs the scope {scope}.")
 
-    def require_unbound(self, what: str) -> None:
-        """Raise `Forbidden` for a caller who is bound to a user: `what` ("secrets") concerns the whole workspace."""
+    def require_unbound(self, refused: str) -> None:
+        """Raise `Forbidden` for a caller who is bound to a user, where something concerns the whole workspace.
+
+        `refused` says what such a caller does not, as the sentence ends: "no secrets", "manages no members".
+        """
         if self.user_id is not None:
-            raise Forbidden(f"Who is bound to a user sees that user's part only, and no {what}.")
+            raise Forbidden(f"Who is bound to a user sees that user's part only, and {refused}.")
 
     def hands_on(self, scopes: Iterable[str]) -> None:
         """Raise `Forbidden` unless all of these scopes are held, so that a key or a role may be given them."""

@@ -17,7 +17,7 @@ from accounts import audit, queries
 from accounts.identity import ROLE_SCOPES, Identity
 from accounts.models import Membership, Role, Ticket, TicketPurpose, User, Workspace
 from accounts.services import issue_ticket, redeem_ticket
-from core.errors import AlreadyExists, Conflict, Forbidden, Invalid
+from core.errors import AlreadyExists, Conflict, Invalid
 from core.ids import new_id
 from core.mount import address
 
@@ -35,7 +35,7 @@ def add_member(
     Raises `Forbidden`, `Invalid`, `AlreadyExists` (a member) and `Conflict` (another workspace has invited them, and
     they have not come yet: who holds that invitation would hold this role too).
     """
-    _refuse_bound(identity)
+    identity.require_unbound("manages no members")
     wanted = _role(identity, role)
     user, is_new = _person(username, email)
     member = Membership(
@@ -133,11 +133,6 @@ def take_invitation(token: str, password: str) -> Membership:
 # -- how -------------------------------------------------------------------------------------------------------------
 
 
-def _refuse_bound(identity: Identity) -> None:
-    if identity.user_id is not None:
-        raise Forbidden("Who is bound to a user sees that user's part only, and manages no members.")
-
-
 def _role(identity: Identity, name: str) -> Role:
     """The role of this name, which the caller may give. Raises `Invalid` and `Forbidden`."""
     if name not in Role.values:
@@ -174,7 +169,7 @@ def _is_awaited(user: User) -> bool:
 
 def _locked(identity: Identity, membership_id: UUID) -> Membership:
     """A member whose role holds no more than the caller does. Raises `NotFound` and `Forbidden`."""
-    _refuse_bound(identity)
+    identity.require_unbound("manages no members")
     # Of two admins who lower each other at once, the second finds that they would be the last.
     Workspace.objects.select_for_update(no_key=True).filter(id=identity.workspace_id).first()
     member = queries.get_member(identity, membership_id)

@@ -22,14 +22,14 @@ from accounts.serializers import (
 )
 from core.ids import new_id, path_id
 from core.openapi import list_parameters, listed
-from core.pagination import Filter, Listing, choices, identifier, paginate, read_no_query, text
+from core.pagination import BY_AGE, Filter, Listing, choices, identifier, paginate, read_no_query, text
 from core.validation import Body, validate
 
-_BY_AGE = {"created_at": ("created_at", "id")}
-MEMBERS = Listing(_BY_AGE, "-created_at", {"role": Filter("role__in", choices(Role))})
-WORKSPACES = Listing(_BY_AGE, "-created_at")
+_ORDERINGS = {"created_at": BY_AGE}
+MEMBERS = Listing(_ORDERINGS, "-created_at", {"role": Filter("role__in", choices(Role))})
+WORKSPACES = Listing(_ORDERINGS, "-created_at")
 AUDIT = Listing(
-    _BY_AGE,
+    _ORDERINGS,
     "-created_at",
     {
         "actor": Filter("actor", text),

@@ -15,9 +15,10 @@ from typing import Any
 import jwt
 
 from accounts.credentials import digest_of
-from accounts.external import LONGEST_NAME, LONGEST_USER_ID, ShortMemory, Vouched, identity_of, is_plain
+from accounts.external import LONGEST_NAME, LONGEST_USER_ID, Vouched, identity_of, is_plain
 from accounts.identity import ROLE_SCOPES, Identity
 from accounts.jwks import ALGORITHMS, FETCH_S, IssuerKeys, KeysAway, SigningKey
+from accounts.memory import ShortMemory
 from accounts.models import Role
 from core.errors import Forbidden, Unauthenticated, Unavailable
 

@@ -243,7 +243,7 @@ def put_secret(identity: Identity, name: str, value: str, hosts: Sequence[str]) 
     does not know it could have it sent to a host of their own. Raises `Invalid`, and `Forbidden` for a caller who is
     bound to a user: secrets are the whole workspace's.
     """
-    identity.require_unbound("secrets")
+    identity.require_unbound("no secrets")
     check_secret(name, value, hosts)
     kept = {
         "ciphertext": vault.seal(identity.workspace_id, name, value),
@@ -275,7 +275,7 @@ def check_secret(name: str, value: str, hosts: Sequence[str]) -> None:
 @transaction.atomic
 def delete_secret(identity: Identity, name: str) -> None:
     """Forget the secret; what refers to it fails from the next run on. Raises `NotFound` and `Forbidden`."""
-    identity.require_unbound("secrets")
+    identity.require_unbound("no secrets")
     rows = of_workspace(identity, Secret.objects.select_for_update()).filter(name=name)
     row = rows.first() if vault.NAME.fullmatch(name) else None
     if row is None:

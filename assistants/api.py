@@ -41,7 +41,7 @@ from core.errors import NotFound
 from core.forms import BodyForm
 from core.ids import path_id
 from core.openapi import list_parameters, listed
-from core.pagination import Filter, Listing, choices, json_object, paginate, read_integers, read_no_query, text
+from core.pagination import BY_AGE, Filter, Listing, choices, json_object, paginate, read_integers, read_no_query, text
 from core.validation import Body, validate
 from runtime.middleware import middleware_types
 from runtime.registry import agent_types
@@ -49,7 +49,7 @@ from tools import registry
 
 ASSISTANTS = Listing(
     orderings={
-        "created_at": ("created_at", "id"),
+        "created_at": BY_AGE,
         "updated_at": ("updated_at", "id"),
         "name": ("name",),
     },
@@ -62,9 +62,7 @@ ASSISTANTS = Listing(
     },
 )
 VERSIONS = Listing(orderings={"version": ("number",)}, default="-version")
-AUDIT = Listing(
-    orderings={"created_at": ("created_at", "id")}, default="-created_at", filters={"action": Filter("action", text)}
-)
+AUDIT = Listing(orderings={"created_at": BY_AGE}, default="-created_at", filters={"action": Filter("action", text)})
 IF_MATCH = OpenApiParameter(
     "If-Match", str, OpenApiParameter.HEADER, description='The version that the change is meant for: `"3"`.'
 )

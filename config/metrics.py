@@ -92,5 +92,5 @@ class Metrics(APIView):
     @extend_schema(responses={(200, "text/plain"): str})
     def get(self, request: Request) -> HttpResponse:
         read_no_query(request.query_params)
-        identity_of(request).require_unbound("figures of the server")
+        identity_of(request).require_unbound("no figures of the server")
         return HttpResponse(generate_latest(REGISTRY), content_type=CONTENT_TYPE_LATEST)

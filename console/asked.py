@@ -89,6 +89,7 @@ class Card:
     run_id: UUID
     checkpoint_id: UUID | None
     since: datetime
+    until: datetime | None
     mark: str
     question: Question
 
@@ -112,6 +113,7 @@ def read_card(identity: Identity, session: Row) -> Card | None:
         run_id=row["id"],
         checkpoint_id=row["checkpoint_id"],
         since=row["interrupted_at"],
+        until=row["interrupt_expires_at"],
         mark=f"{row['id']}-{row['last_seq']}",
         question=question_of(row["interrupt"], runs),
     )

@@ -87,11 +87,11 @@ class Turn:
 
     @property
     def duration_s(self) -> float | None:
-        """How long it ran; None if it never began or has not ended."""
+        """How long it took, without the time that it waited for a person; None if it never began or has not ended."""
         if self.run is None or not self.run["started_at"] or not self.run["finished_at"]:
             return None
         seconds: float = (self.run["finished_at"] - self.run["started_at"]).total_seconds()
-        return seconds
+        return seconds - float(self.run["waited_s"])
 
 
 @dataclass(slots=True)

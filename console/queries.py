@@ -45,7 +45,7 @@ def conversation(identity: Identity, session_id: UUID) -> Operation[Row]:
         f"""
         SELECT s.id, s.title, s.status, s.user_id, s.head_run_id, s.assistant_id, s.assistant_version, s.parent_id,
             a.name AS assistant_name, a.status AS assistant_status, coalesce(at.number, 0) AS number,
-            coalesce(at.last_seq, 0) AS last_seq, s.state->'todos' AS todos, clock_timestamp() AS now
+            coalesce(at.last_seq, 0) AS last_seq, clock_timestamp() AS now
         FROM sessions s JOIN assistants a ON a.id = s.assistant_id
         LEFT JOIN LATERAL (
             SELECT number, last_seq FROM runs
@@ -87,7 +87,8 @@ def runs_around(session_id: UUID, runs: Sequence[UUID], *, newest: bool) -> Oper
             WITH span AS (
                 SELECT coalesce(min(number), 0) AS first, max(number) AS last FROM runs WHERE id = ANY(%(runs)s))
             SELECT r.id, r.number, r.status, r.attempt, r.assistant_version, r.error, r.input_tokens,
-                r.output_tokens, r.created_at, r.started_at, r.finished_at, r.next_attempt_at,
+                r.output_tokens, r.created_at, r.started_at, r.finished_at, r.waited_s,
+                r.next_attempt_at,
                 r.metadata->>'ref' AS ref, r.message_start IS NOT NULL AS has_messages,
                 CASE WHEN r.message_start IS NULL THEN p.input END AS input
             FROM runs r CROSS JOIN span LEFT JOIN run_payloads p ON p.run_id = r.id AND r.message_start IS NULL
@@ -140,11 +141,18 @@ def tool_call(session_id: UUID, run_id: UUID, call_id: str) -> Operation[dict[st
 def asked(run_id: UUID) -> Operation[Row | None]:
     """What a run of a conversation that the caller sees asks a person; None while it asks nothing."""
     rows = yield Query(
-        "SELECT id, interrupt, checkpoint_id, interrupted_at, last_seq FROM runs "
+        "SELECT id, interrupt, checkpoint_id, interrupted_at, interrupt_expires_at, last_seq FROM runs "
         "WHERE id = %(run)s AND status = 'interrupted'",
         {"run": run_id},
     )
     return rows[0] if rows else None
+
+
+@operation()
+def todos(session_id: UUID) -> Operation[Any]:
+    """What is under that name in the state of a conversation that the caller sees, apart from the rest of it."""
+    rows = yield Query("SELECT state->'todos' AS todos FROM sessions WHERE id = %(session)s", {"session": session_id})
+    return rows[0]["todos"] if rows else None
 
 
 @operation()

@@ -26,6 +26,7 @@ from core.asgi import error_headers, request_id
 from core.error_page import POLICY, error_page
 from core.errors import AppError, FieldError, Invalid
 from core.strict_json import dump_json, media_type, parse_json
+from core.text import sentence
 
 __all__ = [
     "DATABASE_DOWN",
@@ -56,15 +57,10 @@ Loc = tuple[str | int, ...]
 def invalid_from_pydantic(error: pydantic.ValidationError, prefix: Loc = ()) -> Invalid:
     """The 422 for a body that a pydantic model refused; `prefix` is where in the request that body stands."""
     faults = [
-        FieldError((*prefix, *fault["loc"]), _sentence(fault["msg"]))
+        FieldError((*prefix, *fault["loc"]), sentence(fault["msg"]))
         for fault in error.errors(include_url=False, include_input=False, include_context=False)
     ]
     return _invalid(faults)
-
-
-def _sentence(message: str) -> str:
-    text = message.removeprefix("Value error, ")
-    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _invalid(faults: list[FieldError]) -> Invalid:

@@ -1,7 +1,7 @@
 """Lists: what a caller may ask of one, and the page that answers.
 
     RUNS = Listing(
-        orderings={"created_at": ("created_at", "id")},
+        orderings={"created_at": BY_AGE},
         default="-created_at",
         filters={"status": Filter("status__in", choices(Status)), "name": Filter("name__icontains", text)},
     )
@@ -36,6 +36,8 @@ DEFAULT_LIMIT, MAX_LIMIT = 20, 100
 MAX_OFFSET = 10_000
 MAX_TOTAL = 10_000
 MAX_CURSOR = 1_000
+# Of two that were made at the same moment the ids tell which is the older one.
+BY_AGE = ("created_at", "id")
 
 Item = TypeVar("Item")
 Row = dict[str, Any]

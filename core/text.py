@@ -1,4 +1,4 @@
-"""Text that models and tools return is cleaned, not refused."""
+"""Text: what models and tools return is cleaned, not refused; what a library says of a fault becomes a sentence."""
 
 from typing import Any
 
@@ -17,3 +17,9 @@ def clean(value: Any) -> Any:
     if isinstance(value, list):
         return [clean(item) for item in value]
     return value
+
+
+def sentence(fault: str) -> str:
+    """What pydantic says of a fault, as a sentence."""
+    text = fault.removeprefix("Value error, ")
+    return text if text.endswith((".", "!", "?")) else f"{text}."

@@ -25,7 +25,7 @@ from core.forms import BodyForm
 from core.ids import new_id, path_id
 from core.mount import address
 from core.openapi import list_parameters, listed
-from core.pagination import Filter, Listing, ListQuery, choices, identifier, paginate, read_no_query, text
+from core.pagination import BY_AGE, Filter, Listing, ListQuery, choices, identifier, paginate, read_no_query, text
 from core.validation import Body, validate
 from runs import queries, services
 from runs.announce import (
@@ -59,7 +59,7 @@ from sessions.serializers import SessionDocument
 POLL_S = 0.2
 CANCEL_WAIT_S = 60.0
 
-_ORDERINGS = {"created_at": ("created_at", "id")}
+_ORDERINGS = {"created_at": BY_AGE}
 _STATUS = {"status": Filter("status__in", choices(Status))}
 RUNS = Listing(
     _ORDERINGS,

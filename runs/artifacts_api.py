@@ -11,12 +11,12 @@ from rest_framework.viewsets import ViewSet
 from accounts.permissions import identity_of
 from core.ids import path_id
 from core.openapi import list_parameters, listed
-from core.pagination import Listing, paginate, read_no_query
+from core.pagination import BY_AGE, Listing, paginate, read_no_query
 from runs import queries
 from runs.documents import artifact_document
 from runs.serializers import ArtifactDocument
 
-ARTIFACTS = Listing({"created_at": ("created_at", "id")}, "created_at")
+ARTIFACTS = Listing({"created_at": BY_AGE}, "created_at")
 # A tool, and so a model or a page that it has read, says what is in it and of which type it is.
 _CSP = "sandbox; default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 

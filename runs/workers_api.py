@@ -29,5 +29,5 @@ class WorkerViewSet(ViewSet):
 
         A caller that is bound to a user is refused.
         """
-        identity_of(request).require_unbound("workers")
+        identity_of(request).require_unbound("no workers")
         return Response(paginate(workers(), WORKERS.read(request.query_params), worker_document))

@@ -14,15 +14,13 @@ from typing import Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from runtime.metadata import FOR_MODEL
 from runtime.secrets import Secrets
 from runtime.shared_files import SharedFiles
 from runtime.values import METADATA, Values, check_metadata, merged
 
 Json = Any
 Content = str | list[dict[str, Any]]
-
-# Under this key a message's metadata holds what a model is shown in place of the content.
-FOR_MODEL = "for_model"
 
 
 @dataclass(slots=True, frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
 from runtime.contract import Message
-from runtime.marks import REASONING, STATUS
+from runtime.metadata import REASONING, STATUS
 
 _MEDIA = ("image", "file", "audio")
 

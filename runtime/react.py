@@ -22,7 +22,7 @@ from runtime.contract import (
     ToolCall,
 )
 from runtime.errors import AgentError, MaxStepsExceeded
-from runtime.marks import REASONING, UNREADABLE_CALLS
+from runtime.metadata import REASONING, UNREADABLE_CALLS
 from runtime.middleware.base import ToolOutcome, Turn
 from runtime.middleware.stack import Stack
 from runtime.model import Answer, ModelCaller

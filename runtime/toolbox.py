@@ -15,7 +15,7 @@ from core.text import clean
 from runtime.contract import Ask, BoundTool, Delegate, Json, Message, ToolCall, ToolContext, ToolRecord
 from runtime.errors import AgentError
 from runtime.faults import faults_of
-from runtime.marks import STATUS
+from runtime.metadata import STATUS
 from runtime.middleware.base import Proceed, ToolOutcome, Turn
 from runtime.once import once
 from runtime.secrets import NO_SECRETS

@@ -20,7 +20,7 @@ from core.forms import BodyForm
 from core.ids import path_id
 from core.mount import address
 from core.openapi import list_parameters, listed
-from core.pagination import Filter, Listing, ListQuery, choices, identifier, paginate, read_no_query, text
+from core.pagination import BY_AGE, Filter, Listing, ListQuery, choices, identifier, paginate, read_no_query, text
 from core.validation import validate
 from sessions import queries, services
 from sessions.bodies import ChangeSession, ForkSession, OpenSession
@@ -28,7 +28,7 @@ from sessions.documents import checkpoint_document, message_document, session_do
 from sessions.models import Session, Status
 from sessions.serializers import CheckpointDocument, MessageDocument, SessionDocument
 
-_ORDERINGS = {"created_at": ("created_at", "id")}
+_ORDERINGS = {"created_at": BY_AGE}
 _FILTERS = {
     "status": Filter("status__in", choices(Status)),
     "user_id": Filter("user_id", text),

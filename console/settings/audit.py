@@ -8,7 +8,7 @@ from accounts.identity import Identity
 from accounts.members_api import AUDIT
 from accounts.models import AuditEntry
 from console.access import admin_page
-from console.settings.forms import draw, newest, older, page_of
+from console.settings.forms import draw, page_of, rows_of
 from core.admin import facts, spoken
 from core.pagination import paginate
 
@@ -22,13 +22,11 @@ def index(request: HttpRequest, identity: Identity) -> HttpResponse:
     page = paginate(audit.entries(identity), page_of(request, AUDIT), _row)
     chosen = {name: request.GET.get(name, "") for name in FILTERS}
     context = {
-        "rows": page["items"],
+        **rows_of(request, page),
         "chosen": chosen,
         "is_filtered": any(chosen.values()),
         "total": page["total"],
         "total_exact": page["total_exact"],
-        "newest": newest(request),
-        "older": older(request, page["next_cursor"]),
     }
     return draw(request, identity, "audit/index", context)
 

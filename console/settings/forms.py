@@ -54,7 +54,7 @@ def page_of(request: HttpRequest, listing: Listing, *own: str) -> ListQuery:
     return listing.read(query)
 
 
-def older(request: HttpRequest, cursor: str | None) -> str:
+def _older(request: HttpRequest, cursor: str | None) -> str:
     """The query string of the next page of this list; empty at its end."""
     if cursor is None:
         return ""
@@ -63,13 +63,18 @@ def older(request: HttpRequest, cursor: str | None) -> str:
     return f"?{query.urlencode()}"
 
 
-def newest(request: HttpRequest) -> str:
+def _newest(request: HttpRequest) -> str:
     """The address of the first page of this list; empty on it."""
     if "cursor" not in request.GET:
         return ""
     query = request.GET.copy()
     query.pop("cursor")
     return f"{request.path}?{query.urlencode()}"
+
+
+def rows_of(request: HttpRequest, page: dict[str, Any]) -> dict[str, Any]:
+    """What a template shows of a page of a list, and where its neighbours are."""
+    return {"rows": page["items"], "newest": _newest(request), "older": _older(request, page["next_cursor"])}
 
 
 def confirm(request: HttpRequest, name: str) -> None:

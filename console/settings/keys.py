@@ -15,19 +15,19 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts import queries, services
+from accounts.api import API_KEYS
 from accounts.bodies import DEFAULT_OVERLAP_S, MAX_OVERLAP_S, CreateApiKey, RotateApiKey
 from accounts.identity import EVERYTHING, FAMILIES, Identity
 from accounts.limits import NAMES
 from accounts.models import ApiKey
 from console.access import admin_page
-from console.settings.forms import act_once, confirm, draw, newest, older, page_of
+from console.settings.forms import act_once, confirm, draw, page_of, rows_of
 from core.clock import ClockTimestamp
 from core.errors import AppError, Invalid
 from core.ids import new_id
-from core.pagination import Listing, paginate
+from core.pagination import paginate
 from core.validation import validate
 
-KEYS = Listing({"created_at": ("created_at", "id")}, "-created_at")
 LIVES = {"7": "7 days", "30": "30 days", "90": "90 days", "365": "a year", "": "no end"}
 DEFAULT_LIFE = "90"
 UNUSED_AFTER, SOON, LATELY = timedelta(days=30), timedelta(days=7), timedelta(days=1)
@@ -54,14 +54,8 @@ def index(request: HttpRequest, identity: Identity) -> HttpResponse:
     over = Q(revoked_at__isnull=False) | Q(expires_at__lte=ClockTimestamp())
     keys = queries.api_keys(identity).filter(over if ended else ~over | Q(expires_at=None, revoked_at=None))
     rows = keys.select_related("rotated_from").prefetch_related("apikey_set").annotate(now=ClockTimestamp())
-    page = paginate(rows, page_of(request, KEYS, "show"), _row)
-    context = {
-        "rows": page["items"],
-        "ended": ended,
-        "newest": newest(request),
-        "older": older(request, page["next_cursor"]),
-    }
-    return draw(request, identity, "keys/index", context)
+    page = paginate(rows, page_of(request, API_KEYS, "show"), _row)
+    return draw(request, identity, "keys/index", {**rows_of(request, page), "ended": ended})
 
 
 def _row(key: ApiKey) -> Row:

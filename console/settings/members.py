@@ -14,12 +14,12 @@ from accounts.identity import Identity
 from accounts.models import Membership, Role
 from console.access import admin_page
 from console.frame import ROLE_WORDS
-from console.settings.forms import act_once, draw, newest, older, page_of
+from console.settings.forms import act_once, draw, page_of, rows_of
 from core.errors import AppError
 from core.ids import new_id
-from core.pagination import Listing, paginate
+from core.pagination import BY_AGE, Listing, paginate
 
-MEMBERS = Listing({"created_at": ("created_at", "id")}, "-created_at")
+MEMBERS = Listing({"created_at": BY_AGE}, "-created_at")
 
 
 @require_GET
@@ -28,13 +28,7 @@ def index(request: HttpRequest, identity: Identity) -> HttpResponse:
     """The people of the workspace, the newest first."""
     page = paginate(queries.members(identity), page_of(request, MEMBERS), lambda member: (member, _role(member)))
     words = [(role.label, ROLE_WORDS[role]) for role in Role]
-    context = {
-        "rows": page["items"],
-        "roles": words,
-        "newest": newest(request),
-        "older": older(request, page["next_cursor"]),
-    }
-    return draw(request, identity, "members/index", context)
+    return draw(request, identity, "members/index", {**rows_of(request, page), "roles": words})
 
 
 def _role(member: Membership) -> str:

@@ -9,12 +9,12 @@ from django.views.decorators.http import require_GET, require_http_methods
 from accounts import queries, services
 from accounts.identity import Identity
 from console.access import admin_page
-from console.settings.forms import act_once, confirm, draw, newest, older, page_of
+from console.settings.forms import act_once, confirm, draw, page_of, rows_of
 from core.errors import AlreadyExists, AppError
 from core.ids import new_id
-from core.pagination import Listing, paginate
+from core.pagination import BY_AGE, Listing, paginate
 
-SECRETS = Listing({"created_at": ("created_at", "id")}, "-created_at")
+SECRETS = Listing({"created_at": BY_AGE}, "-created_at")
 
 
 @require_GET
@@ -22,8 +22,7 @@ SECRETS = Listing({"created_at": ("created_at", "id")}, "-created_at")
 def index(request: HttpRequest, identity: Identity) -> HttpResponse:
     """Names, hosts, and when each was last set."""
     page = paginate(queries.secrets(identity), page_of(request, SECRETS), lambda secret: secret)
-    context = {"rows": page["items"], "newest": newest(request), "older": older(request, page["next_cursor"])}
-    return draw(request, identity, "secrets/index", context)
+    return draw(request, identity, "secrets/index", rows_of(request, page))
 
 
 @sensitive_post_parameters("value")

@@ -167,15 +167,18 @@ WITH ours AS (
     WHERE p.run_id = g.run_id
 ), sessions_moved AS (
     UPDATE sessions s SET message_count = g.message_count, step = g.step, checkpoint_id = g.checkpoint_id,
-        state = coalesce(g.state, s.state),
-        context = CASE WHEN g.state IS NULL THEN s.context ELSE coalesce(g.state->'metadata', '{{}}') END,
+        state = CASE WHEN g.changes IS NULL THEN coalesce(g.state, s.state)
+            ELSE (coalesce(g.state, s.state) - g.removed) || g.changes END,
+        context = CASE WHEN g.changes->'metadata' IS NOT NULL THEN g.changes->'metadata'
+            WHEN 'metadata' = ANY(g.removed) THEN '{{}}' WHEN g.state IS NULL THEN s.context
+            ELSE coalesce(g.state->'metadata', '{{}}') END,
         activity = coalesce(g.activity, s.activity),
-        title = CASE WHEN s.title = '' THEN left(coalesce(g.state->'metadata'->>'conversation_title', ''), 200)
-            ELSE s.title END,
+        title = CASE WHEN s.title <> '' THEN s.title ELSE left(coalesce(
+            coalesce(g.changes->'metadata', g.state->'metadata')->>'conversation_title', ''), 200) END,
         last_activity_at = clock_timestamp(),
         head_run_id = CASE WHEN g.ended THEN NULL ELSE s.head_run_id END
     FROM jsonb_to_recordset(%(sessions)s) AS g(id uuid, run_id uuid, message_count int, step int, checkpoint_id uuid,
-        state jsonb, activity text, ended bool) JOIN ours ON ours.id = g.run_id
+        state jsonb, changes jsonb, removed text[], activity text, ended bool) JOIN ours ON ours.id = g.run_id
     WHERE s.id = g.id
 )
 SELECT id, cancel_requested_at, superseded FROM ours
@@ -210,8 +213,11 @@ def _run_row(commit: StepCommit) -> dict[str, Any]:
 
 
 def _session_row(commit: StepCommit) -> dict[str, Any]:
+    changes, removed = _changed(commit.checkpoints)
     return {
         **commit.session,
+        "changes": changes if changes or removed else None,
+        "removed": removed,
         "id": commit.session_id,
         "run_id": commit.run_id,
         "activity": None if commit.status is None else ACTIVITY_AFTER[commit.status],
@@ -222,6 +228,17 @@ def _session_row(commit: StepCommit) -> dict[str, Any]:
 def _fenced(commit: StepCommit) -> dict[str, Any]:
     """What the fence asks of the run that a row is of."""
     return {"id": commit.run_id, "epoch": commit.epoch, "status": commit.status, "base_seq": commit.run["base_seq"]}
+
+
+def _changed(checkpoints: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], list[str]]:
+    """The state's keys that these checkpoints set, one after the other, and those that they delete."""
+    changes: dict[str, Any] = {}
+    removed: set[str] = set()
+    for checkpoint in checkpoints:
+        gone = checkpoint["removed"]
+        changes = {key: value for key, value in changes.items() if key not in gone} | checkpoint["changes"]
+        removed = {*removed, *gone} - changes.keys()
+    return changes, sorted(removed)
 
 
 def _move_row(commit: StepCommit, branch: Branch) -> dict[str, Any]:

@@ -313,7 +313,8 @@ class Recorder:
             "message_count": len(conversation.messages),
             "step": conversation.step,
             "checkpoint_id": conversation.checkpoint_id,
-            "state": conversation.values if changed or commit.branch else None,
+            # Where the line stays, what changes is in the checkpoints: a state may be large.
+            "state": conversation.values if commit.branch else None,
         }
         return commit
 

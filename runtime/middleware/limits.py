@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, model_validat
 from runtime.configuration import current
 from runtime.contract import Json, State, ToolCall
 from runtime.errors import LimitExceeded, NotSupported
-from runtime.marks import STATUS
+from runtime.metadata import STATUS
 from runtime.middleware.base import Middleware, Misfit, Turn
 from runtime.prices import price_of
 from runtime.providers import is_at_home

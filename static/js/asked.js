@@ -181,7 +181,8 @@ export class Asked {
     // Somebody else was first, or nobody knows whether the server heard it.
     try {
       const same = await this.renew({ tellCancelled: true });
-      if (same) this.show([{ loc: [], message: "The connection was lost before the server had your answer. Send it again." }]);
+      const lost = "The connection was lost before the server had your answer. Send it again.";
+      if (same) this.show([{ loc: [], message: error instanceof Refused ? error.message : lost }]);
     } catch {
       this.show([{ loc: [], message: "The server cannot be reached. Try again in a moment." }]);
     }

@@ -19,8 +19,11 @@ export function ago(date, now = new Date()) {
   if (seconds < 60) return "just now";
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
   if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ago`;
-  return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ${clock(date)}`;
+  return moment(date);
 }
+
+const moment = (date) =>
+  `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ${clock(date)}`;
 
 function size(characters) {
   return characters < 1048576 ? `${Math.round(characters / 1024)} KiB` : `${(characters / 1048576).toFixed(1)} MiB`;
@@ -38,6 +41,7 @@ export function localise(root) {
     const date = new Date(time.dateTime);
     time.title ||= `${date.toISOString().slice(0, 19).replace("T", " ")} UTC`;
     if ("ago" in time.dataset) time.textContent = ago(date);
+    if ("moment" in time.dataset) time.textContent = moment(date);
     if ("clock" in time.dataset) {
       time.textContent = clock(date);
       const article = time.closest("article");

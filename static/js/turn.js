@@ -267,7 +267,7 @@ export class Turn {
     this.markOpen("cancelled");
     this.section.querySelectorAll(":scope > :is(.failure, footer)").forEach((node) => node.remove());
     if (status === "error" || status === "timeout") this.section.append(this.failureCard(status, error));
-    this.section.append(this.footer(status, usage, ts));
+    this.section.append(this.footer(status, usage, ts, error?.code));
     this.page.ended(this, status);
   }
 
@@ -279,7 +279,7 @@ export class Turn {
     return card;
   }
 
-  footer(status, usage, ts) {
+  footer(status, usage, ts, code) {
     const { started, version } = this.section.dataset;
     const node = fromTemplate("footer");
     const took = started ? (Date.parse(ts) - Date.parse(started)) / 1000 : null;
@@ -289,7 +289,7 @@ export class Turn {
     if (status === "cancelled") {
       first.className = "stopped";
       const by = this.stoppedHere ? " by you" : "";
-      first.textContent = took === null ? "Cancelled before it began" : `Stopped${by} after ${duration(took)}`;
+      first.textContent = code === "interrupt_expired" ? "Nobody answered in time" : took === null ? "Cancelled before it began" : `Stopped${by} after ${duration(took)}`;
     }
     node.querySelector("[data-tokens]").textContent =
       `${(usage?.input_tokens ?? 0).toLocaleString("en")} in · ${(usage?.output_tokens ?? 0).toLocaleString("en")} out`;

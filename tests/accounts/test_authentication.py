@@ -11,7 +11,7 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 from rest_framework.test import APIClient
 
-from accounts import credentials
+from accounts import credentials, memory
 from accounts.authentication import WORKSPACE_CHOICE, authenticate, login_identity
 from accounts.credentials import MEMORY, shown_in
 from accounts.identity import Identity
@@ -101,7 +101,7 @@ def test_a_key_is_looked_up_again_after_two_seconds(key: str, monkeypatch: pytes
 
 def test_the_memory_is_bounded(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     identity = credentials.identify(key)
-    monkeypatch.setattr(credentials, "MEMORY_SIZE", 10)
+    monkeypatch.setattr(memory, "MEMORY_SIZE", 10)
     for number in range(25):
         MEMORY.put(str(number), identity)
     assert len(MEMORY._known) <= 10

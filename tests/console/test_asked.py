@@ -84,6 +84,12 @@ def test_arguments_without_a_schema_are_edited_as_json(ada: Person, address: str
     assert "data-name" not in card
 
 
+def test_a_question_that_expires_says_when(ada: Person, address: str) -> None:
+    assert "Answer by" not in asked(ada, address, CUSTOM)
+    Run.objects.update(interrupt_expires_at="2026-12-24T18:00:00Z")
+    assert 'Answer by <time datetime="2026-12-24T18:00:00+00:00"' in text(ada.get(f"{address}/asked"))
+
+
 def test_several_calls_are_sent_together(ada: Person, address: str) -> None:
     card = asked(ada, address, {**APPROVAL, "action_requests": [PAY, {**PAY, "tool_call_id": "c2"}]})
     assert card.count("<fieldset") == 2
@@ -207,7 +213,16 @@ def test_a_cancelled_run_asks_nothing_any_more(ada: Person, address: str) -> Non
 
 def test_another_conversations_run_is_not_found_here(ada: Person, address: str, echo: UUID) -> None:
     other = session_of(ada.conversation(echo, "Else")).runs.get().id
-    assert ada.get(f"{address}/asked?run={other}").status_code == 404
+    for run in (other, new_id(), "x"):
+        assert ada.get(f"{address}/asked?run={run}").status_code == 404
+
+
+def test_a_turn_that_nobody_answered_says_so(ada: Person, address: str) -> None:
+    run = ask(address, CUSTOM)
+    error = {"type": "X", "code": "interrupt_expired", "message": "", "retryable": False}
+    now = session_of(address).created_at
+    Run.objects.filter(id=run).update(status="cancelled", error=error, finished_at=now, interrupt=None)
+    assert "Nobody answered in time" in text(ada.get(address))
 
 
 # -- the calls in the conversation -------------------------------------------------------------------------------------

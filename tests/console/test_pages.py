@@ -1,6 +1,7 @@
 """The chat's pages as HTML: who sees what, and what is in it."""
 
 import gzip
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from uuid import UUID
@@ -12,6 +13,7 @@ from pytest_django import DjangoAssertNumQueries
 from accounts.models import Membership, Role, User, Workspace
 from accounts.services import create_workspace
 from assistants.models import Assistant
+from console.history import Turn
 from core.ids import new_id
 from runs.models import Run, RunEvent, RunStep
 from sessions.models import Message, Session
@@ -379,3 +381,9 @@ def test_the_way_to_the_admin_is_shown_to_whom_it_is_open(
     person = Person(workspace, "eve", Role(role))
     User.objects.filter(pk=person.user.pk).update(is_staff=staff)
     assert ('href="/admin/"' in text(person.get("/console/chat"))) == sees
+
+
+def test_what_a_run_took_leaves_out_how_long_it_waited_for_a_person() -> None:
+    begun = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    run = {"started_at": begun, "finished_at": begun + timedelta(seconds=90), "waited_s": 88.5}
+    assert Turn(run).duration_s == 1.5

@@ -22,7 +22,7 @@ from sessions.queries import values_at
 from tests.api import Api
 from tests.runs.conftest import make_session  # noqa: F401
 from tests.runs.worker import Tenant, in_thread, one, until
-from tests.sessions.test_api_fork import steps_in
+from tests.sessions.test_api_fork import KNOWN, steps_in
 from tests.sse import Event, assert_contiguous
 
 DAYS = 30
@@ -55,7 +55,7 @@ def test_the_latest_checkpoint_holds_all_that_the_session_stands_at(api: Api) ->
     assert stands(api, session) == before
     (checkpoint,) = api.items(f"/sessions/{session}/checkpoints")
     assert (checkpoint["step"], checkpoint["parent_id"]) == (4, None)
-    assert values_at(UUID(checkpoint["id"])).run() == {"todos": [], "mood": "good"}
+    assert values_at(UUID(checkpoint["id"])).run() == {"metadata": KNOWN, "todos": [], "mood": "good"}
     assert api.get(f"/sessions/{session}/checkpoints/{checkpoint['id']}").json()["state"] == before[1]
     forked = api.post(f"/sessions/{session}/fork").json()["id"]
     assert api.get(f"/sessions/{forked}/state").json()["todos"] == before[1]["todos"]

@@ -4,8 +4,8 @@ import pytest
 
 from runtime import messages
 from runtime.contract import Message
-from runtime.marks import REASONING
 from runtime.messages import to_langchain
+from runtime.metadata import REASONING
 
 
 def said(text: str = "hello", message_id: str = "1") -> Message:

@@ -1,0 +1,7 @@
+"""The keys under which a message's metadata remembers what the contract has no field for."""
+
+REASONING = "reasoning"
+STATUS = "status"
+UNREADABLE_CALLS = "unreadable_tool_calls"
+# What a model is shown in place of the content.
+FOR_MODEL = "for_model"
