@@ -51,6 +51,8 @@ def pytest_configure(config: pytest.Config) -> None:
         connections.close_all()
         _engines.postgres.stop()
         os.environ[TEMPLATE] = str(_engines.postgres.folder)
+        # They inherit it, and would have the settings read before they have engines of their own.
+        del os.environ["DJANGO_SETTINGS_MODULE"]
 
 
 def pytest_unconfigure() -> None:
