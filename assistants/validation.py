@@ -20,7 +20,6 @@ from runtime.blocks import blocks_within
 from runtime.contract import Tool
 from runtime.middleware import middleware_class, middleware_names
 from runtime.middleware.base import Middleware
-from runtime.middleware.subagents import inline_subagents
 from runtime.providers import check_llm
 from runtime.registry import agent_names
 from runtime.secrets import Secrets, named_by, names_in
@@ -82,7 +81,6 @@ def run_checks(workspace_id: UUID, config: Config, reachability: Reachability) -
         *_check_llm(config, secrets),
         *_check_tools(config, secrets),
         *_check_middleware(config, secrets),
-        *_check_subagents(config, secrets),
         *_check_unknown(config),
         *_check_servers(config, reachability, secrets),
         *(Check(".".join(map(str, loc)), loc, note) for loc, note in unsupported(config).items()),
@@ -178,23 +176,6 @@ def _unfit_settings(middleware: type[Middleware], entry: dict[str, Any], config:
     for place, message in middleware.unfit(middleware.Settings.model_validate(entry["settings"]), config):
         loc = ("settings", *place)
         yield loc, f"{'.'.join(map(str, loc))}: {message}"
-
-
-def _check_subagents(config: Config, secrets: Secrets) -> Iterator[Check]:
-    """The names that an assistant's own sub-agents use, each at its place; their models are among the settings'."""
-    try:
-        described = list(inline_subagents(config))
-    except ValidationError:
-        return  # a failed check already
-    known = {use["name"] for use in config["tools"]}
-    for place, subagent, own in described:
-        name = f"subagents.{subagent.name}"
-        for index, tool in enumerate(subagent.tools or ()):
-            if tool not in known:
-                yield _failed(f"{name}.tools", (*place, "tools", index), f"The assistant has no tool {tool!r}.")
-        for check in _check_middleware(own, secrets) if subagent.middleware is not None else ():
-            if not check.ok:
-                yield _failed(f"{name}.{check.name}", (*place, *check.loc), check.message)
 
 
 def _faults(model: type[BaseModel], given: dict[str, Any], block: str) -> Iterator[tuple[Path, str]]:

@@ -45,7 +45,7 @@ def conversation(identity: Identity, session_id: UUID) -> Operation[Row]:
         f"""
         SELECT s.id, s.title, s.status, s.user_id, s.head_run_id, s.assistant_id, s.assistant_version, s.parent_id,
             a.name AS assistant_name, a.status AS assistant_status, coalesce(at.number, 0) AS number,
-            coalesce(at.last_seq, 0) AS last_seq, s.state->'todos' AS todos, clock_timestamp() AS now
+            coalesce(at.last_seq, 0) AS last_seq, clock_timestamp() AS now
         FROM sessions s JOIN assistants a ON a.id = s.assistant_id
         LEFT JOIN LATERAL (
             SELECT number, last_seq FROM runs
@@ -146,6 +146,13 @@ def asked(run_id: UUID) -> Operation[Row | None]:
         {"run": run_id},
     )
     return rows[0] if rows else None
+
+
+@operation()
+def todos(session_id: UUID) -> Operation[Any]:
+    """What is under that name in the state of a conversation that the caller sees, apart from the rest of it."""
+    rows = yield Query("SELECT state->'todos' AS todos FROM sessions WHERE id = %(session)s", {"session": session_id})
+    return rows[0]["todos"] if rows else None
 
 
 @operation()

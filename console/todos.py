@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from console import queries
 from core.db import Row
 
 # The words of a todo's status whose icons and colours are those of a run's.
@@ -40,11 +41,11 @@ class Todos:
 
 def read_todos(session: Row) -> Todos:
     """The conversation's list; what an agent of somebody's own keeps under that name in another shape is left out."""
-    given = session["todos"] if isinstance(session["todos"], list) else []
+    given = queries.todos(session["id"]).run()
     return Todos(
         [
             Todo(str(todo.get("content", "")), todo["status"])
-            for todo in given
+            for todo in (given if isinstance(given, list) else ())
             if isinstance(todo, dict) and todo.get("status") in ICONS
         ]
     )

@@ -19,7 +19,7 @@ from console.history import read_page
 from console.services import start_conversation
 from console.todos import read_todos
 from core.errors import Invalid, NotFound
-from core.ids import new_id, parse_id
+from core.ids import new_id, parse_id, path_id
 from core.validation import validate
 from runs.events import event_document, parse_event_id
 from runs.queries import events_of_session
@@ -116,8 +116,8 @@ def asked(request: HttpRequest, identity: Identity, session_id: UUID) -> HttpRes
     """What the conversation asks a person, as HTML. Where that is nothing, what became of what `?run=` asked."""
     session = queries.conversation(identity, session_id).run()
     context: dict[str, Any] = {"card": read_card(identity, session), "may_answer": _may_answer(identity, session)}
-    if context["card"] is None and (run_id := parse_id(request.GET.get("run", ""))):
-        context["settled"] = settled(identity, session, run_id)
+    if context["card"] is None and (given := request.GET.get("run")):
+        context["settled"] = settled(identity, session, path_id(given))
     return render(request, "console/chat/_asked.html", context)
 
 

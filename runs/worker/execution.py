@@ -203,10 +203,13 @@ class Execution:
                 return TimedOut()
             return Failed(StepTimeout(f"The step took longer than {self._step_timeout_s:g} s."))
         except asyncio.CancelledError:
-            # By `stop()`, or by the end of this process's loop.
-            if (asked := self._asked()) is None:
+            # By `stop()`, by the end of this process's loop, or by the agent itself: something that it awaited was
+            # cancelled, and its run must not be taken for one that was claimed and not started.
+            if (asked := self._asked()) is not None:
+                return asked
+            if _is_to_stop():
                 raise
-            return asked
+            return Failed(UnexpectedError("The agent awaited something that was cancelled."))
         except MustWait as wait:
             # Not beyond the end of its time, which whoever claims it then tells.
             return Postponed(max(0.0, min(wait.wait_s, self._deadline - time.monotonic())))
@@ -240,6 +243,12 @@ class Execution:
             # Who wrote it, and which one it is, is not the agent's to say.
             taken.id, taken.role = message.id, message.role
         return taken
+
+
+def _is_to_stop() -> bool:
+    """Whether it is this task that is cancelled, and not something that it awaits."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _checked(step: Step, redactor: Redactor) -> Step:

@@ -9,11 +9,12 @@ from runtime.contract import AgentSpec
 from runtime.errors import AgentError
 from runtime.middleware.base import Middleware, Turn
 from runtime.middleware.model_settings import OwnModelSettings, own_model
+from runtime.values import METADATA, merged
 
 log = logging.getLogger(__name__)
 
-# Under these keys of the session's values; the session's title follows it.
-METADATA, TITLE = "metadata", "conversation_title"
+# Under this key of what agents note of the session, whose title follows it.
+TITLE = "conversation_title"
 _PROMPT = (
     "Give the conversation that begins with this message a title of three to six words, in the message's language. "
     "Answer with the title alone, without quotation marks."
@@ -44,7 +45,7 @@ class ConversationTitle(Middleware):
 
     async def before_model(self, turn: Turn) -> None:
         # Once a run: where it fails, the next run tries again.
-        if turn.state.model_calls or TITLE in (turn.values.get(METADATA) or {}):
+        if turn.state.model_calls or TITLE in merged(turn.values.get(METADATA), {}):
             return
         said = next((message.text for message in turn.messages if message.role == "user"), "").strip()
         if said:
@@ -58,7 +59,7 @@ class ConversationTitle(Middleware):
             log.warning("run %s: no title: %s", turn.io.run_id, error or "it took too long")
             return
         if title:
-            turn.values[METADATA] = {**(turn.values.get(METADATA) or {}), TITLE: title}
+            turn.values[METADATA] = merged(turn.values.get(METADATA), {TITLE: title})
             turn.io.custom("title_generated", {"title": title})
 
     async def _asked(self, said: str, turn: Turn) -> str:

@@ -4,11 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from runtime.approval import InterruptOn
 from runtime.contract import AgentSpec, ChildRun, Delegate, Json, Tool, ToolContext
-from runtime.middleware.base import Middleware
+from runtime.middleware import middleware_class
+from runtime.middleware.base import Middleware, Misfit
 from runtime.middleware.model_settings import OwnModelSettings
 
 Config = dict[str, Any]
@@ -22,8 +23,8 @@ _TASK_DESCRIPTION = (
     "several times at once for tasks that do not depend on each other."
 )
 _TITLE_LENGTH = 100
-# A sub-agent has none by itself, and its session has the title of its task.
-_NOT_INHERITED = {NAME, "conversation_title"}
+# A sub-agent has none itself, its session has the title of its task, and its end is not that of its assistant.
+_NOT_INHERITED = {NAME, "conversation_title", "until_tool"}
 # What only an inline sub-agent has: another assistant has its own.
 _INLINE = ("system_prompt", "llm", "tools", "middleware", "interrupt_on", "max_steps")
 
@@ -170,8 +171,34 @@ class Subagents(Middleware):
         if any(subagent.instructions for subagent in settings.subagents):
             self._tools.append(TaskInstructions(settings))
 
+    @classmethod
+    def unfit(cls, settings: SubagentsSettings, config: Mapping[str, Any]) -> Iterator[Misfit]:
+        known = {use["name"] for use in config.get("tools") or ()}
+        for index, subagent in enumerate(settings.subagents):
+            for nth, tool in enumerate(subagent.tools or ()):
+                if tool not in known:
+                    yield ("subagents", index, "tools", nth), f"The assistant has no tool {tool!r}."
+            for nth, entry in enumerate(subagent.middleware or ()):
+                for place, why in _unfit_entry(entry, _derived(config, subagent)):
+                    yield ("subagents", index, "middleware", nth, *place), why
+
     def tools(self) -> Sequence[Tool]:
         return self._tools
+
+
+def _unfit_entry(entry: MiddlewareEntry, config: Config) -> Iterator[Misfit]:
+    """What the checks of an assistant say of its middleware, of a sub-agent's."""
+    try:
+        middleware = middleware_class(entry.name)
+        settings = middleware.Settings.model_validate(entry.settings, extra="forbid")
+    except LookupError as error:
+        yield ("name",), str(error.args[0])
+    except ValidationError as error:
+        for fault in error.errors(include_url=False, include_input=False):
+            yield ("settings", *fault["loc"]), fault["msg"]
+    else:
+        for place, why in middleware.unfit(settings, config):
+            yield ("settings", *place), why
 
 
 def _chosen(subagents: Mapping[str, Subagent | None], wanted: str) -> Subagent | None:
@@ -192,30 +219,19 @@ def subagent_config(config: Config, name: str) -> Config:
 
     Raises LookupError where there is none.
     """
-    for _, settings in _settings_in(config):
+    for settings in _settings_in(config):
         if name in (subagents := settings.all):
             return _derived(config, subagents[name] or Subagent.model_construct())
     raise LookupError(f"The assistant has no sub-agent {name!r}.")
 
 
-def inline_subagents(config: Config) -> Iterator[tuple[tuple[str | int, ...], Subagent, Config]]:
-    """Those that the configuration describes itself: where each stands, and the configuration that it comes to.
-
-    Raises pydantic's ValidationError where the settings do not fit.
-    """
-    for place, settings in _settings_in(config):
-        for index, subagent in enumerate(settings.subagents):
-            if subagent.assistant_id is None:
-                yield (*place, "subagents", index), subagent, _derived(config, subagent)
-
-
-def _settings_in(config: Config) -> Iterator[tuple[tuple[str | int, ...], SubagentsSettings]]:
-    for index, entry in enumerate(config.get("middleware") or ()):
+def _settings_in(config: Config) -> Iterator[SubagentsSettings]:
+    for entry in config.get("middleware") or ():
         if entry["name"] == NAME:
-            yield ("middleware", index, "settings"), SubagentsSettings.model_validate(entry.get("settings") or {})
+            yield SubagentsSettings.model_validate(entry.get("settings") or {})
 
 
-def _derived(config: Config, subagent: Subagent) -> Config:
+def _derived(config: Mapping[str, Any], subagent: Subagent) -> Config:
     given = subagent.model_dump(mode="json", include=set(_INLINE))
     own = {name: value for name, value in given.items() if value is not None}
     if (wanted := own.pop("tools", None)) is not None:

@@ -46,7 +46,7 @@ const explain = (error) =>
 
 const beside = session && new Beside($("asked"), $("todos"), {
   resume, announce, notice, explain,
-  left: () => (message ?? log).focus(),
+  left: () => (matchMedia("(pointer: coarse)").matches ? log : message ?? log).focus(),
   drawn: (card) => {
     if (card) follow.show(card);
     refreshSidebar();

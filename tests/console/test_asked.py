@@ -213,7 +213,8 @@ def test_a_cancelled_run_asks_nothing_any_more(ada: Person, address: str) -> Non
 
 def test_another_conversations_run_is_not_found_here(ada: Person, address: str, echo: UUID) -> None:
     other = session_of(ada.conversation(echo, "Else")).runs.get().id
-    assert ada.get(f"{address}/asked?run={other}").status_code == 404
+    for run in (other, new_id(), "x"):
+        assert ada.get(f"{address}/asked?run={run}").status_code == 404
 
 
 def test_a_turn_that_nobody_answered_says_so(ada: Person, address: str) -> None:

@@ -440,14 +440,18 @@ async def test_the_time_of_a_question_is_not_the_parents(tenant: Tenant, hand: H
 # -- a real worker -----------------------------------------------------------------------------------------------------
 
 
+def scripted(*turns: dict[str, Any]) -> dict[str, Any]:
+    return {"provider": "fake", "model": "script", "settings": {"turns": list(turns)}}
+
+
 def supervisor(*tasks: str, **subagent: Any) -> Tenant:
     """A tenant whose assistant gives its sub-agent `writer` these tasks at once, and then says that it is done."""
     writer = {"name": "writer", "description": "Writes.", "system_prompt": "Write.", "llm": ECHO, **subagent}
     calls = [{"name": "task", "args": {"subagent_type": "writer", "instructions": task}} for task in tasks]
     turns = [{"tool_calls": calls}, {"text": "All done."}]
     middleware = [{"name": "subagents", "settings": {"subagents": [writer]}}]
-    llm = {"provider": "fake", "model": "script", "settings": {"turns": turns}}
-    return Tenant.make("supervised", llm=llm, middleware=middleware)
+    careful = {"tools": [{"name": "calculator"}], "interrupt_on": {"calculator": True}}
+    return Tenant.make("supervised", llm=scripted(*turns), middleware=middleware, **careful)
 
 
 @pytest.mark.parametrize(("slots", "durability"), [(1, "exit"), (2, "sync")])
@@ -473,3 +477,18 @@ async def test_a_worker_stops_the_children_of_a_run_that_is_cancelled(runner: Ru
     await in_thread(lambda: cancel_run(tenant.identity, run).run())
     await look_after([run])
     await until(lambda: rows(children, run=run), [{"status": "cancelled"}] * 2)
+
+
+async def test_a_person_decides_about_the_calls_of_a_sub_agent(runner: Runner) -> None:
+    calculates = {"tool_calls": [{"name": "calculator", "args": {"expression": "6*7"}}]}
+    tenant = await in_thread(lambda: supervisor("six", llm=scripted(calculates, {"text": "It is 42."})))
+    run = await in_thread(tenant.run)
+    runner.wake()
+    await until(lambda: status_of(run), ["interrupted"])
+    (request,) = (await run_of(run)).interrupt["interrupt"]["action_requests"]
+    assert (request["tool_name"], request["arguments"]) == ("calculator", {"expression": "6*7"})
+    await resume(tenant, run, decisions=[{"type": "approve"}])
+    runner.wake()
+    await until(lambda: status_of(run), ["success"])
+    said = await rows("SELECT content FROM messages WHERE role = 'tool' ORDER BY created_at")
+    assert [row["content"] for row in said] == ["42", "It is 42."]

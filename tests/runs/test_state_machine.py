@@ -465,7 +465,7 @@ def no_workers_left() -> Iterator[None]:
 
 
 def test_whatever_happens_the_queue_stays_right(no_workers_left: None) -> None:
-    sequences = int(os.environ.get("SEQUENCES", "30"))
+    sequences = int(os.environ.get("SEQUENCES", "25"))
     run_state_machine_as_test(
         Lives,
         settings=hypothesis.settings(

@@ -50,6 +50,13 @@ async def test_other_metadata_stays() -> None:
     assert talk.state.values["metadata"] == {"language": "en", "conversation_title": "A fine talk"}
 
 
+async def test_what_is_no_metadata_makes_way() -> None:
+    talk = titled()
+    talk.state.values = {"metadata": ["odd"]}
+    await talk.say("Hello")
+    assert title(talk) == "A fine talk"
+
+
 async def test_it_has_so_many_characters_at_most() -> None:
     talk = titled("A very long title", max_chars=8)
     await talk.say("Hello")

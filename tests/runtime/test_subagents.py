@@ -115,6 +115,7 @@ def derived(name: str = "writer", **subagent: Any) -> dict[str, Any]:
     middleware = [
         {"name": "todo_list", "settings": {}},
         {"name": "conversation_title", "settings": {}},
+        {"name": "until_tool", "settings": {"tools": ["calculator"]}},
         *config({**WRITER, **subagent}),
     ]
     return subagent_config({**PARENT, "middleware": middleware}, name)

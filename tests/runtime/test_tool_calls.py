@@ -217,7 +217,7 @@ async def test_another_session_has_it_carried_out() -> None:
 
 
 async def test_of_two_at_once_one_is_carried_out() -> None:
-    tool = cached()
+    tool = cached(lambda args, context: asyncio.sleep(0, "slept"))
     records = await carry_out(tool, a_call(1), a_call(2), a_call(3, "other"))
     assert (tool.calls, [record.cached for record in records]) == (2, [False, True, False])
 

@@ -54,7 +54,9 @@ def steps_in(session: str) -> list[str]:
         )
         ids.append(str(made.id))
     state = {"metadata": KNOWN, "todos": [], "mood": "good"}
-    Session.objects.filter(id=session).update(message_count=5, step=4, checkpoint_id=ids[-1], state=state)
+    Session.objects.filter(id=session).update(
+        message_count=5, step=4, checkpoint_id=ids[-1], state=state, context=KNOWN
+    )
     return ids
 
 

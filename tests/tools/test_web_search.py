@@ -115,6 +115,10 @@ async def test_internal_addresses_are_refused() -> None:
     [
         ({}, "The parameter provider is missing: searxng or tavily."),
         ({"provider": "searxng"}, "The parameter base_url is missing: where searxng is."),
+        (
+            {"provider": "searxng", "base_url": "http://10.0.0.1"},
+            "The server does not connect to the internal address 10.0.0.1.",
+        ),
         ({"provider": "tavily"}, "The parameter api_key_env is missing: what holds tavily's key."),
         ({"provider": "tavily", "api_key_env": "secret:gone"}, "The workspace has no secret 'gone'."),
         ({"provider": "tavily", "api_key_env": "secret:tavily"}, "The secret 'tavily' is not sent to api.tavily.com."),
