@@ -1,6 +1,7 @@
 """Keys, secrets and tickets over HTTP."""
 
-from django.db import transaction
+from uuid import UUID
+
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -9,12 +10,13 @@ from rest_framework.views import APIView
 from accounts import openapi, queries, services  # noqa: F401 - drf-spectacular finds the schemes by their import
 from accounts.bodies import CreateApiKey, CreateWsTicket, PutSecret, RotateApiKey
 from accounts.documents import api_key_document, secret_document
-from accounts.idempotency import REPLAYED, Replayed, claim, once_of
+from accounts.identity import Identity
 from accounts.limits import Limits
-from accounts.models import TicketPurpose
+from accounts.models import ApiKey, TicketPurpose
 from accounts.permissions import identity_of
 from accounts.serializers import ApiKeyDocument, NewApiKeyDocument, SecretDocument, WsTicketDocument
-from core.ids import new_id, path_id
+from accounts.shown_once import create_shown_once
+from core.ids import path_id
 from core.openapi import list_parameters, listed
 from core.pagination import BY_AGE, Listing, paginate, read_no_query
 from core.validation import Body, validate
@@ -39,24 +41,20 @@ class ApiKeys(APIView):
     def post(self, request: Request) -> Response:
         read_no_query(request.query_params)
         body = validate(CreateApiKey, request.data)
-        identity, key_id = identity_of(request), new_id()
-        try:
-            with transaction.atomic():
-                claim(once_of(request, identity), key_id).run()
-                stored, key = services.grant_api_key(
-                    identity,
-                    body.name,
-                    body.scopes,
-                    key_id=key_id,
-                    user_id=body.user_id,
-                    expires_at=body.expires_at,
-                    limits=Limits(**body.limits.model_dump(exclude_unset=True)),
-                )
-        except Replayed as earlier:
-            # The key's text is not stored: it was in the first answer only.
-            stored = queries.get_api_key(identity, earlier.resource_id)
-            return Response({**api_key_document(stored), "key": None}, 201, headers=REPLAYED)
-        return Response({**api_key_document(stored), "key": key}, status=201)
+        limits = Limits(**body.limits.model_dump(exclude_unset=True))
+
+        def make(identity: Identity, key_id: UUID) -> tuple[ApiKey, str]:
+            return services.grant_api_key(
+                identity,
+                body.name,
+                body.scopes,
+                key_id=key_id,
+                user_id=body.user_id,
+                expires_at=body.expires_at,
+                limits=limits,
+            )
+
+        return create_shown_once(request, make, queries.get_api_key, api_key_document, "key")
 
 
 class ApiKeyDetail(APIView):
@@ -90,17 +88,13 @@ class ApiKeyRotation(APIView):
         """Make a key that takes this one's place, which works for `overlap_s` seconds more."""
         read_no_query(request.query_params)
         body, former = validate(RotateApiKey, request.data), path_id(api_key_id)
-        identity, key_id = identity_of(request), new_id()
-        try:
-            with transaction.atomic():
-                claim(once_of(request, identity), key_id).run()
-                stored, key = services.rotate_api_key(
-                    identity, former, overlap_s=body.overlap_s, expires_at=body.expires_at, key_id=key_id
-                )
-        except Replayed as earlier:
-            stored = queries.get_api_key(identity, earlier.resource_id)
-            return Response({**api_key_document(stored), "key": None}, 201, headers=REPLAYED)
-        return Response({**api_key_document(stored), "key": key}, status=201)
+
+        def make(identity: Identity, key_id: UUID) -> tuple[ApiKey, str]:
+            return services.rotate_api_key(
+                identity, former, overlap_s=body.overlap_s, expires_at=body.expires_at, key_id=key_id
+            )
+
+        return create_shown_once(request, make, queries.get_api_key, api_key_document, "key")
 
 
 class Secrets(APIView):

@@ -1,6 +1,7 @@
 """Who belongs to the workspace, who asks, and the audit trail, over HTTP."""
 
-from django.db import transaction
+from uuid import UUID
+
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -9,8 +10,8 @@ from rest_framework.views import APIView
 from accounts import audit, members, queries
 from accounts.bodies import AddMember, ChangeMember
 from accounts.documents import member_document, workspace_document
-from accounts.idempotency import REPLAYED, Replayed, claim, once_of
-from accounts.models import Role
+from accounts.identity import Identity
+from accounts.models import Membership, Role
 from accounts.permissions import identity_of
 from accounts.serializers import (
     AuditEntryDocument,
@@ -20,7 +21,8 @@ from accounts.serializers import (
     MyWorkspaceDocument,
     NewMemberDocument,
 )
-from core.ids import new_id, path_id
+from accounts.shown_once import create_shown_once
+from core.ids import path_id
 from core.openapi import list_parameters, listed
 from core.pagination import BY_AGE, Filter, Listing, choices, identifier, paginate, read_no_query, text
 from core.validation import Body, validate
@@ -55,18 +57,12 @@ class Members(APIView):
     def post(self, request: Request) -> Response:
         """Add a person; one whom nobody knows gets an invitation."""
         read_no_query(request.query_params)
-        body, identity, member_id = validate(AddMember, request.data), identity_of(request), new_id()
-        try:
-            with transaction.atomic():
-                claim(once_of(request, identity), member_id).run()
-                member, invitation = members.add_member(
-                    identity, body.username, body.role, body.email, membership_id=member_id
-                )
-        except Replayed as earlier:
-            # The link is not stored: it was in the first answer only.
-            member = queries.get_member(identity, earlier.resource_id)
-            return Response({**member_document(member), "invitation": None}, 201, headers=REPLAYED)
-        return Response({**member_document(member), "invitation": invitation}, 201)
+        body = validate(AddMember, request.data)
+
+        def make(identity: Identity, member_id: UUID) -> tuple[Membership, str | None]:
+            return members.add_member(identity, body.username, body.role, body.email, membership_id=member_id)
+
+        return create_shown_once(request, make, queries.get_member, member_document, "invitation")
 
 
 class MemberDetail(APIView):

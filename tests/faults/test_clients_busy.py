@@ -90,7 +90,7 @@ _SMALL = in_short_form("tests/runs/test_double_texting.py")
 
 @pytest.mark.parametrize(
     "strategy",
-    [pytest.param(_enqueued, marks=_SMALL), pytest.param(_rejected, marks=_SMALL), _interrupted, _rolled_back],
+    [*(pytest.param(each, marks=_SMALL) for each in (_enqueued, _rejected, _interrupted)), _rolled_back],
 )
 def test_each_strategy_does_what_its_name_says(cluster: Cluster, figures: Figures, scale: Scale, strategy: Any) -> None:
     assistant = cluster.assistant()

@@ -124,8 +124,12 @@ def recovery_s(cluster: Cluster, assistant: str) -> float:
 @pytest.mark.parametrize(
     ("what", "hurt", "kills"),
     [
-        ("killed and started again", restart_at_once, 1),
-        pytest.param("restarted (fast shutdown)", stop_and_start, 0, marks=in_short_form("the case before it")),
+        pytest.param(
+            "killed and started again", restart_at_once, 1, marks=in_short_form("the case of one that is away")
+        ),
+        pytest.param(
+            "restarted (fast shutdown)", stop_and_start, 0, marks=in_short_form("the case of one that is away")
+        ),
         ("all connections terminated", terminate_connections, 0),
     ],
 )

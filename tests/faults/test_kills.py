@@ -6,7 +6,7 @@ import time
 import pytest
 
 from tests.faults.checker import called_again, check, percentile
-from tests.faults.conftest import Scale
+from tests.faults.conftest import Scale, in_short_form
 from tests.faults.figures import Figures
 from tests.faults.load import listen
 from tests.faults.rig import Cluster, Process
@@ -81,6 +81,7 @@ def until_next_step(ledger: Ledger, hits: list[tuple[str, int, float]]) -> list[
     return waits
 
 
+@in_short_form("tests/runs/test_survival.py")
 def test_all_workers_killed_and_started_later(cluster: Cluster, ledger: Ledger, scale: Scale, figures: Figures) -> None:
     away_s, count = scale(0.5, 60), scale(12, 200)
     assistant = cluster.assistant()

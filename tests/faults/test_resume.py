@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.faults.checker import check
-from tests.faults.conftest import Scale
+from tests.faults.conftest import Scale, in_short_form
 from tests.faults.figures import Figures
 from tests.faults.rig import Cluster
 from tests.stubs.ledger import Ledger
@@ -13,6 +13,7 @@ from tests.stubs.ledger import Ledger
 pytestmark = pytest.mark.timeout(180)
 
 
+@in_short_form("tests/runs/test_survival.py and test_asking.py")
 def test_runs_that_ask_are_resumed_once_after_everything_was_killed(
     cluster: Cluster, ledger: Ledger, scale: Scale, figures: Figures
 ) -> None:
