@@ -241,14 +241,16 @@ class Lives(RuleBasedStateMachine):
     @precondition(has_claims)
     @rule(index=ANY)
     def ask_and_be_answered(self, index: int) -> None:
-        current = [held for held in self.claims if self.expected[held.row["id"]].holder is held]
-        held = one(current or self.claims, index)
-        # Most have somebody behind them, for whom they would end at once.
+        held = one(self.current, index)
+        self.clear_the_queue_behind(held)
+        self.ask_with(held)
+        self.resume(index)
+
+    def clear_the_queue_behind(self, held: Claimed) -> None:
+        """Most have somebody behind them, for whom they would end at once when they ask."""
         for run in self.queue_of(self.expected[held.row["id"]].session)[1:]:
             cancel_run(self.tenant.identity, run).run()
             self.stop(self.expected[run])
-        self.ask_with(held)
-        self.resume(index)
 
     @precondition(has_claims)
     @rule(index=ANY)
@@ -264,10 +266,19 @@ class Lives(RuleBasedStateMachine):
             unwanted = expected.stopped or len(self.queue_of(expected.session)) > 1
             self.let_go(held, "cancelled" if unwanted else "interrupted")
 
-    @precondition(has_claims)
-    @rule(index=ANY, count=st.integers(1, 2))
-    def delegate(self, index: int, count: int) -> None:
-        self.delegate_with(one(self.claims, index), count)
+    @rule(index=ANY, count=st.integers(1, 2), late=st.sampled_from([False, False, True]))
+    def delegate(self, index: int, count: int, late: bool) -> None:
+        self.claim(index, 1, alone=False)
+        if self.claims:
+            self.delegate_with(one(self.claims if late else self.current, index), count)
+
+    @precondition(lambda self: any(expected.waiting for expected in self.expected.values()))
+    @rule(index=ANY)
+    def cancel_a_parent(self, index: int) -> None:
+        run = one([run for run, expected in self.expected.items() if expected.waiting], index)
+        cancel_run(self.tenant.identity, run).run()
+        self.stop(self.expected[run])
+        self.look_after_relatives()
 
     def delegate_with(self, held: Claimed, count: int) -> None:
         commit = ending(held.row, Status.PENDING)
@@ -313,11 +324,13 @@ class Lives(RuleBasedStateMachine):
                     return True
         return False
 
-    @precondition(has_claims)
     @rule(index=ANY, count=st.integers(1, 2), answered=st.booleans())
     def children_ask(self, index: int, count: int, answered: bool) -> None:
-        current = [held for held in self.claims if self.expected[held.row["id"]].holder is held]
-        held = one(current or self.claims, index)
+        self.claim(index, 1, alone=False)
+        if not self.claims:
+            return
+        held = one(self.current, index)
+        self.clear_the_queue_behind(held)
         self.delegate_with(held, count)
         for _ in range(3):
             self.claim(index, 3, alone=False)
@@ -353,6 +366,11 @@ class Lives(RuleBasedStateMachine):
         self.workers[self.workers.index(worker)] = make_worker()
 
     # -- how -----------------------------------------------------------------------------------------------------------
+
+    @property
+    def current(self) -> list[Claimed]:
+        """The claims that hold; all, where none does."""
+        return [held for held in self.claims if self.expected[held.row["id"]].holder is held] or self.claims
 
     def commit(self, held: Claimed, commit: StepCommit) -> bool:
         """Commit as this claim's worker; refused are late writers, and who ends otherwise than it is to."""
