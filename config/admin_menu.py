@@ -13,6 +13,7 @@ GROUPS = {
         "agent_sessions.Session": "forum",
         "agent_sessions.Message": "chat",
         "agent_sessions.Checkpoint": "flag",
+        "agent_sessions.SharedFile": "draft",
     },
     "Execution": {"runs.Run": "play_circle", "runs.RunEvent": "list", "runs.Worker": "dns"},
     "People and keys": {

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+_CONTINUES = range(0x80, 0xC0)  # the bytes of UTF-8 that begin no character
 _BAD = {0: "\ufffd"} | dict.fromkeys(range(55296, 57344), "�")
 
 
@@ -23,3 +24,24 @@ def sentence(fault: str) -> str:
     """What pydantic says of a fault, as a sentence."""
     text = fault.removeprefix("Value error, ")
     return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def whole_characters(piece: bytes, *, begins: bool) -> tuple[str, int]:
+    """The text of a piece of UTF-8, and how many of its bytes are done with: a character that is cut off at its end
+    belongs to the next piece. `begins`: it is the first one.
+
+    Raises ValueError for what is no text.
+    """
+    start, end = 0, len(piece)
+    while not begins and start < len(piece) and piece[start] in _CONTINUES:
+        start += 1
+    try:
+        text = piece[start:].decode()
+    except UnicodeDecodeError as cut:
+        if cut.reason != "unexpected end of data":
+            raise ValueError("It is not a text in UTF-8.") from None
+        end = start + cut.start
+        text = piece[start:end].decode()
+    if "\0" in text:
+        raise ValueError("It is not a text.")
+    return text, end

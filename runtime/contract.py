@@ -275,6 +275,10 @@ class StepIO(Protocol):
         Raises ValueError where it is larger than 50 MiB, the step's together than 100 MiB, or the type cannot be one.
         """
 
+    async def read_artifact(self, artifact_id: str, offset: int, limit: int) -> tuple[bytes, int] | None:
+        """At most `limit` bytes of an artifact of this session, from `offset` on, and how many it has in all; None
+        where the session has no such artifact."""
+
     def new_id(self) -> str:
         """A new identifier for a message or a tool call (UUIDv7)."""
 

@@ -10,7 +10,7 @@ from unfold.admin import ModelAdmin
 from accounts.wall import WalledAdmin
 from core.admin import ReadOnlyInline, pretty
 from core.ids import parse_id
-from sessions.models import Checkpoint, Message, Session
+from sessions.models import Checkpoint, Message, Session, SharedFile
 
 ROWS_PER_PAGE = 20
 
@@ -112,3 +112,16 @@ class CheckpointAdmin(FoundById, WalledAdmin):
     found_by = ("id", "session_id")
     list_display = ("id", "session_id", "step", "source", "message_count", "run_id", "created_at")
     list_filter = ("source",)
+
+
+@admin.register(SharedFile)
+class SharedFileAdmin(FoundById, WalledAdmin):
+    found_by = ("id", "assistant_id")
+    list_display = ("id", "assistant", "user_id", "path", "size", "version", "updated_at")
+    list_filter = ("workspace",)
+    list_select_related = ("assistant",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[SharedFile]:
+        # Lists show many at once, and a content may be large.
+        rows: QuerySet[SharedFile] = super().get_queryset(request).defer("content")
+        return rows

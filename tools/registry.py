@@ -10,6 +10,7 @@ from runtime.contract import Tool
 from runtime.secrets import NO_SECRETS
 
 _BUILT_IN = (
+    "tools.builtin.artifact_read",
     "tools.builtin.calculator",
     "tools.builtin.current_time",
     "tools.builtin.file_read",

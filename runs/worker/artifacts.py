@@ -3,10 +3,12 @@
 import json
 import re
 from dataclasses import dataclass
+from uuid import UUID
 
 from django.conf import settings
 
-from core.ids import new_id
+from core.db import Operation, Query, operation
+from core.ids import new_id, parse_id
 from core.redaction import Redactor
 from core.text import clean
 from runtime.contract import ToolRecord
@@ -38,9 +40,11 @@ class NewArtifact:
 class Artifacts:
     """Gathers what the step in flight makes. Tools that run in threads may use it, too."""
 
-    def __init__(self, redactor: Redactor):
+    def __init__(self, session_id: str, redactor: Redactor):
+        self._session_id = session_id
         self._redactor = redactor
         self._made: list[NewArtifact] = []
+        self._on_its_way: list[NewArtifact] = []
 
     def add(self, name: str, mime_type: str, content: bytes, call_id: str | None = None) -> str:
         """Keep `content` with the step, text without secrets; gives its id.
@@ -90,10 +94,35 @@ class Artifacts:
     def take(self) -> list[NewArtifact]:
         """Those of the step that has ended; the next one begins with none."""
         taken, self._made = self._made, []
+        self._on_its_way += taken
         return taken
+
+    def written(self) -> None:
+        """What was taken so far is on disk."""
+        self._on_its_way = []
+
+    async def read(self, artifact_id: str, offset: int, limit: int) -> tuple[bytes, int] | None:
+        """A piece of one of the session's, stored or not, and the size of the whole; None where there is none."""
+        for made in (*self._made, *self._on_its_way):
+            if made.id == artifact_id:
+                return made.content[offset : offset + limit], len(made.content)
+        if (known := parse_id(artifact_id)) is None:
+            return None
+        return await _piece(known, self._session_id, offset, limit).arun()
 
     def _redacted(self, content: bytes, mime_type: str) -> bytes:
         if not _TEXT.match(mime_type):
             return content
         # What is no UTF-8 stays as it is.
         return self._redactor.text(content.decode(errors="surrogateescape")).encode(errors="surrogateescape")
+
+
+@operation()
+def _piece(artifact_id: UUID, session_id: str, offset: int, limit: int) -> Operation[tuple[bytes, int] | None]:
+    rows = yield Query(
+        "SELECT substring(a.content FROM %(first)s FOR %(limit)s) AS piece, a.size FROM artifacts a "
+        "JOIN runs r ON r.id = a.run_id WHERE a.id = %(artifact)s AND r.session_id = %(session)s",
+        # Bytes are counted from 1, by an integer.
+        {"artifact": artifact_id, "session": session_id, "first": min(offset, MAX_BYTES) + 1, "limit": limit},
+    )
+    return (bytes(rows[0]["piece"]), rows[0]["size"]) if rows else None

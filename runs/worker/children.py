@@ -29,13 +29,14 @@ AND (r.cancel_requested_at IS NULL OR g.status IS NULL OR g.status IN ('pending'
 """
 
 # A parent that is to be cancelled delegates nothing: it is ready at once, and whoever claims it ends it. All children
-# of a step have one moment, by which they are told from those of earlier steps.
+# of a step have one moment, by which they are told from those of earlier steps. What agents noted of the parent's
+# session is what the child's begins with.
 _SPAWN = f"""
 WITH RECURSIVE asked AS (
     SELECT g.*, r.workspace_id, r.session_id AS parent_session, r.user_id, r.api_key_id, r.priority, r.durability,
         r.retry_policy, r.timeout_s, r.metadata, r.assistant_id, r.assistant_version
     FROM jsonb_to_recordset(%(children)s) AS g(id uuid, epoch int, base_seq int, status text, child uuid, session uuid,
-        call_id text, subagent text, other uuid, version int, tag text, title text, input jsonb)
+        checkpoint uuid, call_id text, subagent text, other uuid, version int, tag text, title text, input jsonb)
     JOIN runs r ON {FENCE} AND r.cancel_requested_at IS NULL
 ), above AS (
     SELECT r.id AS parent, r.parent_run_id AS next, 1 AS depth FROM runs r WHERE r.id IN (SELECT id FROM asked)
@@ -65,13 +66,18 @@ WITH RECURSIVE asked AS (
     FROM found
 ), sessions_made AS (
     INSERT INTO sessions (id, workspace_id, assistant_id, assistant_version, parent_id, user_id, title, metadata,
-        context, state, head_run_id, activity, run_count)
+        context, state, step, checkpoint_id, head_run_id, activity, run_count)
     SELECT b.session, b.workspace_id, b.its_assistant, b.its_version, b.parent_session, s.user_id, left(b.title, 200),
         s.metadata, s.context,
         CASE WHEN s.context = '{{}}' THEN s.context ELSE jsonb_build_object('metadata', s.context) END,
+        CASE WHEN s.context = '{{}}' THEN 0 ELSE 1 END, CASE WHEN s.context <> '{{}}' THEN b.checkpoint END,
         CASE WHEN b.fault IS NULL THEN b.child END,
         CASE WHEN b.fault IS NULL THEN 'idle' ELSE 'error' END, CASE WHEN b.fault IS NULL THEN 0 ELSE 1 END
     FROM born b JOIN sessions s ON s.id = b.parent_session
+), noted AS (
+    INSERT INTO checkpoints (id, session_id, step, source, next, message_count, changes, removed)
+    SELECT b.checkpoint, b.session, 1, 'update', '[]', 0, jsonb_build_object('metadata', s.context), '[]'
+    FROM born b JOIN sessions s ON s.id = b.parent_session WHERE s.context <> '{{}}'
 ), runs_made AS (
     INSERT INTO runs (id, workspace_id, session_id, assistant_id, assistant_version, user_id, api_key_id, parent_run_id,
         parent_call_id, subagent, status, ready, priority, durability, multitask_strategy, retry_policy, timeout_s,
@@ -108,6 +114,7 @@ def child_row(call_id: str, child: ChildRun) -> dict[str, Any]:
     return {
         "child": str(new_id()),
         "session": str(new_id()),
+        "checkpoint": str(new_id()),
         "call_id": call_id,
         "subagent": child.subagent,
         "other": child.assistant_id,

@@ -91,7 +91,7 @@ class Execution:
         self._redactor = redactor(agent.spec.secrets)
         # A late writer of results ends as a late writer of steps does: the next commit is refused.
         keeper = Keeper(claim, worker_id, self._redactor, on_lost=lambda: self.stop(HandedBack()))
-        self._artifacts = Artifacts(self._redactor)
+        self._artifacts = Artifacts(self.session_id, self._redactor)
         self._files = StepFiles(claim, self._redactor)
         wait_s = min(WAIT_S, self._step_timeout_s / 2)
         self._io = _IO(claim, journal, traffic, self._redactor, keeper, self._files, self._artifacts, wait_s=wait_s)
@@ -162,6 +162,7 @@ class Execution:
         self._writing = None
         self._journal.commit()
         self._files.written()
+        self._artifacts.written()
         self.suspect = False
         if cancelled is not None:
             self._stop = cancelled
@@ -365,6 +366,9 @@ class _IO:
 
     def artifact(self, name: str, mime_type: str, content: bytes, call_id: str | None = None) -> str:
         return self._artifacts.add(name, mime_type, content, call_id)
+
+    async def read_artifact(self, artifact_id: str, offset: int, limit: int) -> tuple[bytes, int] | None:
+        return await self._artifacts.read(artifact_id, offset, limit)
 
     def new_id(self) -> str:
         return str(new_id())

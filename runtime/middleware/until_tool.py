@@ -31,6 +31,8 @@ class UntilTool(Middleware):
 
     @classmethod
     def unfit(cls, settings: UntilToolSettings, config: Mapping[str, Any]) -> Iterator[Misfit]:
+        if config.get("mcp_servers"):
+            return  # which tools they have is known when they are asked
         known = {use["name"] for use in config["tools"] if use["enabled"]} | _added(config)
         for index, name in enumerate(settings.tools):
             if name not in known:

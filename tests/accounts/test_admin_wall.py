@@ -16,7 +16,7 @@ from accounts.services import put_secret
 from accounts.wall import ServerAdmin, WalledAdmin
 from assistants.models import Assistant
 from runs.models import Run, RunEvent, RunStep
-from sessions.models import Session
+from sessions.models import Session, SharedFile
 from tests.api import Api
 
 NOW = "2026-01-31T12:00:00Z"
@@ -40,6 +40,8 @@ def fill(api: Api) -> None:
     )
     RunEvent.objects.create(run=run, seq=1, event="metadata", data={}, ts=NOW)
     Run.objects.filter(id=run.id).update(last_seq=1)
+    shared = {"path": f"/{api.workspace.name}", "content": api.workspace.name, "size": 1}
+    SharedFile.objects.create(workspace=api.workspace, assistant_id=run.assistant_id, **shared)
     put_secret(api.identity, "crm", "a value", ["crm.example.com"])
     person = User.objects.create_user(f"{api.workspace.slug} person")
     Membership.objects.create(workspace=api.workspace, user=person)

@@ -143,6 +143,8 @@ PAGES = {
     "/console/status",
     "/console/chat/conversations",
     "/console/chat/{session_id}",
+    "/console/chat/{session_id}/asked",
+    "/console/chat/{session_id}/todos",
     "/console/chat/{session_id}/earlier",
     "/console/chat/{session_id}/events",
     "/console/chat/{session_id}/runs/{run_id}/calls/{call_id}",

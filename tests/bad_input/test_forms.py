@@ -141,6 +141,8 @@ def test_the_chats_addresses_are_read_strictly(browser: Client, api: Api) -> Non
         for address in ("earlier?before", "events?after"):
             answer = browser.get(f"/console/chat/{session}/{address}={quote(number)}")
             assert_refused(answer, 422, "invalid")
+    for run in (UNKNOWN, "x", "' --", "x" * 5_000):
+        assert_refused(browser.get(f"/console/chat/{session}/asked?run={quote(run)}"), 404, "not_found")
     for call in ("x", "' --", "\u202e", "x" * 5_000):
         answer = browser.get(f"/console/chat/{session}/runs/{UNKNOWN}/calls/{quote(call, safe='')}")
         assert_refused(answer, 404, "not_found")

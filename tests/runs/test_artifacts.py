@@ -25,6 +25,7 @@ from tests.runs.worker import one, rows
 
 MIB = 1024 * 1024
 LIMIT = 65_536
+SESSION = UNKNOWN
 KEPT = "SELECT id::text, call_id, name, mime_type, size, content FROM artifacts WHERE run_id = %(run)s ORDER BY id"
 
 
@@ -41,8 +42,12 @@ class Giver(Tool):
         return await given if hasattr(given, "__await__") else given
 
 
-def giving(given: Any, **secrets: Secret) -> ReactAgent:
-    turns = [{"tool_calls": [{"name": "give", "args": {}}]}, {"text": "done"}]
+CALL = {"tool_calls": [{"name": "give", "args": {}}]}
+
+
+def giving(given: Any, calls: int = 1, **secrets: Secret) -> ReactAgent:
+    """An agent that calls the tool so often in each run."""
+    turns = [*[CALL] * calls, {"text": "done"}] * 2
     llm = {"provider": "fake", "model": "script", "settings": {"turns": turns}}
     config = {"llm": llm, "step_timeout_s": 30}
     return ReactAgent(AgentSpec("ReactAgent", config, {"give": BoundTool(Giver(given))}, secrets))
@@ -114,6 +119,27 @@ async def test_an_exit_run_does_not_gather_without_end(stage: Stage, monkeypatch
     assert await stage.checkpoints() == 2
 
 
+@pytest.mark.parametrize("durability", ["sync", "exit"])
+async def test_a_session_reads_its_own_and_no_others(stage: Stage, durability: str) -> None:
+    """In the same step, in the next one, stored by then or not, and in the next run."""
+    kept: list[str] = []
+
+    async def make_and_read(context: ToolContext) -> Json:
+        if not kept:
+            kept.append(context.artifact("a.png", "image/png", b"0123456789"))
+        found = await context.io.read_artifact(kept[0], 8, 5)
+        return None if found is None else [found[0].decode(), found[1]]
+
+    for _ in range(2):
+        await carried_out(stage, giving(make_and_read, calls=2), durability)
+    told = await rows("SELECT tool_calls->0->'result' AS given FROM run_steps WHERE kind = 'tools' ORDER BY id")
+    assert [step["given"] for step in told] == [["89", 10]] * 4
+    assert await Artifacts(SESSION, everywhere).read(kept[0], 0, 5) is None
+    assert await Artifacts(str(stage.session), everywhere).read(kept[0], 0, 5) == (b"01234", 10)
+    assert await Artifacts(str(stage.session), everywhere).read(kept[0], 10**12, 5) == (b"", 10)
+    assert await Artifacts(str(stage.session), everywhere).read("nothing", 0, 5) is None
+
+
 async def test_a_late_writer_leaves_nothing(stage: Stage) -> None:
     async def lose(context: ToolContext) -> str:
         await put_back(stage.worker, [stage.run_id]).arun()
@@ -128,7 +154,7 @@ async def test_a_late_writer_leaves_nothing(stage: Stage) -> None:
 
 
 def shortened(result: Any, secrets: Secrets = NO_SECRETS, **told: Any) -> tuple[ToolRecord, list[NewArtifact]]:
-    made = Artifacts(redactor(secrets))
+    made = Artifacts(SESSION, redactor(secrets))
     record = ToolRecord(ToolCall("c1", "give", {}), result=result, **{"status": "ok", **told})
     made.shorten(record)
     return record, made.take()
@@ -161,7 +187,7 @@ def test_a_long_error_ends_early() -> None:
 
 
 def test_secrets_are_cut_out_of_texts_and_of_nothing_else() -> None:
-    made = Artifacts(redactor({"key": Secret("correct-horse", ())}))
+    made = Artifacts(SESSION, redactor({"key": Secret("correct-horse", ())}))
     made.add("a.csv", "text/csv", b"user,correct-horse")
     made.add("a.png", "image/png", b"user,correct-horse")
     made.add("a.txt", "text/plain", b"\xff,correct-horse")
@@ -183,12 +209,12 @@ def test_what_cannot_be_kept_says_why(
 ) -> None:
     monkeypatch.setattr(artifacts, "MAX_BYTES", 100)
     with pytest.raises(ValueError, match=re.escape(why)):
-        Artifacts(everywhere).add(name, mime_type, b"x" * size)
+        Artifacts(SESSION, everywhere).add(name, mime_type, b"x" * size)
 
 
 def test_a_step_keeps_no_more_than_so_much(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(artifacts, "MAX_STEP_BYTES", 100)
-    made = Artifacts(everywhere)
+    made = Artifacts(SESSION, everywhere)
     made.add("first", "image/png", b"x" * 60)
     with pytest.raises(ValueError, match="A step keeps 100 bytes of artifacts; 'second' would be more"):
         made.add("second", "image/png", b"x" * 60)

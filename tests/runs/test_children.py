@@ -22,6 +22,7 @@ from runs.worker.rescue import put_back
 from runs.worker.runner import Runner
 from runtime.errors import AgentError
 from sessions.models import Session
+from sessions.queries import values_at
 from tests.api import Api
 from tests.runs.hand import Hand, Held
 from tests.runs.worker import Tenant, in_thread, rows, until
@@ -107,6 +108,8 @@ async def test_children_are_their_parents(tenant: Tenant, hand: Hand) -> None:
     of_child = child.session
     assert (of_child.parent_id, of_child.head_run_id, of_child.title) == (session, child.id, "Writing")
     assert {name: getattr(of_child, name) for name in known} == known
+    # As of its first checkpoint, too: a fork or a rollback finds it.
+    assert await values_at(of_child.checkpoint_id).arun() == of_child.state
 
 
 async def test_its_readers_hear_of_its_children(tenant: Tenant, hand: Hand) -> None:

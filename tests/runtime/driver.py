@@ -61,6 +61,11 @@ class Heard:
         self.artifacts.append((name, mime_type, content, call_id))
         return f"artifact-{len(self.artifacts)}"
 
+    async def read_artifact(self, artifact_id: str, offset: int, limit: int) -> tuple[bytes, int] | None:
+        kept = {f"artifact-{n}": content for n, (_, _, content, _) in enumerate(self.artifacts, start=1)}
+        content = kept.get(artifact_id)
+        return None if content is None else (content[offset : offset + limit], len(content))
+
     def new_id(self) -> str:
         self.ids += 1
         return f"id-{self.ids}"

@@ -77,6 +77,18 @@ async def test_up_to_the_limit_all_is_carried_out() -> None:
     assert await chat.say("go") == "done"
 
 
+async def test_what_a_person_rejects_is_no_call() -> None:
+    limits = {"name": "limits", "settings": {"max_tool_calls": 1}}
+    turns = [calls(ADD), calls(ADD), {"text": "done"}]
+    chat = script(*turns, tools=(Adder(),), middleware=[limits], interrupt_on={"add": True})
+    await chat.until_it_waits("go")
+    await chat.answer({"decisions": [{"tool_call_id": "call_0_0", "type": "reject"}]})
+    await chat.step()
+    await chat.step()
+    await chat.answer({"decisions": [{"tool_call_id": "call_1_0", "type": "approve"}]})
+    assert (await chat.step()).done
+
+
 @pytest.mark.parametrize(
     "settings",
     [{}, {"max_tokens": 0}, {"max_cost_usd": 0}, {"max_tool_calls": -1}, {"max_tool_calls_by_tool": {"add": -1}}],

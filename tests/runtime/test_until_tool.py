@@ -6,6 +6,7 @@ import pytest
 
 from runtime.contract import Ask, ChildResult, ChildRun, Delegate, Json, Tool, ToolContext
 from runtime.errors import OutputInvalid, ToolNotCalled
+from runtime.middleware.subagents import subagent_config
 from runtime.middleware.until_tool import UntilTool, UntilToolSettings
 from tests.runtime.driver import Conversation, calls, react, script
 from tests.runtime.test_react import Adder
@@ -144,3 +145,10 @@ def test_a_tool_that_the_assistant_does_not_have_is_a_misfit() -> None:
     config = {"type": "ReactAgent", "tools": tools, "middleware": [{"name": "todo_list", "settings": {}}]}
     settings = UntilToolSettings(tools=["calculator", "current_time", "write_todos"])
     assert list(UntilTool.unfit(settings, config)) == [(("tools", 1), "The assistant has no tool 'current_time'.")]
+    assert list(UntilTool.unfit(settings, {**config, "mcp_servers": [{"name": "elsewhere"}]})) == []
+
+
+def test_a_sub_agent_ends_with_an_answer_as_ever() -> None:
+    middleware = [{"name": "subagents"}, SUBMITTING, {"name": "limits", "settings": {"max_tokens": 5}}]
+    config = subagent_config({"llm": {}, "tools": [], "middleware": middleware}, "general-purpose")
+    assert [entry["name"] for entry in config["middleware"]] == ["limits"]

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from core.text import whole_characters
 from runtime.configuration import current
 from runtime.contract import Json, Tool, ToolContext
 from runtime.secrets import Secrets
@@ -13,7 +14,6 @@ from tools.builtin.file_read.beneath import Unreadable, open_beneath, steps_of
 from tools.registry import register
 
 Extension = Annotated[str, StringConstraints(pattern=r"^\.[A-Za-z0-9_-]{1,32}$")]
-_CONTINUES = range(0x80, 0xC0)  # the bytes of UTF-8 that begin no character
 _LONGEST = 4  # bytes of one character
 
 
@@ -69,7 +69,10 @@ class FileRead(Tool):
             size = os.fstat(file.fileno()).st_size
             file.seek(args.offset)
             read = file.read(limit)
-        text, taken = _text(read, args.offset, args.path)
+        try:
+            text, taken = whole_characters(read, begins=args.offset == 0)
+        except ValueError as fault:
+            raise Unreadable(f"{args.path!r} cannot be read: {fault}") from None
         end = args.offset + taken
         return {"path": args.path, "content": text, "size": size, "next_offset": end if end < size and taken else None}
 
@@ -87,28 +90,6 @@ def _place(root: str | None) -> tuple[str, tuple[str, ...]]:
             if wanted.is_relative_to(top):
                 return top, wanted.relative_to(top).parts
     raise Unreadable(f"{root!r} is in no folder of FILE_READ_ROOTS.")
-
-
-def _text(read: bytes, offset: int, path: str) -> tuple[str, int]:
-    """The whole characters of a piece of a file, and how many of its bytes are done with."""
-    begin = 0
-    while offset and begin < len(read) and read[begin] in _CONTINUES:
-        begin += 1
-    end = len(read)
-    try:
-        try:
-            text = read[begin:].decode()
-        except UnicodeDecodeError as cut:
-            if cut.reason != "unexpected end of data":
-                raise
-            # A character that goes on behind the piece belongs to the next one.
-            end = begin + cut.start
-            text = read[begin:end].decode()
-    except UnicodeDecodeError:
-        raise Unreadable(f"{path!r} is not a text in UTF-8.") from None
-    if "\0" in text:
-        raise Unreadable(f"{path!r} is not a text.")
-    return text, end
 
 
 register(FileRead())
