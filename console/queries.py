@@ -67,7 +67,8 @@ def messages_before(session_id: UUID, before: int | None) -> Operation[tuple[lis
     Dropped ones are left out, and what tools answered: that is read when somebody opens the call.
     """
     rows = yield Query(
-        "SELECT id, run_id, seq, role, content, tool_calls, created_at FROM messages "
+        "SELECT id, run_id, seq, CASE WHEN metadata ? 'asked_again' THEN 'note' ELSE role END AS role, content, "
+        "tool_calls, created_at FROM messages "
         "WHERE session_id = %(session)s AND dropped_at_step IS NULL AND role IN ('user', 'assistant') "
         "AND (%(before)s::int IS NULL OR seq < %(before)s) ORDER BY seq DESC LIMIT %(limit)s",
         {"session": session_id, "before": before, "limit": PAGE + 1},

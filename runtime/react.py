@@ -22,6 +22,7 @@ from runtime.contract import (
     ToolCall,
 )
 from runtime.errors import AgentError, MaxStepsExceeded, ModelError
+from runtime.history import answers_for_open_calls
 from runtime.metadata import REASONING, UNREADABLE_CALLS
 from runtime.middleware.base import ToolOutcome, Turn
 from runtime.middleware.stack import Stack
@@ -114,7 +115,8 @@ class ReactAgent(BaseAgent):
         ends = turn.done or not (message.tool_calls or turn.said)
         return Step(
             kind="model",
-            messages=[message],
+            # Who ends the run here leaves calls behind, and no model takes a history with calls without a result.
+            messages=[message, *(answers_for_open_calls([message]) if ends else ())],
             done=ends,
             structured=turn.structured,
             next=() if ends else ("tools",) if message.tool_calls else ("model",),

@@ -23,6 +23,7 @@ from runtime.contract import (
     ToolRecord,
     Usage,
 )
+from runtime.metadata import ASKED_AGAIN
 from runtime.values import Values
 
 # What came of a call: its record, or that a person is asked or another run carries it out.
@@ -66,7 +67,11 @@ class Turn:
             self.said.append(Message(id=self.io.new_id(), role="assistant", content=text))
 
     def go_on(self, message: Message) -> None:
-        """Have the model asked again, with this message after its answer, although it called no tool."""
+        """Have the model asked again, with this message after its answer, although it called no tool.
+
+        It is marked as one of the agent's own, so that nobody takes it for the user's.
+        """
+        message.metadata[ASKED_AGAIN] = True
         self.said.append(message)
 
     def used(self, usage: Usage) -> None:

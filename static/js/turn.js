@@ -159,7 +159,8 @@ export class Turn {
   }
 
   on_message(message, { seq, ts }) {
-    if (message.role === "user") this.heardUser(message);
+    if (message.metadata.asked_again) this.heardNote(message);
+    else if (message.role === "user") this.heardUser(message);
     else if (message.role === "assistant") this.heardAssistant(message, seq, ts);
     else if (message.role === "tool") this.settle(message.tool_call_id, message);
   }
@@ -170,6 +171,15 @@ export class Turn {
     provisional.dataset.id = message.id;
     const bubble = provisional.querySelector(".bubble");
     if (!bubble.textContent) bubble.textContent = textOf(message.content);
+  }
+
+  /** What the agent itself wrote to its model, in the user's place. */
+  heardNote(message) {
+    if (this.article(message.id)) return;
+    const note = fromTemplate("note");
+    note.dataset.id = message.id;
+    note.querySelector("p").textContent = textOf(message.content);
+    this.add(note);
   }
 
   heardAssistant(message, seq, ts) {

@@ -1,6 +1,7 @@
 """The chat's pages as HTML: who sees what, and what is in it."""
 
 import gzip
+import re
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -387,3 +388,13 @@ def test_what_a_run_took_leaves_out_how_long_it_waited_for_a_person() -> None:
     begun = datetime(2026, 1, 1, 12, tzinfo=UTC)
     run = {"started_at": begun, "finished_at": begun + timedelta(seconds=90), "waited_s": 88.5}
     assert Turn(run).duration_s == 1.5
+
+
+def test_what_the_agent_wrote_to_its_model_is_not_taken_for_the_persons(ada: Person, echo: UUID) -> None:
+    address = ada.conversation(echo)
+    said = (("user", "Hello"), ("assistant", "No."), ("user", "Once more."), ("assistant", "Yes."))
+    finish(session_of(address).runs.get(), *said)
+    Message.objects.filter(seq=3).update(metadata={"asked_again": True})
+    page = ada.get(address).content.decode()
+    assert page.count('<article class="said user" aria-label="You, ') == 1
+    assert re.search(r'<details class="note" data-id="[^"]+"><summary>.*</summary><p>Once more\.</p>', page)

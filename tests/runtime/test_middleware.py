@@ -149,6 +149,22 @@ async def test_it_may_have_the_model_asked_again() -> None:
     talk = script({"text": "No."}, {"text": "Yes."}, middleware=[{"name": "nagging"}])
     assert await talk.say("go") == "Yes."
     assert [message.text for message in talk.state.messages] == ["go", "No.", "Please.", "Yes."]
+    assert [message.metadata for message in talk.state.messages if message.text == "Please."] == [{"asked_again": True}]
+
+
+async def test_one_that_finishes_after_the_model_leaves_no_call_without_a_result() -> None:
+    class Impatient(Middleware):
+        name = "impatient"
+
+        async def after_model(self, turn: Turn, answer: Message) -> None:
+            turn.finish(text="Enough.")
+
+    registered(Impatient)
+    talk = script(calls(("count", {})), tools=(Count(),), middleware=[{"name": "impatient"}])
+    assert await talk.say("go") == "Enough."
+    assert [(message.role, message.tool_call_id) for message in talk.state.messages[1:]] == [
+        *(("assistant", None), ("tool", "call_0_0"), ("assistant", None))
+    ]
 
 
 class Companion(Middleware):

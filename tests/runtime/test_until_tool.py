@@ -94,7 +94,7 @@ async def test_a_reminded_model_calls_it() -> None:
     chat = until({"text": "Done?"}, calls(("submit", {})), tools=(Submit(),), max_reminders=1)
     await chat.say("go")
     assert [message.role for message in chat.state.messages] == ["user", "assistant", "user", "assistant", "tool"]
-    assert chat.state.messages[2].metadata == {"until_tool": "until_tool"}
+    assert chat.state.messages[2].metadata == {"until_tool": "until_tool", "asked_again": True}
 
 
 async def test_after_the_reminders_it_is_an_error() -> None:
