@@ -21,7 +21,7 @@ from runtime.contract import (
     StepIO,
     ToolCall,
 )
-from runtime.errors import AgentError, MaxStepsExceeded
+from runtime.errors import AgentError, MaxStepsExceeded, ModelError
 from runtime.metadata import REASONING, UNREADABLE_CALLS
 from runtime.middleware.base import ToolOutcome, Turn
 from runtime.middleware.stack import Stack
@@ -101,14 +101,7 @@ class ReactAgent(BaseAgent):
             raise MaxStepsExceeded(f"The run made {state.model_calls} model calls, as many as it may.")
         turn.messages = state.messages[state.run_start if self.config.memory.scope == "none" else 0 :]
         message_id = io.new_id()
-        async with turn.accompanied():
-            await self.stack.before_model(turn)
-            answer = await self.model.ask(
-                [*self._system_message(turn), *turn.messages],
-                turn=state.session_model_calls,
-                listen=lambda text, kind: io.token(message_id, text, kind),
-                io=io,
-            )
+        answer = await self._ask(turn, message_id)
         message = _assistant_message(message_id, answer)
         turn.usage.add(answer.usage)
         record = ModelRecord(answer.provider, answer.model, turn.usage, answer.finish_reason)
@@ -127,6 +120,24 @@ class ReactAgent(BaseAgent):
             next=() if ends else ("tools",) if message.tool_calls else ("model",),
             model=record,
         )
+
+    async def _ask(self, turn: Turn, message_id: str) -> Answer:
+        """The model's answer, with what middleware does before and beside it."""
+        io = turn.io
+        try:
+            async with turn.accompanied():
+                await self.stack.before_model(turn)
+                return await self.model.ask(
+                    [*self._system_message(turn), *turn.messages],
+                    turn=turn.state.session_model_calls,
+                    listen=lambda text, kind: io.token(message_id, text, kind),
+                    io=io,
+                )
+        except ModelError as error:
+            if error.record is not None:
+                # What middleware's own calls have taken counts, too.
+                error.record.usage.add(turn.usage)
+            raise
 
     async def _tools_step(self, answer: Message, calls: list[ToolCall], turn: Turn) -> Step:
         unreadable = answer.metadata.get(UNREADABLE_CALLS) or {}

@@ -112,7 +112,7 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
         self.client = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {KEY}"}, timeout=30)
 
-    def start(self, *, timeout_s: float = 60.0) -> "Server":
+    def start(self, *, timeout_s: float = 120.0) -> "Server":
         """Start it and wait until it has printed its addresses."""
         self.spawn()
         self.wait_until_ready(timeout_s)
@@ -134,7 +134,7 @@ class Server:
             for line in process.stdout:
                 self.lines.append(line.decode(errors="replace").rstrip("\n"))
 
-    def wait_until_ready(self, timeout_s: float = 60.0) -> None:
+    def wait_until_ready(self, timeout_s: float = 120.0) -> None:
         deadline = time.monotonic() + timeout_s
         while not any(READY in line for line in self.lines):
             assert self.running, f"serve ended with {self.exit_code}:\n{self.output}"

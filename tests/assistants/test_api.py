@@ -291,7 +291,7 @@ def test_types_and_tools_describe_themselves(client: APIClient) -> None:
     assert react["config_schema"]["properties"]["type"]["const"] == "ReactAgent"
     tools = {tool["name"]: tool for tool in client.get("/tools").json()}
     assert {"calculator", "current_time", "http_request"} <= tools.keys()
-    assert tools["calculator"].keys() == {"name", "description", "args_schema", "parameters_schema"}
+    assert {"name", "description", "args_schema", "parameters_schema", "problems"} <= tools["calculator"].keys()
 
 
 def test_middleware_describes_itself(client: APIClient) -> None:

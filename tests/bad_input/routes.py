@@ -1,9 +1,8 @@
 """Every route that writes, taken from the tables, and for each a request that is taken as it stands."""
 
-from collections.abc import Iterator
 from typing import Any
 
-from django.urls import URLPattern, URLResolver, get_resolver
+from tests.doors import routes
 
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
 Route = tuple[str, str]
@@ -138,7 +137,6 @@ FORMS: dict[str, dict[str, str]] = {
 PAGES = {
     "/",
     "/favicon.ico",
-    "/admin/login/",
     "/console/",
     "/console/status",
     "/console/chat/conversations",
@@ -155,37 +153,14 @@ PAGES = {
 }
 
 
-def _patterns(patterns: list[Any], before: str = "/") -> Iterator[tuple[str, URLPattern]]:
-    for pattern in patterns:
-        path = before + str(pattern.pattern)
-        if isinstance(pattern, URLResolver):
-            yield from _patterns(pattern.url_patterns, path)
-        else:
-            yield path, pattern
-
-
-def _methods(callback: Any) -> set[str]:
-    """What an API view answers; nothing for a page."""
-    if (actions := getattr(callback, "actions", None)) is not None:
-        return {method.upper() for method in actions}
-    kind = getattr(callback, "cls", None)
-    return {method.upper() for method in ("get", "post", "put", "patch", "delete") if hasattr(kind, method)}
-
-
 def api_routes() -> set[Route]:
     """The writing routes of the API by method and address, as Django has them: `{}` where an id stands."""
-    return {
-        (method, _blank(path))
-        for path, pattern in _patterns(get_resolver().url_patterns)
-        for method in _methods(pattern.callback) & set(WRITES)
-    }
+    return {(method, _blank(path)) for method, path in routes.api_routes() if method in WRITES}
 
 
 def pages() -> set[str]:
-    """The addresses of what is no API, the admin's among them."""
-    return {
-        _blank(path) for path, pattern in _patterns(get_resolver().url_patterns) if not hasattr(pattern.callback, "cls")
-    }
+    """The addresses of what is no API, without the admin's."""
+    return {_blank(path) for path in routes.pages()}
 
 
 def _blank(path: str) -> str:

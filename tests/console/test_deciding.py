@@ -89,3 +89,31 @@ def test_a_question_is_answered_or_was_by_somebody_else(tab: Tab) -> None:
     tab.server.client.post(f"/runs/{run}/resume", json={"type": "cancel"})
     expect(tab.page.locator(".settled")).to_contain_text("answered this")
     expect(tab.page.locator(".assistant").last).to_contain_text('"cancel"')
+
+
+def test_a_sub_agents_question_is_answered_where_the_person_is(tab: Tab) -> None:
+    wanted = {"name": "calculator", "args": {"expression": "6*7"}}
+    turns = [{"tool_calls": [wanted]}, {"text": "It is 42."}]
+    writer = {
+        "name": "writer",
+        "description": "Writes.",
+        "system_prompt": "Write.",
+        "llm": {"provider": "fake", "model": "script", "settings": {"turns": turns}},
+        "interrupt_on": {"calculator": True},
+    }
+    todos = [{"id": "1", "content": "Have it written", "status": "in_progress"}]
+    task = {"name": "task", "args": {"subagent_type": "writer", "instructions": "Write."}}
+    supervisor = tab.assistant(
+        {"tool_calls": [{"name": "write_todos", "args": {"todos": todos}}, task]},
+        {"text": "It is written."},
+        tools=[{"name": "calculator"}],
+        middleware=[{"name": "todo_list"}, {"name": "subagents", "settings": {"subagents": [writer]}}],
+    )
+    tab.begin(supervisor, "Have something written")
+    expect(tab.page.locator("#todos")).to_contain_text("0 of 1 done", timeout=20_000)
+    expect(tab.page.locator(".asked .whose")).to_have_text("A sub-agent asks: writer", timeout=20_000)
+    tab.page.click("[data-decide=approve]")
+    expect(tab.page.locator(".assistant")).to_have_text("It is written.", timeout=20_000)
+    tab.page.click(".call .child")
+    expect(tab.page.locator(".assistant")).to_have_text("It is 42.")
+    expect(tab.page.locator(".closed")).to_contain_text("A sub-agent works here")

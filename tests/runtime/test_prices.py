@@ -4,9 +4,12 @@ import re
 
 import pytest
 
+from runtime import middleware
 from runtime.configuration import RuntimeSettings, configure
 from runtime.contract import Usage
 from runtime.errors import ModelError
+from runtime.middleware import register_middleware
+from runtime.middleware.base import Middleware, Turn
 from runtime.prices import BUILT_IN, NO_PRICES, Price, price_of, read_prices
 from tests.runtime.driver import react, script
 from tests.stubs.anthropic import anthropic_stub
@@ -155,6 +158,23 @@ async def test_a_failure_without_a_fallback_is_no_event_of_its_own() -> None:
     with pytest.raises(ModelError):
         await chat.say("hi")
     assert chat.io.events == []
+
+
+async def test_what_middleware_took_counts_though_the_call_after_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(middleware, "_registered", {})
+
+    @register_middleware
+    class Thinker(Middleware):
+        name = "thinker"
+
+        async def before_model(self, turn: Turn) -> None:
+            turn.used(Usage(30, 20, 0.5))
+
+    chat = script({"error": {"status": 400}}, middleware=[{"name": "thinker"}])
+    with pytest.raises(ModelError) as raised:
+        await chat.say("hi")
+    assert raised.value.record is not None
+    assert raised.value.record.usage == Usage(30, 20, 0.5)
 
 
 @pytest.mark.usefixtures("open_loopback")
