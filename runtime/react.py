@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field
@@ -30,6 +31,9 @@ from runtime.model import Answer, ModelCaller
 from runtime.open_calls import answers_in, child_record, forget_asked, open_calls, question_of
 from runtime.toolbox import Toolbox, tool_message
 from runtime.values import Values
+
+# Runs that carry out calls of one agent side by side: one answer of a model does not fill everybody's queue.
+MAX_CHILDREN = 32
 
 
 class ReactMemory(BaseModel):
@@ -160,8 +164,9 @@ class ReactAgent(BaseAgent):
             kind="tools",
             messages=[tool_message(record, turn.io.new_id()) for record in records],
             interrupt=question_of(result.asks, turn),
-            # Those that ask are answered first: the others are called again beside them, and delegate then.
-            children={} if result.asks else result.children,
+            # Those that ask are answered first: the others are called again beside them, and delegate then. So do those
+            # that are too many now.
+            children={} if result.asks else dict(islice(result.children.items(), MAX_CHILDREN)),
             done=turn.done and not turn.open_calls,
             structured=turn.structured,
             next=("tools",) if turn.open_calls else () if turn.done else ("model",),

@@ -378,3 +378,13 @@ async def test_a_call_waits_for_another_run_while_the_others_are_stored() -> Non
     talk.state.children = {"call_0_0": ChildResult("run", "error", error={"message": "It broke."})}
     step = await talk.step()
     assert [(record.status, record.error) for record in step.tool_calls] == [("error", "It broke.")]
+
+
+async def test_of_very_many_calls_that_others_carry_out_some_wait_for_the_first_ones() -> None:
+    talk = script(calls(*[("elsewhere", {})] * 40), {"text": "Fine."}, tools=(Elsewhere(),))
+    first = await talk.until_it_waits("go")
+    assert (len(first.children), first.tool_calls) == (32, [])
+    talk.state.children = {call: ChildResult("run", "success", {"text": "Done."}) for call in first.children}
+    second = await talk.step()
+    assert (len(second.tool_calls), len(second.children)) == (32, 8)
+    assert not first.children.keys() & second.children.keys()
