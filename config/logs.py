@@ -12,7 +12,7 @@ from config.env import ENV, BadEnvironment
 from core.redaction import in_logs
 
 # Their every-day lines would drown ours, and those of the HTTP clients show URLs and headers; their warnings stay.
-_QUIET = ("celery", "django_celery_beat.schedulers", "httpcore", "httpcore2", "httpx", "httpx2")
+_QUIET = ("celery", "django_celery_beat.schedulers", "httpcore", "httpcore2", "httpx", "httpx2", "watchfiles")
 _SHARED: list[Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
