@@ -1,9 +1,10 @@
 """Taking over the runs of workers that are gone.
 
-A free advisory lock is not yet a dead worker: a restart of PostgreSQL frees all of them. So a worker is lost when
-its lock is free twice in a row, and not within a lease of the server's own start; or when its lease has run out. One
-that lives may have a claim under way as it is declared lost, so those that were lost before are looked at, too.
-Where its supervisor says that the process has ended, a free lock is proof at any time, and one look is enough.
+A free advisory lock is not yet a dead worker: a restart of PostgreSQL frees all of them. Nor is a lease that has run
+out: while PostgreSQL is away nobody can renew one. So a worker is lost when its lock is free twice in a row, or its
+lease has run out, and neither counts within a lease of the server's own start. One that lives may have a claim under
+way as it is declared lost, so those that were lost before are looked at, too. Where its supervisor says that the
+process has ended, a free lock is proof at any time, and one look is enough.
 
 Each run that it had is charged a crash and goes back into the queue; one that was alone in it because of its crashes
 ends (see `runs.worker.isolation`).
@@ -31,15 +32,14 @@ SEQ_GAP = 100_000
 
 _SUSPECTS = """
 SELECT w.id FROM workers w
-WHERE w.state <> 'lost' AND (%(pid)s::int IS NULL OR (w.pid = %(pid)s AND w.host = %(host)s)) AND (
-    w.lease_expires_at < clock_timestamp()
-    OR ((%(pid)s::int IS NOT NULL
-            OR pg_postmaster_start_time() < clock_timestamp() - make_interval(secs => %(lease_s)s))
-        AND NOT EXISTS (
-            SELECT FROM pg_locks l
-            WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
-                AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-                AND ((l.classid::bigint << 32) | l.objid::bigint) = w.lock_key)))
+WHERE w.state <> 'lost' AND (%(pid)s::int IS NULL OR (w.pid = %(pid)s AND w.host = %(host)s))
+    AND (%(pid)s::int IS NOT NULL
+        OR pg_postmaster_start_time() < clock_timestamp() - make_interval(secs => %(lease_s)s))
+    AND (w.lease_expires_at < clock_timestamp() OR NOT EXISTS (
+        SELECT FROM pg_locks l
+        WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
+            AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            AND ((l.classid::bigint << 32) | l.objid::bigint) = w.lock_key))
 UNION ALL
 SELECT DISTINCT w.id FROM runs r JOIN workers w ON w.id = r.lease_owner
 WHERE r.status = 'running' AND w.state = 'lost'

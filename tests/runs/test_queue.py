@@ -163,9 +163,13 @@ async def test_the_runs_of_a_dead_worker_go_back_to_the_queue(tenant: Tenant, wo
     assert await rescue([worker]).arun() == []
 
 
-async def test_a_worker_whose_lease_ran_out_is_suspected(async_pool) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize(("lease_s", "suspected"), [(0.1, True), (10_000_000, False)])
+async def test_a_worker_whose_lease_ran_out_is_suspected_unless_postgresql_has_just_started(
+    async_pool: None, settings: Any, lease_s: float, suspected: bool
+) -> None:
+    settings.RUNNER_LEASE_S = lease_s
     expired = await in_thread(make_worker, -1.0)
-    assert expired in await suspects().arun()
+    assert (expired in await suspects().arun()) is suspected
 
 
 async def test_a_worker_that_leaves_runs_behind_stays_known_until_they_are_rescued(tenant: Tenant, async_pool) -> None:  # type: ignore[no-untyped-def]
