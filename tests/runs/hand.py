@@ -34,19 +34,24 @@ class Hand:
         return [Held(self, row, conversations[row["id"]], **settings) for row in claimed]
 
 
+def journal_of(claimed: Row) -> Journal:
+    """The log of a claimed run, for which time stands still."""
+    return Journal(
+        run_id=str(claimed["id"]),
+        session_id=str(claimed["session_id"]),
+        number=claimed["number"],
+        committed=claimed["last_seq"],
+        publisher=Publisher(),
+        now=lambda **_: "2026-01-01T00:00:00.000000Z",
+    )
+
+
 class Held:
     """A claimed run of which each outcome is committed when it is told."""
 
     def __init__(self, hand: Hand, claimed: Row, conversation: Conversation, **settings: Any) -> None:
         self.hand, self.claimed, self.conversation = hand, claimed, conversation
-        self.journal = Journal(
-            run_id=str(claimed["id"]),
-            session_id=str(claimed["session_id"]),
-            number=claimed["number"],
-            committed=claimed["last_seq"],
-            publisher=Publisher(),
-            now=lambda **_: "2026-01-01T00:00:00.000000Z",
-        )
+        self.journal = journal_of(claimed)
         self.recorder = Recorder(claimed, conversation, self.journal, str(hand.id), **settings)
         self.recorder.begin()
 

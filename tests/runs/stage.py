@@ -7,10 +7,9 @@ from runs.worker.commit import StepCommit
 from runs.worker.committer import Committer
 from runs.worker.conversation import Conversations
 from runs.worker.execution import Execution
-from runs.worker.journal import Journal
-from runs.worker.publisher import Publisher
 from runs.worker.traffic.traffic import Traffic
 from runtime.contract import BaseAgent
+from tests.runs.hand import journal_of
 from tests.runs.worker import Tenant, claim_with, in_thread, one, rows
 
 
@@ -31,14 +30,7 @@ class Stage:
     async def begin(self, agent: BaseAgent) -> Execution:
         (claimed,) = await claim_with(self.worker)
         self.claimed = claimed
-        self.journal = Journal(
-            run_id=str(claimed["id"]),
-            session_id=str(claimed["session_id"]),
-            number=claimed["number"],
-            committed=claimed["last_seq"],
-            publisher=Publisher(),
-            now=lambda **_: "2026-01-01T00:00:00.000000Z",
-        )
+        self.journal = journal_of(claimed)
         return Execution(
             claimed,
             agent=agent,
