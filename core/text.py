@@ -1,5 +1,6 @@
 """Text: what models and tools return is cleaned, not refused; what a library says of a fault becomes a sentence."""
 
+import inspect
 from typing import Any
 
 _CONTINUES = range(0x80, 0xC0)  # the bytes of UTF-8 that begin no character
@@ -18,6 +19,11 @@ def clean(value: Any) -> Any:
     if isinstance(value, list):
         return [clean(item) for item in value]
     return value
+
+
+def first_paragraph(documented: type) -> str:
+    """What the docstring of a class says first, on one line."""
+    return (inspect.getdoc(documented) or "").split("\n\n")[0].replace("\n", " ")
 
 
 def sentence(fault: str) -> str:

@@ -1,14 +1,15 @@
 """The agent types that an assistant may choose by name."""
 
-import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
+from pkgutil import resolve_name
 from typing import TypeVar
 
 from pydantic import BaseModel
 
+from core.text import first_paragraph
 from runtime.contract import BaseAgent
 
 A = TypeVar("A", bound=type[BaseAgent])
@@ -104,8 +105,7 @@ def agent_class(name: str) -> type[BaseAgent]:
         return _registered[name]
     if name not in _BUILT_IN:
         raise LookupError(f"There is no agent type {name!r}; there are {', '.join(agent_names())}.")
-    module, _, attribute = _BUILT_IN[name].partition(":")
-    cls: type[BaseAgent] = getattr(import_module(module), attribute)
+    cls: type[BaseAgent] = resolve_name(_BUILT_IN[name])
     return cls
 
 
@@ -120,10 +120,9 @@ def agent_types() -> list[AgentType]:
 
 
 def _describe(name: str, cls: type[BaseAgent]) -> AgentType:
-    description = (inspect.getdoc(cls) or "").split("\n\n")[0].replace("\n", " ")
     return AgentType(
         name,
-        description,
+        first_paragraph(cls),
         cls.Config,
         cls.read_only_tools,
         cls.takes_interrupt_on,

@@ -23,6 +23,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
 
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
+from core.cancelling import is_to_stop
 from runtime.contract import Json, StepIO
 from runtime.errors import AgentError, MustWait
 
@@ -157,7 +158,7 @@ class Program:
                 return await function()
             except asyncio.CancelledError:
                 self.close()
-                if _is_to_stop():
+                if is_to_stop():
                     raise
                 raise AgentError("The function awaited something that was cancelled.") from None
             finally:
@@ -304,12 +305,6 @@ def _in_thread(call: Callable[[], T]) -> "asyncio.Future[T]":
 
     Thread(target=work, daemon=True, name="agent-function").start()
     return asyncio.wrap_future(done)
-
-
-def _is_to_stop() -> bool:
-    """Whether it is the step that is cancelled, and not something in it."""
-    step = asyncio.current_task()
-    return step is not None and step.cancelling() > 0
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -18,6 +18,7 @@ from uuid import UUID
 
 import orjson
 
+from core.cancelling import is_to_stop
 from core.db import Row
 from core.ids import new_id
 from core.redaction import Redactor
@@ -208,7 +209,7 @@ class Execution:
             # cancelled, and its run must not be taken for one that was claimed and not started.
             if (asked := self._asked()) is not None:
                 return asked
-            if _is_to_stop():
+            if is_to_stop():
                 raise
             return Failed(UnexpectedError("The agent awaited something that was cancelled."))
         except MustWait as wait:
@@ -244,12 +245,6 @@ class Execution:
             # Who wrote it, and which one it is, is not the agent's to say.
             taken.id, taken.role = message.id, message.role
         return taken
-
-
-def _is_to_stop() -> bool:
-    """Whether it is this task that is cancelled, and not something that it awaits."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def _checked(step: Step, redactor: Redactor) -> Step:

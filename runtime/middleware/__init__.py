@@ -1,12 +1,12 @@
 """The middleware that an assistant may list by name; one file each."""
 
-import inspect
 from dataclasses import dataclass
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import TypeVar
 
 from pydantic import BaseModel
 
+from core.text import first_paragraph
 from runtime.middleware.base import Middleware
 
 M = TypeVar("M", bound=type[Middleware])
@@ -56,8 +56,7 @@ def middleware_class(name: str) -> type[Middleware]:
         return _registered[name]
     if name not in BUILT_IN:
         raise LookupError(f"There is no middleware {name!r}, only {', '.join(middleware_names()) or 'none'}.")
-    module, _, attribute = BUILT_IN[name].partition(":")
-    cls: type[Middleware] = getattr(import_module(module), attribute)
+    cls: type[Middleware] = resolve_name(BUILT_IN[name])
     return cls
 
 
@@ -67,5 +66,4 @@ def middleware_types() -> list[MiddlewareType]:
 
 
 def _describe(name: str, cls: type[Middleware]) -> MiddlewareType:
-    description = (inspect.getdoc(cls) or "").split("\n\n")[0].replace("\n", " ")
-    return MiddlewareType(name, description, cls.Settings)
+    return MiddlewareType(name, first_paragraph(cls), cls.Settings)

@@ -1,7 +1,7 @@
 """The providers of models, by the name that an assistant's `llm.provider` gives."""
 
 from functools import cache
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any
 
 from runtime.providers.base import LLM, Problem, Provider
@@ -25,8 +25,7 @@ def provider(name: str) -> Provider:
     """The provider called `name`; raises `LookupError`."""
     if name not in _ENTRIES:
         raise LookupError(f"There is no provider {name!r}; there are {', '.join(provider_names())}.")
-    module, _, attribute = _ENTRIES[name].partition(":")
-    found: Provider = getattr(import_module(module), attribute)()
+    found: Provider = resolve_name(_ENTRIES[name])()
     return found
 
 
