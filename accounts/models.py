@@ -25,6 +25,9 @@ class Workspace(models.Model):
     limits = models.JSONField(
         default=dict, blank=True, db_default={}, help_text="`accounts.limits`; empty: the default ones."
     )
+    alert_emails = ArrayField(
+        models.EmailField(), default=list, blank=True, db_default=[], help_text="Who is told by e-mail when it fails."
+    )
     created_at = created_field()
 
     class Meta:

@@ -55,6 +55,13 @@ def _list(name: str, default: str = "") -> list[str]:
     return [item.strip() for item in os.environ.get(name, default).split(",") if item.strip()]
 
 
+def _seconds(name: str, default: str) -> list[int]:
+    items = _list(name, default)
+    if not all(item.isdigit() and int(item) <= 7 * 86_400 for item in items) or len(items) > 20:
+        raise BadEnvironment(f"{name} must be up to 20 whole numbers of seconds, each at most a week: 5,300,1800.")
+    return [int(item) for item in items]
+
+
 def _folders(name: str) -> list[str]:
     """Absolute paths of folders."""
     folders = _list(name)
@@ -156,6 +163,10 @@ class Environment:
     jobs_per_worker: int = field(default_factory=lambda: _integer("N_JOBS_PER_WORKER", 10))
     max_pending_runs: int = field(default_factory=lambda: _integer("AGENT_SERVER_MAX_PENDING_RUNS", 100_000, 1))
     workspace_limits: str = field(default_factory=lambda: os.environ.get("AGENT_SERVER_WORKSPACE_LIMITS", ""))
+    webhooks: bool = field(default_factory=lambda: _flag("AGENT_SERVER_WEBHOOKS", default=True))
+    webhook_retry_s: list[int] = field(
+        default_factory=lambda: _seconds("AGENT_SERVER_WEBHOOK_RETRY_SECONDS", "5,300,1800,7200,18000,36000")
+    )
     url_allowlist: list[str] = field(default_factory=lambda: _list("AGENT_SERVER_URL_ALLOWLIST"))
     secret_env_prefixes: list[str] = field(
         default_factory=lambda: _list("AGENT_SERVER_SECRET_ENV_PREFIXES", "OPENAI_,ANTHROPIC_,MCP_,AGENT_SECRET_")

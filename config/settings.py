@@ -112,9 +112,11 @@ INSTALLED_APPS = [
     "core",
     "accounts",
     "tools",
+    "webhooks",
     "assistants",
     "sessions.apps.SessionsConfig",
     "runs",
+    "scheduling",
     "console",
     "config",
 ]
@@ -267,6 +269,10 @@ CELERY_BEAT_SCHEDULE = {
     "prune_idle_sessions": {"task": "runs.prune_idle_sessions", "schedule": 3600.0},
     "forget_expired": {"task": "accounts.forget_expired", "schedule": 3600.0},
 }
+
+# Webhooks: whether there are any, and the seconds before each further attempt to deliver.
+WEBHOOKS = ENV.webhooks
+WEBHOOK_RETRY_DELAYS_S = ENV.webhook_retry_s
 
 LOGGING_CONFIG = None
 REDIS_KEY_PREFIX = ENV.redis_key_prefix

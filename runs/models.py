@@ -50,6 +50,7 @@ class Run(models.Model):
     parent_call_id = models.CharField(max_length=255, null=True, help_text="The tool call that it carries out.")
     subagent = models.CharField(max_length=100, blank=True, db_default="", help_text="Which of its assistant's.")
     schedule_id = models.UUIDField(null=True)
+    webhook = DocumentField(null=True, help_text="Whom it tells of itself: `url`, `secret_env`, `events`.")
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.PENDING)
     ready = models.BooleanField(default=False)
     waiting = models.BooleanField(db_default=False, help_text="For its children, or for what they ask.")
@@ -157,6 +158,11 @@ class Run(models.Model):
                 name="run_of_key_active",
             ),
             models.Index(fields=["parent_run"], condition=Q(parent_run__isnull=False), name="run_of_parent"),
+            models.Index(
+                fields=["schedule_id"],
+                condition=Q(schedule_id__isnull=False, status__in=["pending", "running", "interrupted"]),
+                name="run_of_schedule_active",
+            ),
             # These two are empty where no run has children that have not ended: what a worker asks twice a second.
             models.Index(fields=["id"], condition=Q(waiting=True), name="run_waiting"),
             models.Index(

@@ -55,11 +55,11 @@ WITH head AS (
     RETURNING head_run_id
 ), accepted AS (
     INSERT INTO runs (id, workspace_id, session_id, assistant_id, assistant_version, user_id, api_key_id, status, ready,
-        priority, durability, multitask_strategy, retry_policy, timeout_s, metadata, from_checkpoint_id, queued_at,
-        next_attempt_at, queue_deadline_at)
+        priority, durability, multitask_strategy, retry_policy, timeout_s, metadata, from_checkpoint_id, schedule_id,
+        queued_at, next_attempt_at, queue_deadline_at)
     SELECT %(id)s, %(workspace)s, %(session)s, %(assistant)s, %(version)s, %(user)s, %(key)s, 'pending',
         head.head_run_id = %(id)s, %(priority)s, %(durability)s, %(strategy)s, %(retry_policy)s, %(timeout_s)s,
-        %(metadata)s, %(from_checkpoint)s, due.at, CASE WHEN %(after_s)s::float8 > 0 THEN due.at END,
+        %(metadata)s, %(from_checkpoint)s, %(schedule)s, due.at, CASE WHEN %(after_s)s::float8 > 0 THEN due.at END,
         due.at + make_interval(secs => %(queue_timeout_s)s)
     FROM head, (SELECT clock_timestamp() + make_interval(secs => %(after_s)s::float8) AS at) AS due RETURNING *
 ), payload AS (
@@ -97,7 +97,11 @@ def create_stateless_run(
 
 
 def accept_with_session(
-    identity: Identity, assistant_id: UUID, body: CreateStatelessRun | BatchedRun, run_id: UUID
+    identity: Identity,
+    assistant_id: UUID,
+    body: CreateStatelessRun | BatchedRun,
+    run_id: UUID,
+    schedule_id: UUID | None = None,
 ) -> Operation[Row]:
     """`create_stateless_run` inside the caller's transaction."""
     choice = OpenSession(version=body.version, tag=body.tag, user_id=body.user_id)
@@ -105,13 +109,16 @@ def accept_with_session(
         session = yield from open_session(identity, assistant_id, choice).start()
     except NotFound as unknown:
         raise Invalid.at("assistant_id", message=unknown.detail) from None
-    return (yield from accept(identity, session["id"], body, run_id))
+    return (yield from accept(identity, session["id"], body, run_id, schedule_id))
 
 
-def accept(identity: Identity, session_id: UUID, body: CreateRun, run_id: UUID) -> Operation[Row]:
-    """`create_run` inside the caller's operation."""
+def accept(
+    identity: Identity, session_id: UUID, body: CreateRun, run_id: UUID, schedule_id: UUID | None = None
+) -> Operation[Row]:
+    """`create_run` inside the caller's operation. `schedule_id`: which schedule starts it."""
     scope = {
         "id": run_id,
+        "schedule": schedule_id,
         "session": session_id,
         **parameters_of(identity),
         "key": next((holder.id for holder in limited_holders(identity) if holder.kind == "key"), None),

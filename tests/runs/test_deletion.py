@@ -31,6 +31,7 @@ from runs.queries import events_of_run, events_of_session
 from runs.services import cancel_run, create_stateless_run
 from runs.worker.commit import commit_steps
 from runs.worker.rescue import rescue
+from scheduling.models import Firing, Schedule, Trigger, TriggerCall
 from sessions.bodies import OpenSession
 from sessions.models import Session, SharedFile
 from sessions.services import open_session
@@ -80,6 +81,11 @@ def full(api: Api, **config: Any) -> str:
     RunResult.objects.create(run_id=run, key="task", value=1)
     Artifact.objects.create(run_id=run, name="a", mime_type="image/png", size=1, content=b"1")
     SharedFile.objects.create(workspace=api.workspace, assistant_id=assistant, path="/a", content="x", size=1)
+    of_both = {"workspace": api.workspace, "assistant_id": assistant, "name": "x", "created_by": "key:x"}
+    schedule = Schedule.objects.create(**of_both, interval_s=60)
+    Firing.objects.create(schedule=schedule, outcome="skipped")
+    trigger = Trigger.objects.create(**of_both, token=schedule.id.hex, sealed_secret=b"x")
+    TriggerCall.objects.create(trigger=trigger, delivery_id="1", outcome="started")
     end(run)
     return assistant
 

@@ -1,0 +1,42 @@
+"""Alerts: what is wrong is told once, by webhook, by e-mail and in the admin, until it is well again."""
+
+from typing import Any
+from uuid import UUID
+
+from core.db import Operation, Query
+from core.ids import new_id
+from webhooks.kinds import Kind
+from webhooks.outbox import tell
+
+_OPEN = """
+INSERT INTO alerts (id, workspace_id, kind, subject, message)
+VALUES (%(id)s, %(workspace)s, %(kind)s, %(subject)s, left(%(message)s, 1000)) ON CONFLICT DO NOTHING RETURNING id
+"""
+
+_RESOLVE = """
+UPDATE alerts SET resolved_at = clock_timestamp()
+WHERE workspace_id IS NOT DISTINCT FROM %(workspace)s AND kind = %(kind)s AND subject = %(subject)s
+    AND resolved_at IS NULL RETURNING id
+"""
+
+
+def raise_alert(
+    workspace_id: UUID | None, kind: Kind, subject: str, message: str, data: dict[str, Any]
+) -> Operation[bool]:
+    """Open an alert inside the caller's transaction, and tell the workspace's endpoints of it.
+
+    `subject` is what it is about: an id, or the kind itself. `data` is the event's. Without a workspace it is the
+    server's, and no endpoint hears of it. Gives False where it is open already: then nothing is told again.
+    """
+    opened = yield Query(
+        _OPEN,
+        {"id": new_id(), "workspace": workspace_id, "kind": str(kind), "subject": subject, "message": message},
+    )
+    if opened and workspace_id is not None:
+        yield from tell(workspace_id, kind, data)
+    return bool(opened)
+
+
+def resolve_alert(workspace_id: UUID | None, kind: Kind, subject: str) -> Operation[bool]:
+    """Close the alert; gives whether it was open."""
+    return bool((yield Query(_RESOLVE, {"workspace": workspace_id, "kind": str(kind), "subject": subject})))
