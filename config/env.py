@@ -167,6 +167,9 @@ class Environment:
     webhook_retry_s: list[int] = field(
         default_factory=lambda: _seconds("AGENT_SERVER_WEBHOOK_RETRY_SECONDS", "5,300,1800,7200,18000,36000")
     )
+    webhook_log_days: int = field(
+        default_factory=lambda: _integer("AGENT_SERVER_WEBHOOK_LOG_DAYS", 30, minimum=1, maximum=36_500)
+    )
     url_allowlist: list[str] = field(default_factory=lambda: _list("AGENT_SERVER_URL_ALLOWLIST"))
     secret_env_prefixes: list[str] = field(
         default_factory=lambda: _list("AGENT_SERVER_SECRET_ENV_PREFIXES", "OPENAI_,ANTHROPIC_,MCP_,AGENT_SECRET_")
