@@ -162,6 +162,7 @@ class Environment:
     workers: int = field(default_factory=lambda: _integer("AGENT_SERVER_WORKERS", 2))
     jobs_per_worker: int = field(default_factory=lambda: _integer("N_JOBS_PER_WORKER", 10))
     max_pending_runs: int = field(default_factory=lambda: _integer("AGENT_SERVER_MAX_PENDING_RUNS", 100_000, 1))
+    max_schedules: int = field(default_factory=lambda: _integer("AGENT_SERVER_MAX_SCHEDULES", 10_000, 1))
     workspace_limits: str = field(default_factory=lambda: os.environ.get("AGENT_SERVER_WORKSPACE_LIMITS", ""))
     webhooks: bool = field(default_factory=lambda: _flag("AGENT_SERVER_WEBHOOKS", default=True))
     webhook_retry_s: list[int] = field(

@@ -280,6 +280,10 @@ CELERY_BEAT_SCHEDULE = {
     "forget_webhooks": {"task": "webhooks.forget_old", "schedule": 3600.0},
 }
 
+# Schedules: how many a workspace may have, and for how many seconds a slot that nobody has looked at is in time.
+MAX_SCHEDULES = ENV.max_schedules
+SCHEDULE_GRACE_S = 60
+
 # Webhooks: whether there are any, and the seconds before each further attempt to deliver.
 WEBHOOKS = ENV.webhooks
 WEBHOOK_RETRY_DELAYS_S = ENV.webhook_retry_s
