@@ -194,6 +194,9 @@ class Environment:
         default_factory=lambda: _integer("AGENT_SERVER_SESSION_RETENTION_DAYS", 0, maximum=36_500)
     )
     keep_latest_days: int = field(default_factory=lambda: _integer("AGENT_SERVER_KEEP_LATEST_DAYS", 0, maximum=36_500))
+    schedule_history_days: int = field(
+        default_factory=lambda: _integer("AGENT_SERVER_SCHEDULE_HISTORY_DAYS", 30, maximum=36_500)
+    )
     # 0: not set; then runs have an hour, and may ask for more.
     run_timeout_s: int = field(
         default_factory=lambda: _integer("BG_JOB_TIMEOUT_SECS", 0, minimum=1, maximum=30 * 86_400)
