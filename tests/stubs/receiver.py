@@ -30,14 +30,11 @@ class _Server(ThreadingHTTPServer):
 
 
 class Receiver:
-    """`arrived` is what came, in order; `most` how many requests were under way at once."""
+    """`arrived` is what came, in order."""
 
     def __init__(self, port: int = 0) -> None:
         self.arrived: list[Arrived] = []
-        self.most = 0
-        self._open = 0
         self._closed = threading.Event()
-        self._lock = threading.Lock()
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -46,11 +43,10 @@ class Receiver:
             def do_POST(self) -> None:
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 body = self.rfile.read(int(headers.get("content-length", 0)))
-                receiver.take(Arrived(self.path, headers, body, time.monotonic()))
+                receiver.arrived.append(Arrived(self.path, headers, body, time.monotonic()))
                 self.close_connection = True
                 with suppress(OSError):
                     receiver.answer(self.path.split("/")[1], self.connection)
-                receiver.leave()
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -71,16 +67,6 @@ class Receiver:
     def at(self, path: str) -> list[Arrived]:
         """What came to the path."""
         return [one for one in self.arrived if one.path == path]
-
-    def take(self, arrived: Arrived) -> None:
-        with self._lock:
-            self.arrived.append(arrived)
-            self._open += 1
-            self.most = max(self.most, self._open)
-
-    def leave(self) -> None:
-        with self._lock:
-            self._open -= 1
 
     def answer(self, how: str, connection: socket.socket) -> None:
         ways: dict[str, Callable[[socket.socket], None]] = {
