@@ -274,6 +274,18 @@ CELERY_BEAT_SCHEDULE = {
 WEBHOOKS = ENV.webhooks
 WEBHOOK_RETRY_DELAYS_S = ENV.webhook_retry_s
 
+# Alerts: when a queue counts as stuck and workers as missing (0: never), and who is told by e-mail, if anybody is.
+STUCK_QUEUE_S = ENV.stuck_queue_s
+MISSING_WORKERS_S = ENV.missing_workers_s
+ALERT_EMAILS = ENV.alert_emails
+DEFAULT_FROM_EMAIL = ENV.email_from or f"agent-server@{_PUBLIC_HOST or 'localhost'}"
+EMAIL_HOST = ENV.email_server.host if ENV.email_server else ""
+EMAIL_TIMEOUT = 10
+if ENV.email_server:
+    EMAIL_PORT = ENV.email_server.port
+    EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = ENV.email_server.user, ENV.email_server.password
+    EMAIL_USE_TLS, EMAIL_USE_SSL = ENV.email_server.starttls, ENV.email_server.tls
+
 LOGGING_CONFIG = None
 REDIS_KEY_PREFIX = ENV.redis_key_prefix
 
