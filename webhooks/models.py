@@ -69,7 +69,10 @@ class Event(models.Model):
     class Meta:
         db_table = "webhook_events"
         constraints = [one_of("kind", Kind)]
-        indexes = [models.Index(fields=["created_at"], name="webhook_event_age")]
+        indexes = [
+            models.Index(fields=["created_at"], name="webhook_event_age"),
+            models.Index(fields=["run_id"], condition=Q(run_id__isnull=False), name="webhook_event_of_run"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {str(self.id)[-8:]}"
@@ -87,6 +90,7 @@ class Delivery(models.Model):
 
     No constraint leads to the endpoint: deleting one must not stand in the way of a run that ends.
     `destination` is what stands for the receiver where turns are taken: the endpoint's id, or the URL's origin.
+    One that somebody asks for again has `manual` set: it is sent though its endpoint is left alone or switched off.
     """
 
     id = id_field()
@@ -103,6 +107,7 @@ class Delivery(models.Model):
     attempt_count = models.PositiveIntegerField(db_default=0)
     max_attempts = models.PositiveIntegerField()
     next_attempt_at = models.DateTimeField(null=True)
+    manual = models.BooleanField(db_default=False, help_text="Somebody asked for the next attempt.")
     lease_owner = models.UUIDField(null=True, help_text="Who is sending it.")
     lease_expires_at = models.DateTimeField(null=True)
     last_status_code = models.PositiveIntegerField(null=True)
@@ -116,8 +121,11 @@ class Delivery(models.Model):
         constraints = [one_of("status", DeliveryStatus)]
         indexes = [
             models.Index(fields=["destination", "next_attempt_at"], condition=Q(status="pending"), name="delivery_due"),
+            models.Index(fields=["destination"], condition=Q(lease_owner__isnull=False), name="delivery_under_way"),
             models.Index("workspace", F("created_at").desc(), F("id").desc(), name="delivery_newest"),
             models.Index("endpoint", F("created_at").desc(), F("id").desc(), name="delivery_of_endpoint"),
+            models.Index("workspace", "status", F("created_at").desc(), F("id").desc(), name="delivery_by_status"),
+            models.Index("workspace", "kind", F("created_at").desc(), F("id").desc(), name="delivery_by_kind"),
         ]
 
     def __str__(self) -> str:
