@@ -8,8 +8,9 @@ from uuid import UUID
 
 from django.conf import settings
 
-from core.db import Operation, Query, jsonb
+from core.db import After, Operation, Query, Row, jsonb
 from core.ids import new_id
+from webhooks.doorbell import ring
 from webhooks.kinds import Kind
 
 # The endpoints are locked against deletion only: whoever deletes one waits for this transaction.
@@ -49,15 +50,21 @@ FROM heard JOIN told USING (workspace_id) RETURNING id
 def tell(workspace_id: UUID, kind: Kind, data: dict[str, Any]) -> Operation[int]:
     """Queue an event for all endpoints of the workspace that subscribe to its kind; gives how many there are.
 
-    Inside the caller's transaction; `webhooks.doorbell` wakes the dispatcher once it is committed.
+    Inside the caller's transaction; the dispatcher is woken once that is committed.
     """
     deliveries = yield Query(_TELL, {"event": new_id(), "workspace": workspace_id, **_told(kind, data)})
-    return len(deliveries)
+    return (yield from _rung_for(deliveries))
 
 
 def tell_all(kind: Kind, data: dict[str, Any]) -> Operation[int]:
     """Queue an event for all endpoints of the server that subscribe to its kind; gives how many there are."""
-    return len((yield Query(_TELL_ALL, _told(kind, data))))
+    return (yield from _rung_for((yield Query(_TELL_ALL, _told(kind, data)))))
+
+
+def _rung_for(deliveries: list[Row]) -> Operation[int]:
+    if deliveries:
+        yield After(ring)
+    return len(deliveries)
 
 
 def _told(kind: Kind, data: dict[str, Any]) -> dict[str, Any]:
