@@ -273,8 +273,8 @@ CELERY_BEAT_SCHEDULE = {
     "forget_expired": {"task": "accounts.forget_expired", "schedule": 3600.0},
 }
 
-# Schedules: how many a workspace may have, within how many seconds a slot that has come is looked at in time, and for how
-# many days it is kept what became of it.
+# Schedules: how many a workspace may have, within how many seconds a slot that has come is looked at in time, and for
+# how many days it is kept what became of it.
 MAX_SCHEDULES = ENV.max_schedules
 SCHEDULE_GRACE_S = 60
 SCHEDULE_HISTORY_DAYS = ENV.schedule_history_days
