@@ -17,6 +17,7 @@ urlpatterns = [
     path("", include("assistants.urls")),
     path("", include("sessions.urls")),
     path("", include("runs.urls")),
+    path("", include("webhooks.urls")),
     path("", include("scheduling.urls")),
     path("console/", include("console.urls")),
     path("admin/login/", views.admin_login),

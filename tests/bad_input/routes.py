@@ -81,6 +81,15 @@ _SCHEDULE = {
 }
 _IN_SESSION = {name: value for name, value in _SCHEDULE.items() if name not in {"version", "user_id"}}
 
+_HOOK = {
+    "name": "ops",
+    "url": "https://example.com/hooks",
+    "events": ["run.failed", "schedule.failed"],
+    "headers": {"x-environment": "test"},
+    "retry_delays_s": [5, 60],
+    "enabled": True,
+}
+
 # `{name}` in an address or as a value of a body is an id of the world's; None is no body.
 GOOD: dict[Route, Any] = {
     ("POST", "/api-keys"): {"name": "a key", "scopes": ["runs:read"], "user_id": "ann", "expires_at": None},
@@ -92,6 +101,13 @@ GOOD: dict[Route, Any] = {
     ("POST", "/members/{member_id}/invitation"): None,
     ("PUT", "/secrets/NEW"): {"value": "a secret text", "hosts": ["example.com"]},
     ("DELETE", "/secrets/KEPT"): None,
+    ("POST", "/webhooks"): {**_HOOK, "secret": "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"},
+    ("PATCH", "/webhooks/{webhook_id}"): _HOOK,
+    ("DELETE", "/webhooks/{webhook_id}"): None,
+    ("POST", "/webhooks/{webhook_id}/rotate"): {"overlap_s": 60},
+    ("POST", "/webhooks/{webhook_id}/test"): None,
+    ("POST", "/webhook-deliveries/{delivery_id}/redeliver"): None,
+    ("POST", "/alerts/{alert_id}/resolve"): None,
     ("POST", "/ws-tickets"): {"path": "/ws/sessions/{session_id}"},
     ("POST", "/assistants"): {**_CONFIG, "change_note": "", "status": "created"},
     ("PATCH", "/assistants/{assistant_id}"): {**_CONFIG, "change_note": "", "expected_version": 1},

@@ -60,7 +60,9 @@ class Case:
 # Who is bound to a user, be it the one whose objects these are, does nothing that concerns everybody.
 BOUND = (403, 403)
 MEMBER, SECRET = "/members/{member_id}", "/secrets/{name}"
+WEBHOOK, DELIVERY = "/webhooks/{webhook_id}", "/webhook-deliveries/{delivery_id}"
 ONE, SESSION, RUN = "/assistants/{assistant_id}", "/sessions/{session_id}", "/runs/{run_id}"
+HOOK = {"name": "k", "url": "https://example.com/hooks", "events": ["run.failed"]}
 ECHO = {"name": "{new}", "llm": {"provider": "fake", "model": "echo"}}
 STATELESS = {**HELLO, "assistant_id": "{assistant_id}"}
 IN_SESSION = {**HELLO, "session_id": "{session_id}"}
@@ -155,6 +157,19 @@ API = [
     Case("GET", f"{RUN}/artifacts/{{artifact_id}}", "runs:read"),
     Case("POST", f"{RUN}/cancel", "runs:write", {}, 202),
     Case("POST", f"{RUN}/resume", "runs:write", {"value": 1}, 409),
+    # -- webhooks
+    Case("GET", "/webhooks", "webhooks:read", None, 200, None, *BOUND),
+    Case("POST", "/webhooks", "webhooks:write", HOOK, 201, None, *BOUND),
+    Case("GET", WEBHOOK, "webhooks:read", None, 200, None, *BOUND),
+    Case("PATCH", WEBHOOK, "webhooks:write", {"name": "new"}, 200, None, *BOUND),
+    Case("DELETE", WEBHOOK, "webhooks:write", None, 204, None, *BOUND),
+    Case("POST", f"{WEBHOOK}/rotate", "webhooks:write", {}, 201, None, *BOUND),
+    Case("POST", f"{WEBHOOK}/test", "webhooks:write", {}, 202, None, *BOUND),
+    Case("GET", "/webhook-deliveries", "webhooks:read", None, 200, None, *BOUND),
+    Case("GET", DELIVERY, "webhooks:read", None, 200, None, *BOUND),
+    Case("POST", f"{DELIVERY}/redeliver", "webhooks:write", {}, 202, None, *BOUND),
+    Case("GET", "/alerts", "webhooks:read", None, 200, None, *BOUND),
+    Case("POST", "/alerts/{alert_id}/resolve", "webhooks:write", {}, 200, None, *BOUND),
     # -- schedules: who has runs made must be able to make them
     Case("GET", f"{ONE}/schedules", "schedules:read"),
     Case("POST", f"{ONE}/schedules", "schedules:write", DAILY, 201, holds_all=True),

@@ -33,6 +33,10 @@ from sessions.services import open_session
 from tests.api import UNKNOWN, Api
 from tests.doors.cases import Case
 from tests.prints import Prints
+from webhooks.bodies import CreateWebhook
+from webhooks.kinds import Kind
+from webhooks.models import Alert, Endpoint
+from webhooks.services import create_endpoint, send_test
 
 # In what belongs to the workspace, and in what belongs to one of its users. No answer may hold what its caller may not
 # see.
@@ -89,6 +93,9 @@ class World:
         "key_id",
         "member_id",
         "workspace_id",
+        "webhook_id",
+        "delivery_id",
+        "alert_id",
     )
 
     loop: asyncio.Runner
@@ -150,6 +157,21 @@ class World:
             "path": "kept.txt",
             "middleware_id": "user_context",
             "new": str(uuid4()),
+            **self._webhook(),
+        }
+
+    def _webhook(self) -> dict[str, str]:
+        """One with a delivery, and an alert. Of those of earlier requests that nobody asks for any more, none is left:
+        a workspace may have so many."""
+        caller, kept = self.ours.identity, vars(self).get("ids", {}).get("webhook_id")
+        Endpoint.objects.filter(name=OF_WORKSPACE).exclude(id=kept).delete()
+        body = {"name": OF_WORKSPACE, "url": f"https://example.com/{OF_WORKSPACE}", "events": ["queue.stuck"]}
+        endpoint, _ = create_endpoint(caller, CreateWebhook.model_validate(body))
+        alert = {"kind": Kind.QUEUE_STUCK, "subject": str(uuid4()), "message": OF_WORKSPACE}
+        return {
+            "webhook_id": str(endpoint.pk),
+            "delivery_id": str(send_test(caller, endpoint.pk)["id"]),
+            "alert_id": str(Alert.objects.create(workspace=self.ours.workspace, **alert).pk),
         }
 
     def mend(self) -> None:
