@@ -9,7 +9,7 @@ from core.errors import NotFound
 from core.ids import path_id
 from scheduling.firing import fire_due, start_by_clock
 from scheduling.retention import forget_firings
-from scheduling.settling import settle
+from scheduling.settling import resolve_orphans, settle
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,7 @@ def start(schedule_id: str) -> None:
 
 @shared_task(name="scheduling.forget_firings", expires=3_600)
 def forget() -> None:
-    """Delete the firings that are older than they are kept."""
+    """Delete the firings that are older than they are kept, and close the alerts of schedules that are gone."""
+    resolve_orphans().run()
     if gone := forget_firings(settings.SCHEDULE_HISTORY_DAYS):
         log.info("deleted %d firings of more than %d days ago", gone, settings.SCHEDULE_HISTORY_DAYS)
