@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from accounts.bodies import Moment
 from core.validation import Body, Id, Metadata, UserId, bounded
+from runs.webhook import Webhook
 from scheduling.models import Misfire
 from sessions.bodies import Tag, VersionChoice
 
@@ -47,6 +48,7 @@ class CreateSchedule(VersionChoice):
     misfire: Late = Misfire.ONCE
     jitter_s: Jitter = 0
     alert_after: Count = Field(default=1, description="Failures in a row before an alert.")
+    webhook: Webhook | None = Field(default=None, description="Of each run; as a run's own.")
     metadata: Metadata = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -82,6 +84,7 @@ class ChangeSchedule(Body):
     misfire: Late = _kept()
     jitter_s: Jitter = _kept()
     alert_after: Count = _kept()
+    webhook: Webhook | None = None
     metadata: Metadata = Field(default_factory=lambda: {}, description="Merged with what is there.")
 
     @model_validator(mode="after")
@@ -95,8 +98,8 @@ class ChangeSchedule(Body):
 
     @property
     def given(self) -> dict[str, Any]:
-        """The fields that were given, with their values."""
-        return {name: getattr(self, name) for name in self.model_fields_set}
+        """The fields that were given, with their values as rows hold them."""
+        return self.model_dump(include=self.model_fields_set)
 
 
 def refuse_two_targets(body: CreateSchedule | ChangeSchedule) -> None:

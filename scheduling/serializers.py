@@ -5,6 +5,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
+from runs.serializers import RunWebhookDocument
+
 
 class ScheduleDocument(BaseModel):
     """When an assistant runs by itself, and what with."""
@@ -29,7 +31,7 @@ class ScheduleDocument(BaseModel):
     misfire: Literal["skip", "once", "all"]
     jitter_s: int
     alert_after: int
-    webhook: dict[str, Any] | None
+    webhook: RunWebhookDocument | None
     metadata: dict[str, Any]
     next_run_at: str | None = Field(description="With its jitter; null while it is paused, and once nothing follows.")
     late: bool = Field(description="That moment has passed, and nothing has started it.")

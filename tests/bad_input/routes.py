@@ -76,6 +76,7 @@ _SCHEDULE = {
     "misfire": "all",
     "jitter_s": 60,
     "alert_after": 3,
+    "webhook": {"url": "https://example.com/hook", "events": ["run.failed"]},
     "metadata": {"a": 1},
 }
 _IN_SESSION = {name: value for name, value in _SCHEDULE.items() if name not in {"version", "user_id"}}

@@ -92,6 +92,13 @@ def test_a_version_or_a_tag_is_run(api: Api) -> None:
     assert make_schedule(api, assistant, tag="stable")["tag"] == "stable"
 
 
+def test_its_webhook_is_a_runs_own(api: Api) -> None:
+    webhook = {"url": "https://example.com/hook", "secret_env": None, "events": ["run.failed"]}
+    made = make_schedule(api, webhook=webhook)
+    assert made["webhook"] == webhook
+    assert api.patch(f"/schedules/{made['id']}", {"webhook": None}).json()["webhook"] is None
+
+
 def test_one_of_a_session_belongs_to_the_sessions_user(api: Api) -> None:
     assistant = api.assistant()
     session = api.session(assistant, user_id="ann")
@@ -127,6 +134,7 @@ NEVER_RUNS: list[tuple[str, dict[str, Any], str]] = [
     ("input", {"input": "Hello"}, "JSON object"),
     ("input", {"input": {"message": "x" * 65_536}}, "65536 bytes"),
     ("input", {"input": ...}, "required"),
+    ("webhook.url", {"webhook": "http://127.0.0.1/"}, "internal"),
     ("version", {"version": 9}, "no version 9"),
     ("tag", {"tag": "stable"}, "no tag 'stable'"),
     ("session_id", {"session_id": UNKNOWN}, "no such session"),
@@ -136,7 +144,7 @@ NEVER_RUNS: list[tuple[str, dict[str, Any], str]] = [
 def test_what_could_not_run_is_refused_with_the_reason(api: Api) -> None:
     assistant = api.assistant()
     for place, fields, reason in NEVER_RUNS:
-        assert reason in refused(api, place, to=assistant, **fields)
+        assert reason in refused(api, *place.split("."), to=assistant, **fields)
 
 
 def test_several_runs_at_once_are_for_who_skips_none(api: Api) -> None:
