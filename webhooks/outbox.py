@@ -28,20 +28,37 @@ SELECT gen_random_uuid(), %(workspace)s, told.id, heard.id, %(kind)s, heard.url,
 FROM heard CROSS JOIN told RETURNING id
 """
 
+# Of what is the server's each workspace that listens has an event of its own.
+_TELL_ALL = """
+WITH heard AS (
+    SELECT e.id, e.workspace_id, e.url, e.retry_delays_s FROM webhook_endpoints e
+    WHERE e.enabled AND %(kind)s = ANY(e.events) FOR KEY SHARE
+), told AS (
+    INSERT INTO webhook_events (id, workspace_id, kind, data)
+    SELECT gen_random_uuid(), workspace_id, %(kind)s, %(data)s
+    FROM (SELECT DISTINCT workspace_id FROM heard) AS listening RETURNING id, workspace_id
+)
+INSERT INTO webhook_deliveries (id, workspace_id, event_id, endpoint_id, kind, url, destination, status, max_attempts,
+    next_attempt_at)
+SELECT gen_random_uuid(), told.workspace_id, told.id, heard.id, %(kind)s, heard.url, heard.id::text, 'pending',
+    1 + coalesce(cardinality(heard.retry_delays_s), %(retries)s), clock_timestamp()
+FROM heard JOIN told USING (workspace_id) RETURNING id
+"""
+
 
 def tell(workspace_id: UUID, kind: Kind, data: dict[str, Any]) -> Operation[int]:
     """Queue an event for all endpoints of the workspace that subscribe to its kind; gives how many there are.
 
     Inside the caller's transaction; `webhooks.doorbell` wakes the dispatcher once it is committed.
     """
-    deliveries = yield Query(
-        _TELL,
-        {
-            "event": new_id(),
-            "workspace": workspace_id,
-            "kind": str(kind),
-            "data": jsonb(data),
-            "retries": len(settings.WEBHOOK_RETRY_DELAYS_S),
-        },
-    )
+    deliveries = yield Query(_TELL, {"event": new_id(), "workspace": workspace_id, **_told(kind, data)})
     return len(deliveries)
+
+
+def tell_all(kind: Kind, data: dict[str, Any]) -> Operation[int]:
+    """Queue an event for all endpoints of the server that subscribe to its kind; gives how many there are."""
+    return len((yield Query(_TELL_ALL, _told(kind, data))))
+
+
+def _told(kind: Kind, data: dict[str, Any]) -> dict[str, Any]:
+    return {"kind": str(kind), "data": jsonb(data), "retries": len(settings.WEBHOOK_RETRY_DELAYS_S)}

@@ -33,7 +33,7 @@ _DELIVERY = """
 UPDATE webhook_deliveries SET status = %(status)s, attempt_count = attempt_count + 1, manual = false,
     next_attempt_at = clock_timestamp() + make_interval(secs => %(retry_in_s)s), lease_owner = NULL,
     lease_expires_at = NULL, last_status_code = %(code)s, last_error = left(%(reason)s, 1000),
-    finished_at = CASE WHEN %(status)s <> 'pending' THEN clock_timestamp() END
+    finished_at = CASE WHEN %(over)s THEN clock_timestamp() END
 WHERE id = %(id)s AND lease_owner = %(owner)s AND status = 'pending' RETURNING attempt_count
 """
 
@@ -96,6 +96,7 @@ def record(attempted: Attempted, verdict: Verdict) -> Operation[bool]:
             "id": delivery["id"],
             "owner": attempted.owner,
             "status": str(verdict.status),
+            "over": verdict.status != DeliveryStatus.PENDING,
             "retry_in_s": verdict.retry_in_s,
             "code": exchange.status,
             "reason": verdict.reason,
