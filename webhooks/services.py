@@ -17,8 +17,7 @@ from core.errors import Conflict, Forbidden, Invalid, NotFound
 from core.ids import new_id
 from core.url_guard import BlockedUrl
 from runtime.configuration import current
-from webhooks import queries, signing
-from webhooks.alerts import resolve_alert
+from webhooks import alerts, queries, signing
 from webhooks.bodies import ChangeWebhook, CreateWebhook
 from webhooks.doorbell import ring
 from webhooks.kinds import Kind
@@ -184,14 +183,14 @@ def close_alert(identity: Identity, alert_id: UUID) -> Alert:
     alert = queries.get_alert(identity, alert_id)
     if alert.workspace_id is None:
         raise Forbidden("This alert is the server's: it is resolved when all is well again.")
-    if Alert.objects.filter(id=alert.pk, resolved_at=None).update(resolved_at=ClockTimestamp()):
+    if alerts.close_alert(alert.pk).run():
         audit.record(identity, "resolved", "alert", alert.pk, kind=alert.kind, subject=alert.subject)
     return queries.get_alert(identity, alert_id)
 
 
 @operation()
 def _resolve_dead(workspace_id: UUID, endpoint_id: UUID) -> Operation[bool]:
-    return (yield from resolve_alert(workspace_id, Kind.DELIVERY_DEAD, str(endpoint_id)))
+    return (yield from alerts.resolve_alert(workspace_id, Kind.DELIVERY_DEAD, str(endpoint_id)))
 
 
 def _locked(identity: Identity, endpoint_id: UUID, *, for_key: bool = False) -> Endpoint:
