@@ -265,12 +265,15 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_SEND_TASK_EVENTS = False
-CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULER = "config.scheduler:Scheduler"
 
 SESSION_RETENTION_DAYS = ENV.session_retention_days
 KEEP_LATEST_DAYS = ENV.keep_latest_days
 
+# Their tasks say when a message that no worker takes expires, so that messages do not pile up.
 CELERY_BEAT_SCHEDULE = {
+    "fire_due": {"task": "scheduling.fire_due", "schedule": 1.0},
+    "forget_firings": {"task": "scheduling.forget_firings", "schedule": 3600.0},
     "sweep": {"task": "runs.sweep", "schedule": 5.0},
     "delete_ended_sessions": {"task": "runs.delete_ended_sessions", "schedule": 3600.0},
     "prune_idle_sessions": {"task": "runs.prune_idle_sessions", "schedule": 3600.0},
@@ -279,6 +282,12 @@ CELERY_BEAT_SCHEDULE = {
     "sweep_webhooks": {"task": "webhooks.sweep", "schedule": 5.0, "options": {"expires": 5.0}},
     "forget_webhooks": {"task": "webhooks.forget_old", "schedule": 3600.0},
 }
+
+# Schedules: how many a workspace may have, within how many seconds a slot that has come is looked at in time, and for how
+# many days it is kept what became of it.
+MAX_SCHEDULES = ENV.max_schedules
+SCHEDULE_GRACE_S = 60
+SCHEDULE_HISTORY_DAYS = ENV.schedule_history_days
 
 # Webhooks: whether there are any, and the seconds before each further attempt to deliver.
 WEBHOOKS = ENV.webhooks

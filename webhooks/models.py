@@ -69,7 +69,10 @@ class Event(models.Model):
     class Meta:
         db_table = "webhook_events"
         constraints = [one_of("kind", Kind)]
-        indexes = [models.Index(fields=["created_at"], name="webhook_event_age")]
+        indexes = [
+            models.Index(fields=["created_at"], name="webhook_event_age"),
+            models.Index(fields=["run_id"], condition=Q(run_id__isnull=False), name="webhook_event_of_run"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {str(self.id)[-8:]}"
@@ -124,6 +127,8 @@ class Delivery(models.Model):
             ),
             models.Index("workspace", F("created_at").desc(), F("id").desc(), name="delivery_newest"),
             models.Index("endpoint", F("created_at").desc(), F("id").desc(), name="delivery_of_endpoint"),
+            models.Index("workspace", "status", F("created_at").desc(), F("id").desc(), name="delivery_by_status"),
+            models.Index("workspace", "kind", F("created_at").desc(), F("id").desc(), name="delivery_by_kind"),
         ]
 
     def __str__(self) -> str:

@@ -3,6 +3,7 @@
 What is delivered holds what any user of the workspace said: who is bound to one of them sees none of it.
 """
 
+from typing import Any
 from uuid import UUID
 
 from django.db.models import F, QuerySet
@@ -50,7 +51,9 @@ def get_endpoint(identity: Identity, endpoint_id: UUID) -> Endpoint:
 def deliveries(identity: Identity) -> QuerySet[Delivery, Row]:
     """The rows of the workspace's deliveries, each with its event's `run_id`. Raises `Forbidden`, as `endpoints`."""
     identity.require_unbound(_UNBOUND)
-    return of_workspace(identity, Delivery.objects.all()).values(*DELIVERY_COLUMNS, run_id=F("event__run_id"))
+    found = of_workspace(identity, Delivery.objects.all())
+    rows: QuerySet[Delivery, Any] = found.values(*DELIVERY_COLUMNS, run_id=F("event__run_id"))
+    return rows
 
 
 def get_delivery(identity: Identity, delivery_id: UUID) -> Row:
