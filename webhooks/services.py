@@ -18,7 +18,7 @@ from core.ids import new_id
 from core.url_guard import BlockedUrl
 from runtime.configuration import current
 from webhooks import queries, signing
-from webhooks.alerts import resolve_alert
+from webhooks.alerts import resolve_alert, resolve_one
 from webhooks.bodies import ChangeWebhook, CreateWebhook
 from webhooks.doorbell import ring
 from webhooks.kinds import Kind
@@ -183,9 +183,14 @@ def close_alert(identity: Identity, alert_id: UUID) -> Alert:
     alert = queries.get_alert(identity, alert_id)
     if alert.workspace_id is None:
         raise Forbidden("This alert is the server's: it is resolved when all is well again.")
-    if Alert.objects.filter(id=alert.pk, resolved_at=None).update(resolved_at=ClockTimestamp()):
+    if _resolve_one(alert.pk).run():
         audit.record(identity, "resolved", "alert", alert.pk, kind=alert.kind, subject=alert.subject)
     return queries.get_alert(identity, alert_id)
+
+
+@operation()
+def _resolve_one(alert_id: UUID) -> Operation[bool]:
+    return (yield from resolve_one(alert_id))
 
 
 @operation()

@@ -52,7 +52,7 @@ def test_a_login_is_percent_encoded() -> None:
 )
 def test_what_cannot_work_does_not_start(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("AGENT_SERVER_EMAIL_URL", url)
-    with pytest.raises(BadEnvironment, match="^AGENT_SERVER_EMAIL_URL "):
+    with pytest.raises(BadEnvironment, match=r"^AGENT_SERVER_EMAIL_URL "):
         Environment()
 
 

@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0008_alert_emails'),
-        ('webhooks', '0001_initial'),
+        ('webhooks', '0003_log_filters'),
     ]
 
     operations = [
