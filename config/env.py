@@ -187,10 +187,14 @@ class Environment:
     workers: int = field(default_factory=lambda: _integer("AGENT_SERVER_WORKERS", 2))
     jobs_per_worker: int = field(default_factory=lambda: _integer("N_JOBS_PER_WORKER", 10))
     max_pending_runs: int = field(default_factory=lambda: _integer("AGENT_SERVER_MAX_PENDING_RUNS", 100_000, 1))
+    max_schedules: int = field(default_factory=lambda: _integer("AGENT_SERVER_MAX_SCHEDULES", 10_000, 1))
     workspace_limits: str = field(default_factory=lambda: os.environ.get("AGENT_SERVER_WORKSPACE_LIMITS", ""))
     webhooks: bool = field(default_factory=lambda: _flag("AGENT_SERVER_WEBHOOKS", default=True))
     webhook_retry_s: list[int] = field(
         default_factory=lambda: _seconds("AGENT_SERVER_WEBHOOK_RETRY_SECONDS", "5,300,1800,7200,18000,36000")
+    )
+    webhook_log_days: int = field(
+        default_factory=lambda: _integer("AGENT_SERVER_WEBHOOK_LOG_DAYS", 30, minimum=1, maximum=36_500)
     )
     stuck_queue_s: int = field(
         default_factory=lambda: _integer("AGENT_SERVER_STUCK_QUEUE_SECONDS", 300, maximum=7 * 86_400)
@@ -224,6 +228,9 @@ class Environment:
         default_factory=lambda: _integer("AGENT_SERVER_SESSION_RETENTION_DAYS", 0, maximum=36_500)
     )
     keep_latest_days: int = field(default_factory=lambda: _integer("AGENT_SERVER_KEEP_LATEST_DAYS", 0, maximum=36_500))
+    schedule_history_days: int = field(
+        default_factory=lambda: _integer("AGENT_SERVER_SCHEDULE_HISTORY_DAYS", 30, maximum=36_500)
+    )
     # 0: not set; then runs have an hour, and may ask for more.
     run_timeout_s: int = field(
         default_factory=lambda: _integer("BG_JOB_TIMEOUT_SECS", 0, minimum=1, maximum=30 * 86_400)

@@ -9,11 +9,12 @@ rename(id, "x").run()          # DRF, admin, Celery: a thread with Django's conn
 await rename(id, "x").arun()   # the hot routes and the runner: an event loop with the async pool
 
 `yield BEGIN` makes one transaction of what follows, for an operation that finds out on its way that it needs one.
+`yield After(ring)` has something done once all of it is committed.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, Generic, ParamSpec, TypeVar
@@ -41,10 +42,20 @@ class Query:
     params: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class After:
+    """No statement: what is done once the transaction is committed, and not where it is rolled back.
+
+    A doorbell: it returns at once and raises nothing.
+    """
+
+    do: Callable[[], None]
+
+
 # Not a statement of its own: who drives the operation knows whether a transaction is open already.
 BEGIN = Query("BEGIN")
 
-Operation = Generator[Query, list[Row], T]
+Operation = Generator[Query | After, list[Row], T]
 # How long a pool is waited for, in seconds, and for how long it tries to connect until somebody asks it again: its own
 # pauses double, and after a long outage the next try would be a long time away.
 POOL_WAIT_S = 4.0
@@ -77,20 +88,24 @@ class Bound(Generic[T]):
             first = next(steps)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
-        async with pool().connection() as conn:
-            if self.atomic:
-                async with conn.transaction():
-                    return await _adrive(steps, first, conn)
-            return await _adrive(steps, first, conn)
+        after: list[After] = []
+        async with pool().connection() as conn, conn.transaction() if self.atomic else nullcontext():
+            result = await _adrive(steps, first, conn, after)
+        for last in after:
+            last.do()
+        return result
 
-    async def on(self, conn: psycopg.AsyncConnection[Row]) -> T:
-        """Carry it out on this connection, inside the caller's transaction; not inside a pipeline."""
+    async def on(self, conn: psycopg.AsyncConnection[Row], after: list[After]) -> T:
+        """Carry it out on this connection, inside the caller's transaction; not inside a pipeline.
+
+        What is to be done once that is committed is added to `after`.
+        """
         steps = self.start()
         try:
             first = next(steps)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
-        return await _adrive(steps, first, conn)
+        return await _adrive(steps, first, conn, after)
 
 
 def operation(*, atomic: bool = False) -> Callable[[Callable[P, Operation[T]]], Callable[P, Bound[T]]]:
@@ -123,6 +138,10 @@ def _drive(steps: Operation[T]) -> T:
                 transactions.enter_context(transaction.atomic())
                 rows = []
                 continue
+            if isinstance(query, After):
+                transaction.on_commit(query.do)
+                rows = []
+                continue
             cursor.execute(query.sql, query.params)
             columns = cursor.description or []
             names = [column.name for column in columns]
@@ -137,11 +156,15 @@ def _drive(steps: Operation[T]) -> T:
                 rows.append(dict(zip(names, decoded, strict=True)))
 
 
-async def _adrive(steps: Operation[T], query: Query, conn: psycopg.AsyncConnection[Row]) -> T:
+async def _adrive(
+    steps: Operation[T], query: Query | After, conn: psycopg.AsyncConnection[Row], after: list[After]
+) -> T:
     async with AsyncExitStack() as transactions:
         while True:
             rows: list[Row] = []
-            if query is not BEGIN:
+            if isinstance(query, After):
+                after.append(query)
+            elif query is not BEGIN:
                 cursor = await conn.execute(query.sql, query.params)
                 rows = await cursor.fetchall() if cursor.description else []
             elif conn.info.transaction_status == TransactionStatus.IDLE:

@@ -7,6 +7,7 @@ from pydantic import Field, StringConstraints, model_validator
 from core.errors import Invalid
 from core.pagination import seconds
 from core.validation import Body, Id, Metadata, No, UserId, Yes
+from runs.webhook import Webhook
 from sessions.bodies import Tag, VersionChoice
 
 MAX_WAIT_S = 3_600
@@ -40,6 +41,7 @@ class CreateRun(Body):
     queue_timeout_s: float | None = Field(default=None, gt=0, le=30 * 86_400)
     after_seconds: float | None = Field(default=None, ge=0, le=30 * 86_400)
     checkpoint_id: Id | None = None
+    webhook: Webhook | None = None
     wait: bool = False
     stream: bool = False
 

@@ -13,7 +13,7 @@ RUN_COLUMNS = (
     "id, number, session_id, assistant_id, assistant_version, user_id, parent_run_id, schedule_id, status, attempt, "
     "priority, error, interrupt, interrupt_expires_at, input_tokens, output_tokens, cost_usd, metadata, durability, "
     "multitask_strategy, lease_owner, checkpoint_id, cancel_requested_at, next_attempt_at, created_at, queued_at, "
-    "claimed_at, started_at, finished_at, last_seq, workspace_id, last_worker_id"
+    "claimed_at, started_at, finished_at, last_seq, workspace_id, last_worker_id, webhook"
 )
 
 
@@ -44,7 +44,7 @@ def run_summary(row: Row) -> dict[str, Any]:
         "metadata": row["metadata"],
         "durability": row["durability"],
         "multitask_strategy": row["multitask_strategy"],
-        "webhook": None,
+        "webhook": row["webhook"],
         "worker_id": text(row["lease_owner"] or row["last_worker_id"]),
         "checkpoint_id": text(row["checkpoint_id"]),
         "cancel_requested_at": moment(row["cancel_requested_at"]),

@@ -13,6 +13,7 @@ from core.clock import isoformat
 from core.db import Operation, Query, Row, jsonb, operation
 from core.ids import new_id
 from runs.lifecycle import TERMINAL, Status, sources
+from runs.telling import telling
 from runtime.errors import AgentError
 from runtime.history import answers_to
 from sessions.documents import message_row
@@ -90,6 +91,7 @@ def end_runs(
     )
     if back := [row["id"] for row in ended if row["rollback"]]:
         yield take_out(back)
+    yield from telling([row["id"] for row in ended])
     yield promote_next([row["session_id"] for row in ended])
     return ended
 

@@ -20,7 +20,7 @@ from sessions.queries import rows_of
 
 LOST_SHOWN_FOR = timedelta(hours=1)
 
-_STEPS = """
+STEPS = """
 (SELECT jsonb_agg(jsonb_build_object('index', s.index, 'kind', s.kind, 'status', s.status, 'attempt', s.attempt,
     'started_at', to_char(s.started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
     'duration_ms', s.duration_ms, 'model', s.model, 'tool_calls', s.tool_calls) ORDER BY s.index)
@@ -28,7 +28,7 @@ _STEPS = """
 """
 
 _WHOLE = f"""
-SELECT {RUN_COLUMNS}, p.input, p.output, {_STEPS} FROM runs JOIN run_payloads p ON p.run_id = runs.id
+SELECT {RUN_COLUMNS}, p.input, p.output, {STEPS} FROM runs JOIN run_payloads p ON p.run_id = runs.id
 WHERE runs.id = %(run)s AND {visible_run("runs")}
 """  # noqa: S608 - constants of this module
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
+from runs.webhook import RunKind
 from sessions.serializers import CheckpointDocument, MessageDocument
 
 
@@ -27,6 +28,14 @@ class RunErrorDocument(BaseModel):
     code: str
     message: str
     retryable: bool
+
+
+class RunWebhookDocument(BaseModel):
+    """Where the run is told of; the secret itself is never shown."""
+
+    url: str
+    secret_env: str | None
+    events: list[RunKind]
 
 
 class RunSummaryDocument(BaseModel):
@@ -50,7 +59,7 @@ class RunSummaryDocument(BaseModel):
     metadata: dict[str, Any]
     durability: Literal["sync", "async", "exit"]
     multitask_strategy: Literal["enqueue", "reject", "interrupt", "rollback"]
-    webhook: dict[str, Any] | None
+    webhook: RunWebhookDocument | None
     worker_id: UUID | None
     checkpoint_id: UUID | None
     cancel_requested_at: str | None

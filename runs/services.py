@@ -56,11 +56,11 @@ WITH head AS (
 ), accepted AS (
     INSERT INTO runs (id, workspace_id, session_id, assistant_id, assistant_version, user_id, api_key_id, status, ready,
         priority, durability, multitask_strategy, retry_policy, timeout_s, metadata, from_checkpoint_id, schedule_id,
-        queued_at, next_attempt_at, queue_deadline_at)
+        webhook, queued_at, next_attempt_at, queue_deadline_at)
     SELECT %(id)s, %(workspace)s, %(session)s, %(assistant)s, %(version)s, %(user)s, %(key)s, 'pending',
         head.head_run_id = %(id)s, %(priority)s, %(durability)s, %(strategy)s, %(retry_policy)s, %(timeout_s)s,
-        %(metadata)s, %(from_checkpoint)s, %(schedule)s, due.at, CASE WHEN %(after_s)s::float8 > 0 THEN due.at END,
-        due.at + make_interval(secs => %(queue_timeout_s)s)
+        %(metadata)s, %(from_checkpoint)s, %(schedule)s, %(webhook)s::jsonb, due.at,
+        CASE WHEN %(after_s)s::float8 > 0 THEN due.at END, due.at + make_interval(secs => %(queue_timeout_s)s)
     FROM head, (SELECT clock_timestamp() + make_interval(secs => %(after_s)s::float8) AS at) AS due RETURNING *
 ), payload AS (
     INSERT INTO run_payloads (run_id, input) SELECT id, %(input)s FROM accepted
@@ -216,6 +216,7 @@ def _insert_parameters(scope: dict[str, Any], binding: Row, defaults: RunDefault
         "after_s": body.after_seconds or 0.0,
         "metadata": jsonb(body.metadata),
         "from_checkpoint": body.checkpoint_id,
+        "webhook": None if body.webhook is None else jsonb(body.webhook.model_dump()),
         "input": jsonb(body.input),
     }
 

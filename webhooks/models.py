@@ -122,6 +122,9 @@ class Delivery(models.Model):
         indexes = [
             models.Index(fields=["destination", "next_attempt_at"], condition=Q(status="pending"), name="delivery_due"),
             models.Index(fields=["destination"], condition=Q(lease_owner__isnull=False), name="delivery_under_way"),
+            models.Index(
+                fields=["next_attempt_at"], condition=Q(status="pending", manual=True), name="delivery_asked_for"
+            ),
             models.Index("workspace", F("created_at").desc(), F("id").desc(), name="delivery_newest"),
             models.Index("endpoint", F("created_at").desc(), F("id").desc(), name="delivery_of_endpoint"),
             models.Index("workspace", "status", F("created_at").desc(), F("id").desc(), name="delivery_by_status"),

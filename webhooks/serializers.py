@@ -49,7 +49,9 @@ class DeliveryDocument(BaseModel):
     status: DeliveryStatus
     attempt_count: int
     max_attempts: int
-    next_attempt_at: datetime | None
+    next_attempt_at: datetime | None = Field(
+        description="Null once it has ended. While one is under way: when there is another if nothing is heard of it."
+    )
     last_status_code: int | None
     last_error: str
     created_at: datetime

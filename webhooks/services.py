@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Case, F, Q, Value, When
+from django.db.models import Case, F, Q, QuerySet, Value, When
 
 from accounts import audit
 from accounts.identity import Identity
@@ -58,7 +58,7 @@ def create_endpoint(
 
 @transaction.atomic
 def change_endpoint(identity: Identity, endpoint_id: UUID, body: ChangeWebhook) -> Endpoint:
-    """Change what the body has; the next attempts of what is on its way go by it.
+    """Change what the body has; the next attempts of what is on its way go by it, to another URL too.
 
     Switched on again, or at another URL, it counts as one that never failed. Raises `NotFound`, `Forbidden`,
     `Conflict` (switched on where there are no webhooks) and `Invalid`.
@@ -75,6 +75,9 @@ def change_endpoint(identity: Identity, endpoint_id: UUID, body: ChangeWebhook) 
     as_new = _AS_NEW if "url" in changed or changed.get("enabled") else {}
     Endpoint.objects.filter(id=former.pk).update(**changed, **as_new, updated_at=ClockTimestamp())
     endpoint = queries.get_endpoint(identity, endpoint_id)
+    if "url" in changed:
+        # The log says where each one went, or will go.
+        _waiting(endpoint).update(url=endpoint.url)
     _record(identity, "updated", endpoint, changed=sorted(changed))
     if as_new:
         transaction.on_commit(ring)
@@ -86,8 +89,7 @@ def delete_endpoint(identity: Identity, endpoint_id: UUID) -> None:
     """Forget the webhook. What is on its way to it is cancelled; the log stays. Raises `NotFound` and `Forbidden`."""
     # Whoever tells it something holds the row until their commit: what they have queued is seen below.
     endpoint = _locked(identity, endpoint_id, for_key=True)
-    waiting = Delivery.objects.filter(destination=str(endpoint.pk), status=DeliveryStatus.PENDING)
-    cancelled = waiting.filter(endpoint_id=endpoint.pk).update(
+    cancelled = _waiting(endpoint).update(
         status=DeliveryStatus.CANCELLED,
         next_attempt_at=None,
         lease_owner=None,
@@ -207,6 +209,12 @@ def _locked(identity: Identity, endpoint_id: UUID, *, for_key: bool = False) -> 
 
 def _lock(identity: Identity, endpoint_id: UUID, *, for_key: bool = False) -> Endpoint | None:
     return queries.endpoints(identity).select_for_update(no_key=not for_key).filter(id=endpoint_id).first()
+
+
+def _waiting(endpoint: Endpoint) -> QuerySet[Delivery]:
+    # By the destination there is an index of those that wait.
+    waiting = Delivery.objects.filter(destination=str(endpoint.pk), status=DeliveryStatus.PENDING)
+    return waiting.filter(endpoint_id=endpoint.pk)
 
 
 def _refuse_where_off() -> None:

@@ -7,8 +7,9 @@
    Before that, under the same fence: where a run begins at an earlier checkpoint, its session's line is moved there;
    files that it shares with other sessions are written; the children of those that delegate are made.
 3. What runs that are rolled back have written is taken out.
-4. Sessions whose run ended hand their head to the next waiting run.
-5. A run that asks a person, and that nobody is to wait for, ends (see `runs.ending`).
+4. Who wants to hear of runs that ended, or ask a person, is told (`runs.telling`).
+5. Sessions whose run ended hand their head to the next waiting run.
+6. A run that asks a person, and that nobody is to wait for, ends (see `runs.ending`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,15 +20,17 @@ from uuid import UUID
 
 import psycopg
 
-from core.db import Row, jsonb
+from core.db import After, Row, jsonb
 from runs.ending import end_unwanted, promote_next, take_out
 from runs.lifecycle import TERMINAL, Status
+from runs.telling import tell_of
 from runs.worker.artifacts import NewArtifact
 from runs.worker.branching import Branch
 from runs.worker.children import FENCE, spawn
 from runs.worker.outcomes import Cancelled
 from sessions.models import Activity
 from sessions.shared_files import FILE_COLUMNS, SET_FILES, TAKE_OUT_FILES
+from webhooks.doorbell import ring
 
 ACTIVITY_AFTER = {
     Status.SUCCESS: Activity.IDLE,
@@ -286,7 +289,9 @@ class Committed:
 async def commit_steps(conn: psycopg.AsyncConnection[Row], worker: UUID, commits: Sequence[StepCommit]) -> Committed:
     """Write the steps of runs that are still ours; a run that another worker took over is left out."""
     ended = [UUID(commit.session_id) for commit in commits if commit.status in TERMINAL]
+    over = [UUID(commit.run_id) for commit in commits if commit.status in {*TERMINAL, Status.INTERRUPTED}]
     asking = [UUID(commit.run_id) for commit in commits if commit.status == Status.INTERRUPTED]
+    after: list[After] = []
     # What follows an interrupt depends on what is read there, and the rare commit with one can afford the round trips.
     async with nullcontext() if asking else conn.pipeline(), conn.transaction():
         await conn.execute(_LOCK_SESSIONS, {"sessions": [commit.session_id for commit in commits]})
@@ -305,9 +310,15 @@ async def commit_steps(conn: psycopg.AsyncConnection[Row], worker: UUID, commits
         if stopped := [UUID(commit.run_id) for commit in commits if commit.status == Status.CANCELLED]:
             back = take_out(stopped)
             await conn.execute(back.sql, back.params)
+        telling = tell_of(over, written_here=True)
+        told = await conn.execute(telling.sql, telling.params) if over else None
         promotion = promote_next(ended)
         promoted = await conn.execute(promotion.sql, promotion.params) if ended else None
-        unwanted = await end_unwanted(asking).on(conn) if asking else []
+        unwanted = await end_unwanted(asking).on(conn, after) if asking else []
+    if told is not None and await told.fetchall():
+        ring()
+    for last in after:
+        last.do()
     rows = await written.fetchall()
     ours = frozenset(str(row["id"]) for row in rows)
     return Committed(

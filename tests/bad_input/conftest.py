@@ -73,8 +73,10 @@ def things(door: Door) -> Ids:
     said = {"initial_state": {"messages": [{"role": "user", "content": "Hello"}]}}
     session = door.good("POST", f"/assistants/{assistant}/sessions", said)["id"]
     door.good("PUT", f"/sessions/{session}/files/kept.txt", {"content": "Hello"})
+    daily = {"name": "Daily", "cron": "0 9 * * *", "input": {"message": "Hello"}}
     return {
         "assistant_id": assistant,
+        "schedule_id": door.good("POST", f"/assistants/{assistant}/schedules", daily)["id"],
         "session_id": session,
         "checkpoint_id": door.good("GET", f"/sessions/{session}/checkpoints")["items"][0]["id"],
         "run_id": door.good("POST", f"/sessions/{session}/runs", {"input": {"message": "Hello"}})["id"],

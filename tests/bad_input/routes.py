@@ -62,6 +62,24 @@ _SESSION = {
     "title": "A talk",
     "initial_state": {"messages": [{"role": "user", "content": "Hello"}], "metadata": {}},
 }
+_SCHEDULE = {
+    "name": "Every morning",
+    "cron": "0 9 * * MON-FRI",
+    "timezone": "Europe/Berlin",
+    "input": {"message": "Hello"},
+    "version": 1,
+    "user_id": "ann",
+    "enabled": True,
+    "skip_if_running": False,
+    "max_active_runs": 5,
+    "end_time": "9000-01-01T00:00:00Z",
+    "misfire": "all",
+    "jitter_s": 60,
+    "alert_after": 3,
+    "webhook": {"url": "https://example.com/hook", "events": ["run.failed"]},
+    "metadata": {"a": 1},
+}
+_IN_SESSION = {name: value for name, value in _SCHEDULE.items() if name not in {"version", "user_id"}}
 
 _HOOK = {
     "name": "ops",
@@ -121,6 +139,11 @@ GOOD: dict[Route, Any] = {
     ("POST", "/runs/cancel"): {"ids": ["{run_id}"]},
     ("POST", "/runs/{run_id}/cancel"): {"action": "cancel", "wait": False},
     ("POST", "/runs/{interrupted_id}/resume"): {"value": "Yes"},
+    ("POST", "/assistants/{assistant_id}/schedules"): _SCHEDULE,
+    ("PATCH", "/schedules/{schedule_id}"): {**_IN_SESSION, "session_id": "{session_id}"},
+    ("DELETE", "/schedules/{schedule_id}"): None,
+    ("POST", "/schedules/{schedule_id}/pause"): None,
+    ("POST", "/schedules/{schedule_id}/resume"): None,
 }
 
 # What people send from pages: forms with a CSRF token, by their fields. The admin's are Django's own, and `test_forms`

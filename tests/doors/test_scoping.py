@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("accounts", "assistants", "sessions", "runs", "webhooks", "console", "config")
+ROOMS = ("accounts", "assistants", "sessions", "runs", "scheduling", "webhooks", "console", "config")
 # No caller's read: whoever adds a line here says why.
 WITHOUT = {
     "accounts/scoping.py": "the one place",

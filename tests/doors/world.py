@@ -23,6 +23,9 @@ from core.ids import new_id
 from runs.bodies import CreateRun
 from runs.models import Artifact
 from runs.services import create_run
+from scheduling.bodies import CreateSchedule
+from scheduling.models import Firing, Outcome
+from scheduling.services import create_schedule
 from sessions.bodies import OpenSession
 from sessions.files import put_file
 from sessions.models import Message
@@ -85,6 +88,7 @@ class World:
         "checkpoint_id",
         "run_id",
         "artifact_id",
+        "schedule_id",
         "api_key_id",
         "key_id",
         "member_id",
@@ -131,8 +135,12 @@ class World:
         Message.objects.filter(session_id=session["id"]).update(run_id=run["id"], tool_calls=called)
         kept = {"name": OF_USER, "mime_type": "text/plain", "size": len(OF_USER), "content": OF_USER.encode()}
         artifact = Artifact.objects.create(run_id=run["id"], **kept)
+        daily = {"name": OF_USER, "cron": "0 9 * * *", "input": {"message": OF_USER}, "user_id": "ann"}
+        schedule = create_schedule(caller, UUID(assistant), CreateSchedule.model_validate(daily))
+        Firing.objects.create(schedule=schedule, outcome=Outcome.STARTED, run_id=run["id"], reason=OF_USER)
         return {
             "assistant_id": assistant,
+            "schedule_id": str(schedule.pk),
             "session_id": str(session["id"]),
             "checkpoint_id": str(session["checkpoint_id"]),
             "run_id": str(run["id"]),

@@ -97,7 +97,7 @@ def test_an_unknown_id_is_not_found(server: Server, method: str, path: str, iden
         (b'{"input": {"message": "x"}, "priority": "1"}', 422),
         (b'{"input": {"message": "x"}, "timeout_s": -1}', 422),
         (b'{"input": {"message": "x"}, "multitask_strategy": "replace"}', 422),
-        (b'{"input": {"message": "x"}, "webhook": "http://example.com"}', 422),
+        (b'{"input": {"message": "x"}, "webhook": "http://10.0.0.1/"}', 422),
         (b'{"input": {"message": "x"}, "wait": true, "stream": true}', 422),
     ],
 )

@@ -11,10 +11,11 @@ from django.utils import timezone
 from accounts.models import AuditEntry
 from core.ids import new_id
 from tests.api import UNKNOWN, Api, assert_refused
-from tests.webhooks.conftest import URL, Hooks
+from tests.webhooks.hooks import URL, Hooks
 from webhooks.kinds import Kind
 from webhooks.models import Attempt, Delivery, DeliveryStatus, Event
 from webhooks.queries import MOST_ATTEMPTS
+from webhooks.serializers import AttemptDocument, DeliveryLogDocument
 
 RUN = new_id()
 
@@ -63,6 +64,7 @@ def test_what_is_told_is_on_its_way_to_who_listens(api: Api, hooks: Hooks) -> No
     assert delivery["next_attempt_at"] is not None
     one = api.get(f"/webhook-deliveries/{delivery['id']}").json()
     assert one == {**delivery, "body": None, "attempts": []}
+    assert list(one) == list(DeliveryLogDocument.model_fields)
 
 
 def test_the_log_tells_what_was_sent_and_what_came_back(api: Api) -> None:
@@ -73,6 +75,7 @@ def test_the_log_tells_what_was_sent_and_what_came_back(api: Api) -> None:
     log = api.get(f"/webhook-deliveries/{delivery.pk}").json()
     assert (log["body"], log["run_id"], log["webhook_id"]) == ("{}", str(RUN), None)
     first, second = log["attempts"]
+    assert list(first) == list(AttemptDocument.model_fields)
     assert {name: first[name] for name in said} == said
     assert (first["number"], first["status_code"], first["manual"], first["duration_ms"]) == (1, 500, False, 1.5)
     assert (second["number"], second["status_code"], second["manual"]) == (2, None, True)

@@ -10,10 +10,11 @@ from django.utils import timezone
 
 from accounts.models import AuditEntry
 from tests.api import UNKNOWN, Api, assert_refused
-from tests.webhooks.conftest import URL, Hooks
+from tests.webhooks.hooks import URL, Hooks
 from webhooks import services
 from webhooks.kinds import SUBSCRIBABLE, Kind
 from webhooks.models import Alert, Delivery, Endpoint
+from webhooks.serializers import WebhookDocument
 from webhooks.signing import secrets_of, unseal
 
 BODY = {"name": "ops", "url": URL, "events": ["run.failed"]}
@@ -36,6 +37,7 @@ def test_one_is_made_with_a_secret_that_is_shown_once(api: Api, hooks: Hooks) ->
     secret = made.pop("secret")
     assert secret.startswith("whsec_")
     assert api.get(f"/webhooks/{made['id']}").json() == made == api.items("/webhooks")[0]
+    assert list(made) == list(WebhookDocument.model_fields)
     assert (made["enabled"], made["headers"], made["retry_delays_s"]) == (True, {}, None)
     row = Endpoint.objects.get()
     assert secret.encode() not in bytes(row.sealed_secret)
@@ -134,6 +136,16 @@ def test_switched_on_again_or_moved_it_never_failed(api: Api, hooks: Hooks, chan
     # Another name makes no better receiver.
     Endpoint.objects.update(failures=7)
     assert api.patch(f"/webhooks/{made['id']}", {"name": "other"}).json()["failures"] == 7
+
+
+def test_what_waits_goes_to_the_new_url_and_what_arrived_has_not(api: Api, hooks: Hooks) -> None:
+    made = hooks.make()
+    (arrived,) = hooks.tell()
+    Delivery.objects.update(status="delivered")
+    hooks.tell()
+    api.patch(f"/webhooks/{made['id']}", {"url": "https://other.example/"})
+    (waits, log) = api.items("/webhook-deliveries")
+    assert (log["id"], log["url"], waits["url"]) == (str(arrived.pk), URL, "https://other.example/")
 
 
 def test_a_deleted_one_hears_nothing_more_and_the_log_stays(api: Api, hooks: Hooks) -> None:

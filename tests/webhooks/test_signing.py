@@ -12,7 +12,7 @@ from accounts.services import put_secret
 from accounts.vault import Unreadable
 from core.ids import new_id
 from tests.api import Api
-from tests.webhooks.conftest import Hooks
+from tests.webhooks.hooks import Hooks
 from webhooks.models import Endpoint
 from webhooks.signing import known_secret, new_secret, seal, secrets_of, unseal
 
