@@ -21,13 +21,9 @@ from runs.lifecycle import Status
 from runs.models import Run, Worker, WorkerState
 from runs.worker.telemetry import counts
 from runs.worker.traffic.figures import figures
-<<<<<<< HEAD
 from webhooks.dispatch.claim import backlog
-from webhooks.models import DeliveryStatus
-=======
 from webhooks.kinds import ALERTED
-from webhooks.models import Alert
->>>>>>> alerts
+from webhooks.models import Alert, DeliveryStatus
 
 UNFINISHED = (Status.PENDING, Status.RUNNING, Status.INTERRUPTED)
 

@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from core.db import Operation, Query, operation
+from core.db import Operation, Query
 from core.ids import new_id
 from webhooks.kinds import Kind
 from webhooks.outbox import tell, tell_all
