@@ -99,7 +99,15 @@ def test_another_users_key_finds_nothing_of_anns(world: World, case: Case, djang
         OF_USER,
         *(
             world.ids[name]
-            for name in ("session_id", "run_id", "checkpoint_id", "schedule_id", "trigger_id", "api_key_id", "member_id")
+            for name in (
+                "session_id",
+                "run_id",
+                "checkpoint_id",
+                "schedule_id",
+                "trigger_id",
+                "api_key_id",
+                "member_id",
+            )
         ),
     ]
     assert [word for word in hidden if word in answer.text] == []
