@@ -159,6 +159,7 @@ GOOD: dict[Route, Any] = {
     ("PATCH", "/triggers/{trigger_id}"): {"name": "new", "enabled": False, "metadata": {"a": 1}, "version": 1},
     ("DELETE", "/triggers/{trigger_id}"): None,
     ("POST", "/triggers/{trigger_id}/rotate"): {"overlap_s": 60},
+    ("POST", "/schedules/{schedule_id}/trigger"): None,
 }
 
 # What people send from pages: forms with a CSRF token, by their fields. The admin's are Django's own, and `test_forms`
