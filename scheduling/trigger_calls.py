@@ -56,7 +56,8 @@ _CLAIM = """
 INSERT INTO trigger_calls AS c (id, trigger_id, delivery_id, outcome, reason, run_id)
 VALUES (%(id)s, %(trigger)s, %(delivery)s, %(outcome)s, left(%(reason)s, 1000), %(run)s::uuid)
 ON CONFLICT (trigger_id, delivery_id) DO UPDATE
-    SET outcome = excluded.outcome, reason = excluded.reason, run_id = excluded.run_id, created_at = clock_timestamp()
+    SET id = excluded.id, outcome = excluded.outcome, reason = excluded.reason, run_id = excluded.run_id,
+        created_at = clock_timestamp()
     WHERE c.outcome = 'failed'
         OR (%(of_body)s AND c.created_at < clock_timestamp() - make_interval(hours => %(hours)s))
 RETURNING c.id
