@@ -10,7 +10,7 @@ The one place that says so, for query sets and for SQL. What goes without it (wo
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 
 from accounts.identity import Identity
 
@@ -21,6 +21,11 @@ Row = TypeVar("Row")
 def of_workspace(identity: Identity, rows: QuerySet[M, Row]) -> QuerySet[M, Row]:
     """Those of the rows that belong to the caller's workspace; their model has a `workspace`."""
     return rows.filter(workspace_id=identity.workspace_id)
+
+
+def of_workspace_or_server(identity: Identity, rows: QuerySet[M, Row]) -> QuerySet[M, Row]:
+    """Those of them, and those without a workspace: the server's, which concern everybody."""
+    return rows.filter(Q(workspace_id=identity.workspace_id) | Q(workspace_id=None))
 
 
 def of_user(identity: Identity, rows: QuerySet[M, Row], user: str = "user_id") -> QuerySet[M, Row]:

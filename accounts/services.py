@@ -18,6 +18,7 @@ from accounts.external import WORKSPACES
 from accounts.identity import SCOPES, Identity
 from accounts.limits import Limits
 from accounts.models import ApiKey, Secret, Ticket, TicketPurpose, User, Workspace
+from accounts.resealing import Resealed, reseal
 from accounts.scoping import of_workspace
 from core.clock import ClockTimestamp
 from core.db import Operation, Query, jsonb, operation
@@ -284,23 +285,9 @@ def delete_secret(identity: Identity, name: str) -> None:
     row.delete()
 
 
-def rotate_secrets() -> tuple[int, list[str]]:
-    """Encrypt every secret anew by the first of the server's keys; gives how many, and those that no key opens
-    ("workspace's id/name")."""
-    done, unreadable = 0, []
-    for secret_id in list(Secret.objects.values_list("id", flat=True)):
-        with transaction.atomic():
-            row = Secret.objects.select_for_update().filter(id=secret_id).first()
-            if row is None:
-                continue
-            try:
-                value = vault.unseal(row.workspace_id, row.name, bytes(row.ciphertext))
-            except vault.Unreadable:
-                unreadable.append(f"{row.workspace_id}/{row.name}")
-                continue
-            Secret.objects.filter(id=row.id).update(ciphertext=vault.seal(row.workspace_id, row.name, value))
-            done += 1
-    return done, unreadable
+def rotate_secrets() -> Resealed:
+    """Encrypt every secret anew by the first of the server's keys."""
+    return reseal(Secret.objects.all(), ("ciphertext",), lambda row: row.name)
 
 
 @dataclass(frozen=True, slots=True)

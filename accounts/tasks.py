@@ -8,7 +8,7 @@ from accounts.rates import forget_counts
 from accounts.services import forget_expired_tickets
 
 
-@shared_task(name="accounts.forget_expired")
+@shared_task(name="accounts.forget_expired", expires=3_600)
 def forget_expired() -> None:
     """Delete the tickets, idempotency keys, counted requests and logins that have ended."""
     forget_expired_tickets()

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import django_stubs_ext
+from kombu import Exchange, Queue
 
 from accounts.limits import Limits
 from accounts.limits import read_limits as read_caller_limits
@@ -246,6 +247,12 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_DEFAULT_QUEUE = f"{ENV.redis_key_prefix}.celery"
+# Of its own, so that receivers that do not answer keep nothing else waiting.
+WEBHOOK_QUEUE = f"{ENV.redis_key_prefix}.webhooks"
+CELERY_TASK_QUEUES = [
+    Queue(name, Exchange(name), routing_key=name) for name in (CELERY_TASK_DEFAULT_QUEUE, WEBHOOK_QUEUE)
+]
+CELERY_TASK_ROUTES = {"webhooks.deliver": {"queue": WEBHOOK_QUEUE}}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BROKER_TRANSPORT_OPTIONS = {
@@ -258,21 +265,45 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_SEND_TASK_EVENTS = False
-CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULER = "config.scheduler:Scheduler"
 
 SESSION_RETENTION_DAYS = ENV.session_retention_days
 KEEP_LATEST_DAYS = ENV.keep_latest_days
 
+# Their tasks say when a message that no worker takes expires, so that messages do not pile up.
 CELERY_BEAT_SCHEDULE = {
+    "fire_due": {"task": "scheduling.fire_due", "schedule": 1.0},
+    "forget_firings": {"task": "scheduling.forget_firings", "schedule": 3600.0},
     "sweep": {"task": "runs.sweep", "schedule": 5.0},
     "delete_ended_sessions": {"task": "runs.delete_ended_sessions", "schedule": 3600.0},
     "prune_idle_sessions": {"task": "runs.prune_idle_sessions", "schedule": 3600.0},
     "forget_expired": {"task": "accounts.forget_expired", "schedule": 3600.0},
+    "sweep_webhooks": {"task": "webhooks.sweep", "schedule": 5.0},
+    "forget_webhooks": {"task": "webhooks.forget_old", "schedule": 3600.0},
 }
+
+# Schedules: how many a workspace may have, within how many seconds a slot that has come is looked at in time, and for
+# how many days it is kept what became of it.
+MAX_SCHEDULES = ENV.max_schedules
+SCHEDULE_GRACE_S = 60
+SCHEDULE_HISTORY_DAYS = ENV.schedule_history_days
 
 # Webhooks: whether there are any, and the seconds before each further attempt to deliver.
 WEBHOOKS = ENV.webhooks
 WEBHOOK_RETRY_DELAYS_S = ENV.webhook_retry_s
+WEBHOOK_LOG_DAYS = ENV.webhook_log_days
+
+# Alerts: when a queue counts as stuck and workers as missing (0: never), and who is told by e-mail, if anybody is.
+STUCK_QUEUE_S = ENV.stuck_queue_s
+MISSING_WORKERS_S = ENV.missing_workers_s
+ALERT_EMAILS = ENV.alert_emails
+DEFAULT_FROM_EMAIL = ENV.email_from or f"agent-server@{_PUBLIC_HOST or 'localhost'}"
+EMAIL_HOST = ENV.email_server.host if ENV.email_server else ""
+EMAIL_TIMEOUT = 10
+if ENV.email_server:
+    EMAIL_PORT = ENV.email_server.port
+    EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = ENV.email_server.user, ENV.email_server.password
+    EMAIL_USE_TLS, EMAIL_USE_SSL = ENV.email_server.starttls, ENV.email_server.tls
 
 LOGGING_CONFIG = None
 REDIS_KEY_PREFIX = ENV.redis_key_prefix

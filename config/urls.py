@@ -17,6 +17,9 @@ urlpatterns = [
     path("", include("assistants.urls")),
     path("", include("sessions.urls")),
     path("", include("runs.urls")),
+    path("", include("webhooks.urls")),
+    path("", include("scheduling.urls")),
+    path("", include("scheduling.trigger_urls")),
     path("console/", include("console.urls")),
     path("admin/login/", views.admin_login),
     # So is the way out, which is kept in the audit trail.

@@ -42,6 +42,8 @@ BY_AGE = ("created_at", "id")
 Item = TypeVar("Item")
 Row = dict[str, Any]
 Parse = Callable[[str], Any]
+# By its name, a column of a list.
+_Column = Callable[[str], Any]
 _INTEGER = re.compile(r"\d{1,9}", re.ASCII)
 _SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
 
@@ -120,7 +122,8 @@ class ListQuery:
 class Listing:
     """What one list can do.
 
-    `orderings`: by public name the columns it sorts by, never null, the last one unique in the list.
+    `orderings`: by public name the columns it sorts by, never null, the last one unique in the list; what the query
+    set annotates counts as a column, too.
     `default`: one of them, with "-" for descending. `filters`: by query key.
     """
 
@@ -133,8 +136,8 @@ class Listing:
         reader = _Reader(query)
         reader.refuse_unknown({"limit", "offset", "cursor", "ordering", *self.filters})
         ordering = reader.get("ordering", self._ordering, self.default)
-        limit = reader.get("limit", _integer(1, MAX_LIMIT), DEFAULT_LIMIT)
-        offset = reader.get("offset", _integer(0, MAX_OFFSET), 0)
+        limit = reader.get("limit", integer(1, MAX_LIMIT), DEFAULT_LIMIT)
+        offset = reader.get("offset", integer(0, MAX_OFFSET), 0)
         cursor = reader.get("cursor", text, None)
         if cursor is not None and "offset" in query:
             reader.faults.append(FieldError(("query", "offset"), "Not together with a cursor."))
@@ -182,7 +185,9 @@ class _Reader:
             raise Invalid(f"{first.loc[1]}: {first.message}", errors=self.faults)
 
 
-def _integer(minimum: int, maximum: int) -> Parse:
+def integer(minimum: int, maximum: int) -> Parse:
+    """A whole number, in plain digits."""
+
     def parse(value: str) -> int:
         if not _INTEGER.fullmatch(value) or not minimum <= int(value) <= maximum:
             raise ValueError(f"Must be a whole number from {minimum} to {maximum}.")
@@ -223,7 +228,7 @@ def read_integers(query: QueryDict, *names: str) -> list[int]:
     reader = _Reader(query)
     reader.refuse_unknown(set(names))
     reader.faults += [FieldError(("query", name), "Missing.") for name in names if name not in query]
-    numbers: list[int] = [reader.get(name, _integer(1, 999_999_999), 0) for name in names]
+    numbers: list[int] = [reader.get(name, integer(1, 999_999_999), 0) for name in names]
     reader.finish()
     return numbers
 
@@ -234,7 +239,7 @@ def paginate(queryset: QuerySet[Any, Item], query: ListQuery, to_document: Calla
     sign = "-" if query.descending else ""
     rows = wanted.order_by(*(f"{sign}{column}" for column in query.columns))
     if query.cursor is not None:
-        rows = rows.filter(_beyond(queryset.model, query))
+        rows = rows.filter(_beyond(_column_of(queryset), query))
     # One more than asked for tells whether there is a next page.
     found = list(rows[query.offset : query.offset + query.limit + 1])
     items, more = found[: query.limit], len(found) > query.limit
@@ -257,7 +262,7 @@ def paginate_rows(
 
     ordered = sorted(rows, key=key, reverse=query.descending)
     if query.cursor is not None:
-        last = _read_cursor(model, query)
+        last = _read_cursor(model._meta.get_field, query)
         ordered = [row for row in ordered if (key(row) < last if query.descending else key(row) > last)]
     items = ordered[query.offset : query.offset + query.limit]
     more = len(ordered) > query.offset + query.limit
@@ -296,26 +301,34 @@ def _cursor(query: ListQuery, last: Any) -> str:
     return base64.urlsafe_b64encode(dump_json([query.ordering, *values])).decode().rstrip("=")
 
 
-def _beyond(model: type[Model], query: ListQuery) -> Q:
+def _column_of(queryset: QuerySet[Any, Any]) -> _Column:
+    def column(name: str) -> Any:
+        annotation = queryset.query.annotations.get(name)
+        return queryset.model._meta.get_field(name) if annotation is None else annotation.output_field
+
+    return column
+
+
+def _beyond(column: _Column, query: ListQuery) -> Q:
     """The rows after the cursor's. Raises `Invalid` for a cursor that this list did not make."""
-    values = _read_cursor(model, query)
+    values = _read_cursor(column, query)
     comparison = "lt" if query.descending else "gt"
     *leading, (last, last_value) = zip(query.columns, values, strict=True)
     beyond = Q(**{f"{last}__{comparison}": last_value})
-    for column, value in leading:
+    for name, value in leading:
         # The first condition is implied by the second, and the one that an index can seek with.
-        beyond = Q(**{f"{column}__{comparison}e": value}) & (Q(**{f"{column}__{comparison}": value}) | beyond)
+        beyond = Q(**{f"{name}__{comparison}e": value}) & (Q(**{f"{name}__{comparison}": value}) | beyond)
     return beyond
 
 
-def _read_cursor(model: type[Model], query: ListQuery) -> list[Any]:
+def _read_cursor(column: _Column, query: ListQuery) -> list[Any]:
     try:
-        return _cursor_values(model, query)
+        return _cursor_values(column, query)
     except (BadRequest, ValidationError, ValueError, binascii.Error):
         raise Invalid.at("query", "cursor", message="Not a cursor of this list.") from None
 
 
-def _cursor_values(model: type[Model], query: ListQuery) -> list[Any]:
+def _cursor_values(column: _Column, query: ListQuery) -> list[Any]:
     cursor = query.cursor or ""
     if len(cursor) > MAX_CURSOR:
         raise ValueError
@@ -324,11 +337,10 @@ def _cursor_values(model: type[Model], query: ListQuery) -> list[Any]:
     # A cursor of another ordering would silently skip rows.
     if not isinstance(document, list) or document[:1] != [query.ordering]:
         raise ValueError
-    return [_cursor_value(model, column, value) for column, value in zip(query.columns, document[1:], strict=True)]
+    return [_cursor_value(column(name), value) for name, value in zip(query.columns, document[1:], strict=True)]
 
 
-def _cursor_value(model: type[Model], column: str, value: Any) -> Any:
-    field: Field[Any, Any] = model._meta.get_field(column)  # type: ignore[assignment]
+def _cursor_value(field: Field[Any, Any], value: Any) -> Any:
     read = field.to_python(str(value))
     # Ours are in UTC; in another zone the first and last days of the calendar are beyond PostgreSQL's.
     if read is None or (isinstance(read, datetime) and (is_naive(read) or read.utcoffset())):

@@ -70,6 +70,8 @@ RUNS = Listing(
         "session_id": Filter("session_id", identifier),
         "user_id": Filter("user_id", text),
         "parent_run_id": Filter("parent_run_id", identifier),
+        # One that is deleted has runs still.
+        "schedule_id": Filter("schedule_id", identifier),
     },
 )
 RUNS_OF_SESSION = Listing(_ORDERINGS, "-created_at", _STATUS)

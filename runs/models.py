@@ -163,6 +163,13 @@ class Run(models.Model):
                 condition=Q(schedule_id__isnull=False, status__in=["pending", "running", "interrupted"]),
                 name="run_of_schedule_active",
             ),
+            models.Index(
+                "schedule_id",
+                F("created_at").desc(),
+                F("id").desc(),
+                condition=Q(schedule_id__isnull=False),
+                name="run_of_schedule",
+            ),
             # These two are empty where no run has children that have not ended: what a worker asks twice a second.
             models.Index(fields=["id"], condition=Q(waiting=True), name="run_waiting"),
             models.Index(

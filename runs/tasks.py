@@ -15,7 +15,7 @@ from runs.services import sweep as sweep_runs
 log = logging.getLogger(__name__)
 
 
-@shared_task(name="runs.sweep")
+@shared_task(name="runs.sweep", expires=60)
 def sweep() -> None:
     """End what waited too long, and wake a worker in case a doorbell was lost."""
     for run in end_unanswered().run():
@@ -25,14 +25,14 @@ def sweep() -> None:
     look_after_now()
 
 
-@shared_task(name="runs.delete_ended_sessions")
+@shared_task(name="runs.delete_ended_sessions", expires=3_600)
 def delete_ended() -> None:
     """Delete the sessions that ended longer ago than they are kept."""
     if gone := delete_ended_sessions(settings.SESSION_RETENTION_DAYS):
         log.info("deleted %d sessions that ended more than %d days ago", gone, settings.SESSION_RETENTION_DAYS)
 
 
-@shared_task(name="runs.prune_idle_sessions")
+@shared_task(name="runs.prune_idle_sessions", expires=3_600)
 def prune_idle() -> None:
     """Thin out the sessions that have not been used for as long as their past is kept."""
     if thinned := prune_idle_sessions(settings.KEEP_LATEST_DAYS):

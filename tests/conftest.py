@@ -31,7 +31,7 @@ os.environ.update(
 django.setup()
 
 # Imported once Django is set up.
-pytest_plugins = ["tests.api"]
+pytest_plugins = ["tests.api", "tests.webhooks.hooks"]
 from tests.quick import be_quick  # noqa: E402
 
 be_quick()

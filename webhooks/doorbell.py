@@ -1,5 +1,22 @@
-"""The dispatcher's doorbell. Lost or doubled it does no harm: beat has somebody look every few seconds."""
+"""The doorbell of deliveries: see `core.doorbell`. Beat looks at the table, too."""
+
+from celery import current_app
+from django.conf import settings
+from kombu import Producer
+
+from core.doorbell import Doorbell
+
+# The task of `webhooks.tasks`, by name: it rings itself, and is imported by workers only.
+TASK = "webhooks.deliver"
+
+
+def _send(producer: Producer) -> None:
+    current_app.send_task(TASK, producer=producer, retry=False)
+
+
+_doorbell = Doorbell("webhook doorbell", lambda: settings.WEBHOOK_QUEUE, _send)
 
 
 def ring() -> None:
-    """Wake the dispatcher; returns at once. Call it after the commit."""
+    """Have what is due delivered; returns at once. Call it after the commit."""
+    _doorbell.ring()

@@ -69,7 +69,10 @@ class Event(models.Model):
     class Meta:
         db_table = "webhook_events"
         constraints = [one_of("kind", Kind)]
-        indexes = [models.Index(fields=["created_at"], name="webhook_event_age")]
+        indexes = [
+            models.Index(fields=["created_at"], name="webhook_event_age"),
+            models.Index(fields=["run_id"], condition=Q(run_id__isnull=False), name="webhook_event_of_run"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {str(self.id)[-8:]}"
@@ -87,6 +90,7 @@ class Delivery(models.Model):
 
     No constraint leads to the endpoint: deleting one must not stand in the way of a run that ends.
     `destination` is what stands for the receiver where turns are taken: the endpoint's id, or the URL's origin.
+    One that somebody asks for again has `manual` set: it is sent though its endpoint is left alone or switched off.
     """
 
     id = id_field()
@@ -103,6 +107,7 @@ class Delivery(models.Model):
     attempt_count = models.PositiveIntegerField(db_default=0)
     max_attempts = models.PositiveIntegerField()
     next_attempt_at = models.DateTimeField(null=True)
+    manual = models.BooleanField(db_default=False, help_text="Somebody asked for the next attempt.")
     lease_owner = models.UUIDField(null=True, help_text="Who is sending it.")
     lease_expires_at = models.DateTimeField(null=True)
     last_status_code = models.PositiveIntegerField(null=True)
@@ -116,8 +121,14 @@ class Delivery(models.Model):
         constraints = [one_of("status", DeliveryStatus)]
         indexes = [
             models.Index(fields=["destination", "next_attempt_at"], condition=Q(status="pending"), name="delivery_due"),
+            models.Index(fields=["destination"], condition=Q(lease_owner__isnull=False), name="delivery_under_way"),
+            models.Index(
+                fields=["next_attempt_at"], condition=Q(status="pending", manual=True), name="delivery_asked_for"
+            ),
             models.Index("workspace", F("created_at").desc(), F("id").desc(), name="delivery_newest"),
             models.Index("endpoint", F("created_at").desc(), F("id").desc(), name="delivery_of_endpoint"),
+            models.Index("workspace", "status", F("created_at").desc(), F("id").desc(), name="delivery_by_status"),
+            models.Index("workspace", "kind", F("created_at").desc(), F("id").desc(), name="delivery_by_kind"),
         ]
 
     def __str__(self) -> str:
@@ -161,9 +172,9 @@ class Alert(models.Model):
     message = models.CharField(max_length=1_000)
     opened_at = created_field()
     resolved_at = models.DateTimeField(null=True)
-    mailed_at = models.DateTimeField(null=True)
+    mailed_at = models.DateTimeField(null=True, help_text="When somebody was told by e-mail that it opened.")
     mail_attempts = models.PositiveIntegerField(db_default=0)
-    mail_not_before = models.DateTimeField(null=True)
+    mail_not_before = models.DateTimeField(null=True, help_text="When the next mail is due; empty: none is.")
 
     class Meta:
         db_table = "alerts"
@@ -179,7 +190,7 @@ class Alert(models.Model):
         ]
         indexes = [
             models.Index("workspace", F("opened_at").desc(), F("id").desc(), name="alert_newest"),
-            models.Index(fields=["opened_at"], condition=Q(mailed_at__isnull=True), name="alert_unmailed"),
+            models.Index(fields=["mail_not_before"], condition=Q(mail_not_before__isnull=False), name="alert_to_mail"),
         ]
 
     def __str__(self) -> str:

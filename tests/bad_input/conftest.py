@@ -16,6 +16,8 @@ from accounts.services import create_api_key
 from core.redis import client as redis_client
 from tests.bad_input.door import Door
 from tests.runs.hand import Hand
+from webhooks.kinds import Kind
+from webhooks.models import Alert
 
 Ids = dict[str, str]
 LLM = {"provider": "fake", "model": "echo"}
@@ -71,14 +73,30 @@ def things(door: Door) -> Ids:
     said = {"initial_state": {"messages": [{"role": "user", "content": "Hello"}]}}
     session = door.good("POST", f"/assistants/{assistant}/sessions", said)["id"]
     door.good("PUT", f"/sessions/{session}/files/kept.txt", {"content": "Hello"})
+    daily = {"name": "Daily", "cron": "0 9 * * *", "input": {"message": "Hello"}}
     return {
         "assistant_id": assistant,
+        "schedule_id": door.good("POST", f"/assistants/{assistant}/schedules", daily)["id"],
         "session_id": session,
         "checkpoint_id": door.good("GET", f"/sessions/{session}/checkpoints")["items"][0]["id"],
         "run_id": door.good("POST", f"/sessions/{session}/runs", {"input": {"message": "Hello"}})["id"],
         "member_id": door.good("POST", "/members", {"username": uuid4().hex})["id"],
         "api_key_id": door.good("POST", "/api-keys", {"name": "spare", "scopes": ["runs:read"]})["id"],
+        **webhook(door),
     }
+
+
+def webhook(door: Door) -> Ids:
+    """One with a delivery, and an alert. A workspace may have so many: what there is is taken."""
+    made = door.good("GET", "/webhooks")["items"] or [
+        door.good("POST", "/webhooks", {"name": "kept", "url": "https://example.com/", "events": ["queue.stuck"]})
+    ]
+    workspace = door.good("GET", "/me")["workspace"]["id"]
+    wrong = Alert(workspace_id=workspace, kind=Kind.QUEUE_STUCK, subject=uuid4().hex, message="Stuck.")
+    # In a thread, as above.
+    door.wait(sync_to_async(wrong.save)())
+    delivery = door.good("POST", f"/webhooks/{made[0]['id']}/test")
+    return {"webhook_id": made[0]["id"], "delivery_id": delivery["id"], "alert_id": str(wrong.pk)}
 
 
 @pytest.fixture(scope="module")

@@ -62,6 +62,33 @@ _SESSION = {
     "title": "A talk",
     "initial_state": {"messages": [{"role": "user", "content": "Hello"}], "metadata": {}},
 }
+_SCHEDULE = {
+    "name": "Every morning",
+    "cron": "0 9 * * MON-FRI",
+    "timezone": "Europe/Berlin",
+    "input": {"message": "Hello"},
+    "version": 1,
+    "user_id": "ann",
+    "enabled": True,
+    "skip_if_running": False,
+    "max_active_runs": 5,
+    "end_time": "9000-01-01T00:00:00Z",
+    "misfire": "all",
+    "jitter_s": 60,
+    "alert_after": 3,
+    "webhook": {"url": "https://example.com/hook", "events": ["run.failed"]},
+    "metadata": {"a": 1},
+}
+_IN_SESSION = {name: value for name, value in _SCHEDULE.items() if name not in {"version", "user_id"}}
+
+_HOOK = {
+    "name": "ops",
+    "url": "https://example.com/hooks",
+    "events": ["run.failed", "schedule.failed"],
+    "headers": {"x-environment": "test"},
+    "retry_delays_s": [5, 60],
+    "enabled": True,
+}
 
 # `{name}` in an address or as a value of a body is an id of the world's; None is no body.
 GOOD: dict[Route, Any] = {
@@ -74,6 +101,13 @@ GOOD: dict[Route, Any] = {
     ("POST", "/members/{member_id}/invitation"): None,
     ("PUT", "/secrets/NEW"): {"value": "a secret text", "hosts": ["example.com"]},
     ("DELETE", "/secrets/KEPT"): None,
+    ("POST", "/webhooks"): {**_HOOK, "secret": "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"},
+    ("PATCH", "/webhooks/{webhook_id}"): _HOOK,
+    ("DELETE", "/webhooks/{webhook_id}"): None,
+    ("POST", "/webhooks/{webhook_id}/rotate"): {"overlap_s": 60},
+    ("POST", "/webhooks/{webhook_id}/test"): None,
+    ("POST", "/webhook-deliveries/{delivery_id}/redeliver"): None,
+    ("POST", "/alerts/{alert_id}/resolve"): None,
     ("POST", "/ws-tickets"): {"path": "/ws/sessions/{session_id}"},
     ("POST", "/assistants"): {**_CONFIG, "change_note": "", "status": "created"},
     ("PATCH", "/assistants/{assistant_id}"): {**_CONFIG, "change_note": "", "expected_version": 1},
@@ -105,6 +139,12 @@ GOOD: dict[Route, Any] = {
     ("POST", "/runs/cancel"): {"ids": ["{run_id}"]},
     ("POST", "/runs/{run_id}/cancel"): {"action": "cancel", "wait": False},
     ("POST", "/runs/{interrupted_id}/resume"): {"value": "Yes"},
+    ("POST", "/assistants/{assistant_id}/schedules"): _SCHEDULE,
+    ("PATCH", "/schedules/{schedule_id}"): {**_IN_SESSION, "session_id": "{session_id}"},
+    ("DELETE", "/schedules/{schedule_id}"): None,
+    ("POST", "/schedules/{schedule_id}/pause"): None,
+    ("POST", "/schedules/{schedule_id}/resume"): None,
+    ("POST", "/schedules/{schedule_id}/trigger"): None,
 }
 
 # What people send from pages: forms with a CSRF token, by their fields. The admin's are Django's own, and `test_forms`

@@ -9,15 +9,18 @@ from typing import Any
 
 from tests.api import HELLO
 
+# What in a path belongs to a user.
+OF_USER = ("{session_id}", "{run_id}", "{schedule_id}")
+
 
 @dataclass(frozen=True)
 class Case:
     """A request that is right, for the caller with `scope` (None: for any caller).
 
     `right`: the status that this caller gets. `stranger`: what another workspace's key gets, by rule 404 where an id is
-    in the path. `other`: what a key gets that is bound to another user than the session's, by rule 404 where a session
-    or a run is in the path. `owner`: what a key of that user gets. `holds_all`: the right caller needs more than the
-    scope, because it hands on others. Ids in braces are those of the prepared world.
+    in the path. `other`: what a key gets that is bound to another user than the session's, by rule 404 where a session,
+    a run or a schedule is in the path. `owner`: what a key of that user gets. `holds_all`: the right caller needs more
+    than the scope, because it hands on others. Ids in braces are those of the prepared world.
     """
 
     method: str
@@ -44,7 +47,7 @@ class Case:
 
     @property
     def for_other(self) -> int:
-        return self.other or (404 if "{session_id}" in self.path or "{run_id}" in self.path else self.right)
+        return self.other or (404 if any(of in self.path for of in OF_USER) else self.right)
 
     @property
     def for_owner(self) -> int:
@@ -57,10 +60,14 @@ class Case:
 # Who is bound to a user, be it the one whose objects these are, does nothing that concerns everybody.
 BOUND = (403, 403)
 MEMBER, SECRET = "/members/{member_id}", "/secrets/{name}"
+WEBHOOK, DELIVERY = "/webhooks/{webhook_id}", "/webhook-deliveries/{delivery_id}"
 ONE, SESSION, RUN = "/assistants/{assistant_id}", "/sessions/{session_id}", "/runs/{run_id}"
+HOOK = {"name": "k", "url": "https://example.com/hooks", "events": ["run.failed"]}
 ECHO = {"name": "{new}", "llm": {"provider": "fake", "model": "echo"}}
 STATELESS = {**HELLO, "assistant_id": "{assistant_id}"}
 IN_SESSION = {**HELLO, "session_id": "{session_id}"}
+SCHEDULE = "/schedules/{schedule_id}"
+DAILY = {**HELLO, "name": "{new}", "cron": "0 9 * * *"}
 
 API = [
     # -- accounts
@@ -150,6 +157,34 @@ API = [
     Case("GET", f"{RUN}/artifacts/{{artifact_id}}", "runs:read"),
     Case("POST", f"{RUN}/cancel", "runs:write", {}, 202),
     Case("POST", f"{RUN}/resume", "runs:write", {"value": 1}, 409),
+    # -- webhooks
+    Case("GET", "/webhooks", "webhooks:read", None, 200, None, *BOUND),
+    Case("POST", "/webhooks", "webhooks:write", HOOK, 201, None, *BOUND),
+    Case("GET", WEBHOOK, "webhooks:read", None, 200, None, *BOUND),
+    Case("PATCH", WEBHOOK, "webhooks:write", {"name": "new"}, 200, None, *BOUND),
+    Case("DELETE", WEBHOOK, "webhooks:write", None, 204, None, *BOUND),
+    Case("POST", f"{WEBHOOK}/rotate", "webhooks:write", {}, 201, None, *BOUND),
+    Case("POST", f"{WEBHOOK}/test", "webhooks:write", {}, 202, None, *BOUND),
+    Case("GET", "/webhook-deliveries", "webhooks:read", None, 200, None, *BOUND),
+    Case("GET", DELIVERY, "webhooks:read", None, 200, None, *BOUND),
+    Case("POST", f"{DELIVERY}/redeliver", "webhooks:write", {}, 202, None, *BOUND),
+    Case("GET", "/alerts", "webhooks:read", None, 200, None, *BOUND),
+    Case("POST", "/alerts/{alert_id}/resolve", "webhooks:write", {}, 200, None, *BOUND),
+    # -- schedules: who has runs made must be able to make them
+    Case("GET", f"{ONE}/schedules", "schedules:read"),
+    Case("POST", f"{ONE}/schedules", "schedules:write", DAILY, 201, holds_all=True),
+    Case("GET", "/schedules", "schedules:read"),
+    Case("GET", "/schedules?assistant_id={assistant_id}", "schedules:read", stranger=422),
+    Case("GET", SCHEDULE, "schedules:read"),
+    Case("PATCH", SCHEDULE, "schedules:write", {"name": "Mine"}, holds_all=True),
+    Case("DELETE", SCHEDULE, "schedules:write", right=204),
+    Case("POST", f"{SCHEDULE}/pause", "schedules:write", {}),
+    Case("POST", f"{SCHEDULE}/resume", "schedules:write", {}, holds_all=True),
+    Case("POST", f"{SCHEDULE}/trigger", "schedules:write", {}, 202, holds_all=True),
+    Case("GET", f"{SCHEDULE}/preview", "schedules:read"),
+    Case("GET", f"{SCHEDULE}/runs", "schedules:read"),
+    # A schedule may be gone and its runs be there: any id is taken, and no other's runs are found.
+    Case("GET", "/runs?schedule_id={schedule_id}", "runs:read", stranger=200, other=200),
     # -- the server
     Case("GET", "/workers", "runs:read", None, 200, None, *BOUND),
     Case("GET", "/metrics", None, None, 200, None, *BOUND),

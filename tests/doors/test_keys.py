@@ -97,7 +97,10 @@ def test_another_users_key_finds_nothing_of_anns(world: World, case: Case, djang
     assert answer.status == case.for_other
     hidden = [
         OF_USER,
-        *(world.ids[name] for name in ("session_id", "run_id", "checkpoint_id", "api_key_id", "member_id")),
+        *(
+            world.ids[name]
+            for name in ("session_id", "run_id", "checkpoint_id", "schedule_id", "api_key_id", "member_id")
+        ),
     ]
     assert [word for word in hidden if word in answer.text] == []
     assert world.anns() == anns

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("accounts", "assistants", "sessions", "runs", "console", "config")
+ROOMS = ("accounts", "assistants", "sessions", "runs", "scheduling", "webhooks", "console", "config")
 # No caller's read: whoever adds a line here says why.
 WITHOUT = {
     "accounts/scoping.py": "the one place",
@@ -18,6 +18,9 @@ WITHOUT = {
     "accounts/watch.py": "whether the callers of open streams belong to their workspaces still",
     "accounts/idempotency.py": "a request's own key, by workspace and user",
     "config/bootstrap.py": "what the first start makes, before there are callers",
+    "webhooks/outbox.py": "who listens in a workspace, whoever did what is told",
+    "runs/telling.py": "who listens to a run's workspace, whoever ended it",
+    "runs/watching.py": "which workspaces have runs that no worker begins",
     "runs/backlog.py": "how many runs wait in a workspace, whoever asks",
     "runs/worker/children.py": "the assistant that a run names must be one of its own workspace",
     "runs/worker/claim.py": "workers serve all workspaces, and are fair between them",

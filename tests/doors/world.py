@@ -23,6 +23,9 @@ from core.ids import new_id
 from runs.bodies import CreateRun
 from runs.models import Artifact
 from runs.services import create_run
+from scheduling.bodies import CreateSchedule
+from scheduling.models import Firing, Outcome
+from scheduling.services import create_schedule
 from sessions.bodies import OpenSession
 from sessions.files import put_file
 from sessions.models import Message
@@ -30,6 +33,10 @@ from sessions.services import open_session
 from tests.api import UNKNOWN, Api
 from tests.doors.cases import Case
 from tests.prints import Prints
+from webhooks.bodies import CreateWebhook
+from webhooks.kinds import Kind
+from webhooks.models import Alert, Endpoint
+from webhooks.services import create_endpoint, send_test
 
 # In what belongs to the workspace, and in what belongs to one of its users. No answer may hold what its caller may not
 # see.
@@ -81,10 +88,14 @@ class World:
         "checkpoint_id",
         "run_id",
         "artifact_id",
+        "schedule_id",
         "api_key_id",
         "key_id",
         "member_id",
         "workspace_id",
+        "webhook_id",
+        "delivery_id",
+        "alert_id",
     )
 
     loop: asyncio.Runner
@@ -124,8 +135,12 @@ class World:
         Message.objects.filter(session_id=session["id"]).update(run_id=run["id"], tool_calls=called)
         kept = {"name": OF_USER, "mime_type": "text/plain", "size": len(OF_USER), "content": OF_USER.encode()}
         artifact = Artifact.objects.create(run_id=run["id"], **kept)
+        daily = {"name": OF_USER, "cron": "0 9 * * *", "input": {"message": OF_USER}, "user_id": "ann"}
+        schedule = create_schedule(caller, UUID(assistant), CreateSchedule.model_validate(daily))
+        Firing.objects.create(schedule=schedule, outcome=Outcome.STARTED, run_id=run["id"], reason=OF_USER)
         return {
             "assistant_id": assistant,
+            "schedule_id": str(schedule.pk),
             "session_id": str(session["id"]),
             "checkpoint_id": str(session["checkpoint_id"]),
             "run_id": str(run["id"]),
@@ -142,6 +157,21 @@ class World:
             "path": "kept.txt",
             "middleware_id": "user_context",
             "new": str(uuid4()),
+            **self._webhook(),
+        }
+
+    def _webhook(self) -> dict[str, str]:
+        """One with a delivery, and an alert. Of those of earlier requests that nobody asks for any more, none is left:
+        a workspace may have so many."""
+        caller, kept = self.ours.identity, vars(self).get("ids", {}).get("webhook_id")
+        Endpoint.objects.filter(name=OF_WORKSPACE).exclude(id=kept).delete()
+        body = {"name": OF_WORKSPACE, "url": f"https://example.com/{OF_WORKSPACE}", "events": ["queue.stuck"]}
+        endpoint, _ = create_endpoint(caller, CreateWebhook.model_validate(body))
+        alert = {"kind": Kind.QUEUE_STUCK, "subject": str(uuid4()), "message": OF_WORKSPACE}
+        return {
+            "webhook_id": str(endpoint.pk),
+            "delivery_id": str(send_test(caller, endpoint.pk).pk),
+            "alert_id": str(Alert.objects.create(workspace=self.ours.workspace, **alert).pk),
         }
 
     def mend(self) -> None:

@@ -1,0 +1,281 @@
+"""Every write to schedules but the firing of their slots. A schedule's row is locked first."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+
+from accounts import audit
+from accounts.idempotency import Once, claim
+from accounts.identity import Identity
+from accounts.scoping import of_workspace
+from assistants.models import Assistant, AssistantTag
+from assistants.models import Status as AssistantStatus
+from assistants.spec import run_defaults
+from core.clock import isoformat
+from core.db import Operation, operation
+from core.errors import AssistantNotActive, Conflict, Invalid, NotFound, SessionClosed
+from core.ids import new_id
+from core.validation import bounded
+from runs.inputs import check_input
+from scheduling import queries
+from scheduling.bodies import RULE, ChangeSchedule, CreateSchedule
+from scheduling.firing import start_now
+from scheduling.models import Schedule
+from scheduling.planning import plan
+from scheduling.timing import next_slot, read_rule
+from sessions.models import Session
+from sessions.models import Status as SessionStatus
+from sessions.queries import visible_sessions
+from sessions.services import session_user
+from webhooks.alerts import resolve_alert
+from webhooks.kinds import Kind
+
+# What is decided where a session is opened: one that is there has it.
+_OF_SESSION = ("version", "tag", "user_id")
+# A change of these counts the next slot anew.
+_TIMES = (*RULE, "timezone", "end_time", "jitter_s")
+# With a change of these a run might not be what its assistant or its session takes.
+_RUN = ("session_id", *_OF_SESSION, "input")
+
+
+def create_schedule(identity: Identity, assistant_id: UUID, body: CreateSchedule, once: Once | None = None) -> Schedule:
+    """Let an active assistant run by itself.
+
+    Raises NotFound, Forbidden (who may not make runs, or another user than the caller's), AssistantNotActive,
+    SessionClosed, Conflict (as many schedules as a workspace may have), Invalid, Replayed for a request sent again.
+    """
+    refuse_who_makes_no_runs(identity)
+    schedule = Schedule(
+        id=new_id(),
+        workspace_id=identity.workspace_id,
+        assistant_id=assistant_id,
+        created_by=identity.actor,
+        **body.model_dump(),
+    )
+    with transaction.atomic():
+        claim(once, schedule.id).run()
+        assistant = of_workspace(identity, Assistant.objects.filter(id=assistant_id)).first()
+        if assistant is None:
+            raise NotFound("There is no such assistant.")
+        if assistant.status != AssistantStatus.ACTIVE:
+            raise AssistantNotActive(f"The assistant is {assistant.status}; only an active one is scheduled.")
+        _refuse_one_too_many(identity)
+        _settle_whose(identity, schedule)
+        _refuse_contradiction(schedule)
+        _check_run(identity, schedule)
+        _set_times(schedule, queries.now().run(), counted_anew=True)
+        schedule.save(force_insert=True)
+        audit.record(identity, "created", "schedule", schedule.id, name=schedule.name, assistant_id=str(assistant_id))
+        return queries.schedule(identity, schedule.id)
+
+
+def change_schedule(identity: Identity, schedule_id: UUID, body: ChangeSchedule) -> Schedule:
+    """Change what is given. A change of its times counts the next slot anew from now; another leaves it.
+
+    Raises NotFound, Forbidden (who may not make runs, or another user), SessionClosed, Conflict, Invalid.
+    """
+    refuse_who_makes_no_runs(identity)
+    given = body.given
+    with transaction.atomic():
+        schedule = queries.locked_schedule(identity, schedule_id)
+        before = {name: getattr(schedule, name) for name in given.keys() | {*_TIMES, *_RUN}}
+        _take_over(identity, schedule, given)
+        _refuse_contradiction(schedule)
+        changed = {name for name, value in before.items() if getattr(schedule, name) != value}
+        now = queries.now().run()
+        if changed & {*_RUN}:
+            _check_run(identity, schedule)
+        if changed & {*_TIMES}:
+            _set_times(schedule, now, counted_anew=bool(changed & {*RULE}))
+        elif "enabled" in changed:
+            _begin_or_pause(schedule, now)
+        if changed:
+            schedule.updated_at = now
+            schedule.save(force_update=True)
+            audit.record(identity, "updated", "schedule", schedule.id, changed=sorted(changed))
+        return queries.schedule(identity, schedule_id)
+
+
+def pause_schedule(identity: Identity, schedule_id: UUID) -> Schedule:
+    """Start no more slots; again without effect. Runs go on. Raises NotFound."""
+    return _switch(identity, schedule_id, enabled=False)
+
+
+def resume_schedule(identity: Identity, schedule_id: UUID) -> Schedule:
+    """Go on with the slots from now on; again without effect. What came while it was paused is not made up for.
+
+    Raises NotFound, Forbidden (who may not make runs), Conflict where no slot is left.
+    """
+    refuse_who_makes_no_runs(identity)
+    return _switch(identity, schedule_id, enabled=True)
+
+
+def trigger_schedule(identity: Identity, schedule_id: UUID, once: Once | None = None) -> UUID:
+    """Start a run of the schedule at once; gives its firing's id. As `firing.start_now`, and raises Forbidden, too."""
+    refuse_who_makes_no_runs(identity)
+    firing_id: UUID = start_now(identity, schedule_id, once)["id"]
+    return firing_id
+
+
+def _switch(identity: Identity, schedule_id: UUID, *, enabled: bool) -> Schedule:
+    with transaction.atomic():
+        schedule = queries.locked_schedule(identity, schedule_id)
+        if schedule.enabled != enabled:
+            schedule.enabled, now = enabled, queries.now().run()
+            _begin_or_pause(schedule, now)
+            schedule.updated_at = now
+            schedule.save(force_update=True)
+            audit.record(identity, "resumed" if enabled else "paused", "schedule", schedule_id)
+        return queries.schedule(identity, schedule_id)
+
+
+def delete_schedule(identity: Identity, schedule_id: UUID) -> None:
+    """Delete a schedule with the history of its slots; its runs stay, and those under way go on. Raises NotFound."""
+    with transaction.atomic():
+        schedule = queries.locked_schedule(identity, schedule_id)
+        name = schedule.name
+        schedule.delete()
+        _resolve_failures(identity.workspace_id, schedule_id).run()
+        audit.record(identity, "deleted", "schedule", schedule_id, name=name)
+
+
+@operation()
+def _resolve_failures(workspace_id: UUID, schedule_id: UUID) -> Operation[bool]:
+    # Nothing would be there any more that could succeed.
+    return (yield from resolve_alert(workspace_id, Kind.SCHEDULE_FAILED, str(schedule_id)))
+
+
+def refuse_who_makes_no_runs(identity: Identity) -> None:
+    """Raise Forbidden for a caller who may not make a run by hand: nor may it by a schedule."""
+    identity.require("runs:write")
+
+
+def _refuse_one_too_many(identity: Identity) -> None:
+    bound = settings.MAX_SCHEDULES
+    # What is beyond the bound need not be counted.
+    if of_workspace(identity, Schedule.objects.all())[:bound].count() >= bound:
+        raise Conflict(f"The workspace has {bound} schedules, as many as it may have (AGENT_SERVER_MAX_SCHEDULES).")
+
+
+def _refuse_contradiction(schedule: Schedule) -> None:
+    if schedule.skip_if_running and schedule.max_active_runs > 1:
+        raise Invalid.at("max_active_runs", message="With skip_if_running there is one at most: set that to false.")
+
+
+# -- what runs ---------------------------------------------------------------------------------------------------------
+
+
+def _take_over(identity: Identity, schedule: Schedule, given: dict[str, Any]) -> None:
+    """Set what is given, and what follows from it: one rule, and one target."""
+    if given.get("session_id") is not None:
+        schedule.version = schedule.tag = None
+    elif schedule.session_id is not None and "session_id" not in given:
+        for name in _OF_SESSION:
+            if given.get(name) is not None:
+                raise Invalid.at(name, message="It is the session's.")
+    if given.get("version") is not None:
+        schedule.tag = None
+    if given.get("tag") is not None:
+        schedule.version = None
+    if given.keys() & {*RULE}:
+        schedule.cron = schedule.interval_s = schedule.at = None
+    metadata = {**schedule.metadata, **given.get("metadata", {})}
+    for name, value in given.items():
+        setattr(schedule, name, value)
+    schedule.metadata = _bounded(metadata)
+    if given.keys() & {"session_id", "user_id"}:
+        _settle_whose(identity, schedule)
+
+
+def _bounded(metadata: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return bounded(metadata)
+    except ValueError as fault:
+        raise Invalid.at("metadata", message=f"Together with what is there it {fault}.") from None
+
+
+def _settle_whose(identity: Identity, schedule: Schedule) -> None:
+    """Set whose the schedule is: the session's user, or the one whose sessions it opens."""
+    if schedule.session_id is None:
+        schedule.user_id = session_user(identity, schedule.user_id)
+    else:
+        schedule.user_id = _session(identity, schedule, schedule.session_id).user_id
+
+
+def _session(identity: Identity, schedule: Schedule, session_id: UUID) -> Session:
+    of_assistant = visible_sessions(identity).filter(assistant_id=schedule.assistant_id)
+    # A sub-agent's runs come from the run that started it.
+    session = of_assistant.filter(id=session_id, parent=None).first()
+    if session is None:
+        raise Invalid.at("session_id", message="The assistant has no such session.")
+    return session
+
+
+def _check_run(identity: Identity, schedule: Schedule) -> None:
+    """Raise what a run by the schedule would be refused with now: SessionClosed, Invalid (version, tag, input)."""
+    version = _version(identity, schedule)
+    try:
+        defaults = run_defaults(schedule.assistant_id, version).run()
+    except NotFound:
+        raise Invalid.at("version", message=f"The assistant has no version {version}.") from None
+    check_input(schedule.input, defaults.input_schema)
+
+
+def _version(identity: Identity, schedule: Schedule) -> int:
+    """The number of the version that a run would have now."""
+    if schedule.session_id is not None:
+        session = _session(identity, schedule, schedule.session_id)
+        if session.status != SessionStatus.ACTIVE or (session.expires_at and session.expires_at <= queries.now().run()):
+            raise SessionClosed("The session is closed or expired.")
+        return session.assistant_version
+    if schedule.version is not None:
+        return schedule.version
+    if schedule.tag is None:
+        return Assistant.objects.values_list("version", flat=True).get(id=schedule.assistant_id)
+    tagged = AssistantTag.objects.filter(assistant_id=schedule.assistant_id, name=schedule.tag)
+    version = tagged.values_list("version", flat=True).first()
+    if version is None:
+        raise Invalid.at("tag", message=f"The assistant has no tag {schedule.tag!r}.")
+    return version
+
+
+# -- when --------------------------------------------------------------------------------------------------------------
+
+
+def _set_times(schedule: Schedule, now: datetime, *, counted_anew: bool) -> None:
+    """Read the rule and set what follows from now on. Raises Invalid with the reason, also where it is nothing.
+
+    `counted_anew`: an interval begins now.
+    """
+    rule = read_rule(
+        cron=schedule.cron,
+        interval_s=schedule.interval_s,
+        at=schedule.at,
+        timezone=schedule.timezone,
+        anchor=now if counted_anew else schedule.anchor,
+    )
+    schedule.anchor = None if schedule.interval_s is None else rule.anchor
+    if schedule.end_time is not None and schedule.end_time <= now:
+        raise Invalid.at("end_time", message="It must lie in the future.")
+    first = next_slot(rule, now)
+    if first is None:
+        place = next(name for name in RULE if getattr(schedule, name) is not None)
+        raise Invalid.at(place, message="It must lie in the future." if schedule.at else "It would never run.")
+    if not plan(schedule, now):
+        raise Invalid.at("end_time", message=f"It would never run: its first slot is {isoformat(first)}.")
+    if not schedule.enabled:
+        _clear(schedule)
+
+
+def _begin_or_pause(schedule: Schedule, now: datetime) -> None:
+    if not schedule.enabled:
+        _clear(schedule)
+    elif not plan(schedule, now):
+        raise Conflict("It has no slot left: give it another rule or end.")
+
+
+def _clear(schedule: Schedule) -> None:
+    schedule.next_slot = schedule.next_run_at = None

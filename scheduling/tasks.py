@@ -1,0 +1,39 @@
+"""What beat drives."""
+
+import logging
+
+from celery import shared_task
+from django.conf import settings
+
+from core.errors import NotFound
+from core.ids import path_id
+from scheduling.firing import fire_due, start_by_clock
+from scheduling.retention import forget_firings
+from scheduling.settling import settle
+
+log = logging.getLogger(__name__)
+
+
+# A tick that waits for a worker is of no use once others have come after it. It says so by beat's clock to a worker's:
+# a minute, so that these may differ.
+@shared_task(name="scheduling.fire_due", expires=60)
+def fire() -> None:
+    """Count the runs of schedules that have ended, and start what is due."""
+    settle()
+    fire_due()
+
+
+@shared_task(name="scheduling.start")
+def start(schedule_id: str) -> None:
+    """Start a schedule's run: for periodic tasks that somebody makes in the admin, with clocks that schedules lack."""
+    try:
+        start_by_clock(path_id(schedule_id))
+    except NotFound:
+        log.warning("A periodic task starts the schedule %s, and there is none.", schedule_id)
+
+
+@shared_task(name="scheduling.forget_firings", expires=3_600)
+def forget() -> None:
+    """Delete the firings that are older than they are kept."""
+    if gone := forget_firings(settings.SCHEDULE_HISTORY_DAYS):
+        log.info("deleted %d firings of more than %d days ago", gone, settings.SCHEDULE_HISTORY_DAYS)

@@ -1,0 +1,68 @@
+"""Beat's own periodic tasks are made where they are missing, and what people do with them stays."""
+
+import pytest
+from django.conf import settings
+from django_celery_beat.models import ClockedSchedule, IntervalSchedule, PeriodicTask
+
+from config.celery import app
+from config.scheduler import Scheduler
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def start_beat() -> Scheduler:
+    """As `manage.py beat` does before its first tick."""
+    return Scheduler(app=app)
+
+
+def test_they_are_made_at_the_first_start() -> None:
+    scheduler = start_beat()
+    made = set(PeriodicTask.objects.values_list("name", flat=True))
+    assert made == {*settings.CELERY_BEAT_SCHEDULE, "celery.backend_cleanup"}
+    assert scheduler.schedule["fire_due"].schedule.run_every.total_seconds() == 1
+
+
+@pytest.mark.parametrize("name", ["sweep", "fire_due", "celery.backend_cleanup"])
+def test_what_people_change_in_them_survives_a_start(name: str) -> None:
+    start_beat()
+    every_hour = IntervalSchedule.objects.create(every=1, period=IntervalSchedule.HOURS)
+    PeriodicTask.objects.filter(name=name).update(
+        interval=every_hour, crontab=None, enabled=False, expire_seconds=7, description="ours"
+    )
+    scheduler = start_beat()
+    task = PeriodicTask.objects.get(name=name)
+    assert (task.interval, task.enabled, task.expire_seconds, task.description) == (every_hour, False, 7, "ours")
+    assert name not in scheduler.schedule
+
+
+def test_one_that_is_at_another_interval_runs_at_that() -> None:
+    start_beat()
+    PeriodicTask.objects.filter(name="sweep").update(
+        interval=IntervalSchedule.objects.create(every=9, period=IntervalSchedule.SECONDS)
+    )
+    assert start_beat().schedule["sweep"].schedule.run_every.total_seconds() == 9
+
+
+def test_tasks_of_peoples_own_survive_a_start() -> None:
+    clocked = ClockedSchedule.objects.create(clocked_time="2100-01-01T00:00:00Z")
+    mine = PeriodicTask.objects.create(
+        name="mine", task="scheduling.start", clocked=clocked, one_off=True, kwargs='{"schedule_id": "x"}'
+    )
+    before = PeriodicTask.objects.filter(id=mine.id).values().get()
+    start_beat()
+    start_beat()
+    assert PeriodicTask.objects.filter(id=mine.id).values().get() == before
+
+
+def test_one_that_is_missing_is_made_again() -> None:
+    start_beat()
+    PeriodicTask.objects.filter(name="sweep").delete()
+    assert "sweep" in start_beat().schedule
+
+
+def test_their_messages_expire_where_no_worker_takes_them() -> None:
+    app.loader.import_default_modules()
+    lasting = [
+        entry["task"] for entry in settings.CELERY_BEAT_SCHEDULE.values() if not app.tasks[entry["task"]].expires
+    ]
+    assert lasting == []

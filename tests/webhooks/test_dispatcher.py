@@ -1,0 +1,224 @@
+"""Many deliveries: whose turn it is, who is left alone, and what happens when the one who sends goes."""
+
+import threading
+import time
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from core.ids import new_id
+from tests.webhooks.post import QUICK, Post
+from webhooks.dispatch.claim import _CLAIM, anything_due, backlog
+from webhooks.dispatch.dispatcher import Bounds, Dispatcher
+from webhooks.dispatch.process import _Current, deliver
+from webhooks.models import Alert, Delivery, Endpoint, Event
+
+MANY = 3_000
+
+
+def bury(post: Post, endpoint: Endpoint | None, count: int) -> None:
+    """So many due deliveries, older than all others."""
+    event = Event.objects.create(workspace=post.workspace, kind="run.failed", data={})
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO webhook_deliveries (id, workspace_id, event_id, endpoint_id, kind, url, destination, status,
+                max_attempts, next_attempt_at)
+            SELECT gen_random_uuid(), %s, %s, %s, 'run.failed', %s, %s, 'pending', 7,
+                clock_timestamp() - interval '1 hour'
+            FROM generate_series(1, %s)
+            """,
+            [
+                post.workspace.id,
+                event.id,
+                endpoint and endpoint.id,
+                post.receiver.url + "/hang",
+                post.receiver.url if endpoint is None else str(endpoint.id),
+                count,
+            ],
+        )
+        cursor.execute("ANALYZE webhook_deliveries, webhook_endpoints, webhook_events")
+
+
+def test_a_burst_arrives_once_each(post: Post) -> None:
+    endpoints = [post.endpoint(f"/200/{number}") for number in range(3)]
+    for _ in range(20):
+        post.tell()
+    post.send()
+    assert len(post.receiver.arrived) == 20 * len(endpoints)
+    assert len({(one.path, one.headers["webhook-id"]) for one in post.receiver.arrived}) == 60
+    assert set(Delivery.objects.values_list("status", "attempt_count")) == {("delivered", 1)}
+
+
+def test_a_receiver_that_hangs_holds_its_own_places_only(post: Post) -> None:
+    bury(post, None, 20)
+    post.endpoint("/200/neighbour")
+    for _ in range(10):
+        post.tell()
+    dispatcher = threading.Thread(target=post.send, args=(Bounds(timeout_s=1.5, look_s=0.05, places=8),))
+    dispatcher.start()
+    for _ in range(100):
+        if len(post.receiver.at("/200/neighbour")) == 10:
+            break
+        time.sleep(0.01)
+    hanging = len(post.receiver.at("/hang"))
+    Delivery.objects.filter(url__endswith="/hang", lease_owner=None).delete()
+    dispatcher.join()
+    assert (len(post.receiver.at("/200/neighbour")), hanging) == (10, QUICK.share)
+
+
+def test_two_dispatchers_share_the_places_of_a_destination(post: Post) -> None:
+    bury(post, None, 6)
+    others = [threading.Thread(target=post.send) for _ in range(2)]
+    for other in others:
+        other.start()
+    time.sleep(0.2)
+    assert Delivery.objects.exclude(lease_owner=None).count() == QUICK.share
+    for other in others:
+        other.join()
+
+
+def test_one_that_fails_is_left_alone_and_then_tried_one_at_a_time(post: Post) -> None:
+    endpoint = post.endpoint("/500/x")
+    for _ in range(6):
+        post.tell()
+    post.send()
+    # Those that were under way together fail together, and count once.
+    assert len(post.receiver.arrived) == QUICK.share
+    endpoint.refresh_from_db()
+    assert endpoint.failures == 1
+    assert endpoint.not_before is not None
+    assert timedelta(0) < endpoint.not_before - timezone.now() <= timedelta(seconds=5)
+    post.pass_time(seconds=5)
+    post.send()
+    assert len(post.receiver.arrived) == QUICK.share + 1
+    endpoint.refresh_from_db()
+    assert endpoint.failures == 2
+    Endpoint.objects.update(url=post.receiver.url + "/200/well")
+    post.pass_time(seconds=20)
+    post.send()
+    assert set(Delivery.objects.values_list("status", flat=True)) == {"delivered"}
+
+
+@pytest.mark.parametrize(("days", "enabled"), [(2, False), (0.5, True)])
+def test_one_that_has_failed_for_long_is_switched_off(post: Post, days: float, enabled: bool) -> None:
+    post.endpoint("/500/x", failures=49, last_success_at=timezone.now() - timedelta(days=days))
+    post.tell()
+    post.send()
+    endpoint = Endpoint.objects.get()
+    assert (endpoint.failures, endpoint.enabled) == (50, enabled)
+    assert endpoint.disabled_reason == ("" if enabled else "Switched off after 50 failures in a row.")
+    assert Alert.objects.count() == (0 if enabled else 1)
+
+
+def test_what_waits_for_one_that_is_left_alone_is_not_even_read(post: Post) -> None:
+    bury(post, post.endpoint("/500/x", not_before=timezone.now() + timedelta(hours=1)), MANY)
+    bury(post, post.endpoint("/500/x", enabled=False), MANY)
+    assert not anything_due().run()
+    post.endpoint("/200/neighbour")
+    post.tell()
+    assert anything_due().run()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {_CLAIM}",
+            {"owner": new_id(), "places": 64, "share": 4, "lease_s": 0.0},
+        )
+        ((plan,),) = cursor.fetchall()
+    assert plan[0]["Plan"]["Actual Rows"] == 1
+    assert plan[0]["Plan"]["Shared Hit Blocks"] < 300
+    post.send()
+    assert [one.path for one in post.receiver.arrived] == ["/200/neighbour"]
+
+
+def test_what_a_dead_process_had_is_sent_after_its_lease_and_not_before(post: Post) -> None:
+    post.endpoint()
+    post.tell()
+    lease = timezone.now() + timedelta(seconds=30)
+    Delivery.objects.update(lease_owner=new_id(), lease_expires_at=lease, next_attempt_at=lease)
+    post.send()
+    assert not post.receiver.arrived
+    post.pass_time(seconds=31)
+    post.send()
+    assert len(post.receiver.arrived) == 1
+
+
+def test_who_was_too_late_writes_nothing(post: Post) -> None:
+    post.endpoint("/hang")
+    post.tell()
+    dispatcher = threading.Thread(target=post.send)
+    dispatcher.start()
+    while not post.receiver.arrived:
+        time.sleep(0.01)
+    other = UUID(int=7)
+    Delivery.objects.update(lease_owner=other)
+    dispatcher.join()
+    delivery = post.delivery()
+    assert (delivery.lease_owner, delivery.attempt_count, post.attempts()) == (other, 0, [])
+
+
+def test_who_asks_while_an_attempt_is_under_way_gets_one_more(post: Post) -> None:
+    post.endpoint("/hang")
+    post.tell()
+    dispatcher = threading.Thread(target=post.send)
+    dispatcher.start()
+    while not post.receiver.arrived:
+        time.sleep(0.01)
+    Delivery.objects.update(manual=True, next_attempt_at=timezone.now())
+    dispatcher.join()
+    assert [attempt.manual for attempt in post.attempts()] == [False, True]
+    assert not post.delivery().manual
+
+
+def test_who_leaves_gives_back_what_is_under_way(post: Post) -> None:
+    post.endpoint("/hang")
+    post.tell()
+    began = time.monotonic()
+    post.send(Bounds(timeout_s=20, look_s=0.02, leave_s=0.1), leaving=lambda: bool(post.receiver.arrived))
+    assert time.monotonic() - began < 10
+    delivery = post.delivery()
+    assert (delivery.status, delivery.lease_owner, delivery.attempt_count) == ("pending", None, 0)
+    assert anything_due().run()
+
+
+def test_one_process_has_one_dispatcher_and_the_next_who_rings_has_it_look_again(post: Post) -> None:
+    post.endpoint("/hang")
+    post.tell()
+    first = threading.Thread(target=deliver, kwargs={"bounds": Bounds(timeout_s=1, look_s=30)})
+    first.start()
+    while not post.receiver.arrived:
+        time.sleep(0.01)
+    post.endpoint("/200/later")
+    Endpoint.objects.filter(url__endswith="/hang").update(enabled=False)
+    post.tell()
+    assert not deliver()
+    while not post.receiver.at("/200/later"):
+        assert first.is_alive()
+        time.sleep(0.01)
+    first.join()
+    assert _Current.dispatcher is None
+
+
+def test_a_ring_after_the_last_look_begins_anew(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    post.endpoint()
+    looks = []
+
+    async def run(self: Dispatcher) -> None:
+        looks.append(self)
+        if len(looks) == 1:
+            self.wake()
+
+    monkeypatch.setattr(Dispatcher, "run", run)
+    assert deliver()
+    assert len(looks) == 2
+
+
+def test_the_backlog_tells_what_waits_and_for_how_long(post: Post) -> None:
+    assert backlog().run() == {"pending": 0, "oldest_due_age_s": 0}
+    bury(post, post.endpoint("/500/x", enabled=False), 2)
+    post.own()
+    found = backlog().run()
+    assert found["pending"] == 3
+    assert 5 <= found["oldest_due_age_s"] < 60

@@ -1,0 +1,71 @@
+"""What beat does for webhooks: it rings where something is due, and forgets what is old."""
+
+from datetime import timedelta
+
+import pytest
+from django.db.models import F
+from pytest_django import Settings
+
+from tests.webhooks.post import Post
+from webhooks import tasks
+from webhooks.dispatch.retention import forget_old
+from webhooks.models import Attempt, Delivery, Endpoint, Event
+
+
+@pytest.fixture
+def rings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    heard: list[int] = []
+    monkeypatch.setattr(tasks, "ring", lambda: heard.append(1))
+    return heard
+
+
+def test_beat_rings_where_something_is_due(post: Post, rings: list[int]) -> None:
+    tasks.sweep()
+    assert rings == []
+    post.endpoint()
+    post.tell()
+    tasks.sweep()
+    assert rings == [1]
+    post.pass_time(hours=-1)
+    tasks.sweep()
+    assert rings == [1]
+
+
+def test_a_server_without_webhooks_sends_none(post: Post, rings: list[int], settings: Settings) -> None:
+    settings.WEBHOOKS = False
+    post.endpoint()
+    post.tell()
+    tasks.sweep()
+    tasks.deliver()
+    assert (rings, post.receiver.arrived) == ([], [])
+
+
+def test_the_task_sends_what_is_due(post: Post) -> None:
+    post.endpoint()
+    post.tell()
+    tasks.deliver()
+    assert len(post.receiver.arrived) == 1
+
+
+def test_old_events_go_with_all_that_belongs_to_them(post: Post) -> None:
+    post.endpoint()
+    for _ in range(3):
+        post.tell()
+    post.send()
+    kept = Event.objects.order_by("-created_at").first()
+    assert kept is not None
+    Event.objects.exclude(id=kept.id).update(created_at=F("created_at") - timedelta(days=31))
+    assert forget_old(30, batch=1) == 2
+    assert list(Event.objects.values_list("id", flat=True)) == [kept.id]
+    assert list(Delivery.objects.values_list("event_id", flat=True)) == [kept.id]
+    assert Attempt.objects.count() == 1
+
+
+def test_what_is_still_to_be_sent_stays(post: Post) -> None:
+    post.endpoint()
+    post.tell()
+    Event.objects.update(created_at=F("created_at") - timedelta(days=31))
+    assert forget_old(30) == 0
+    Endpoint.objects.update(enabled=False)
+    assert forget_old(30) == 1
+    assert not Delivery.objects.exists()
