@@ -17,7 +17,7 @@ import psycopg
 from django.conf import settings
 from psycopg.rows import dict_row
 
-from core.db import Bound, Row, T, configure
+from core.db import After, Bound, Row, T, configure
 from core.ids import new_id
 from runtime.configuration import current
 from webhooks.dispatch.claim import claim, release
@@ -165,11 +165,15 @@ class Dispatcher:
 
     async def _prepared(self, row: Row, at: datetime) -> Request:
         async with self._sql:
-            return await prepare(row, at).on(self._conn)
+            return await prepare(row, at).on(self._conn, [])
 
     async def _carry_out(self, write: Bound[T]) -> T:
+        after: list[After] = []
         async with self._sql, self._conn.transaction():
-            return await write.on(self._conn)
+            result = await write.on(self._conn, after)
+        for last in after:
+            last.do()
+        return result
 
 
 async def _connect() -> psycopg.AsyncConnection[Row]:
