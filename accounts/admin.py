@@ -10,6 +10,7 @@ from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
+from django.contrib.postgres.forms import SimpleArrayField
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
@@ -24,6 +25,7 @@ from unfold.widgets import (
 
 from accounts import members, services
 from accounts.admin_limits import LimitFields, limit_fieldset
+from accounts.alert_emails import MOST_ADDRESSES, set_alert_emails
 from accounts.identity import SCOPES
 from accounts.models import ApiKey, AuditEntry, Membership, Secret, User, Workspace
 from accounts.permissions import identity_in
@@ -43,11 +45,19 @@ class MembershipInline(ReadOnlyInline):
 
 
 class WorkspaceForm(LimitFields, forms.ModelForm[Workspace]):
-    """A workspace with a number for each of its limits."""
+    """A workspace with a number for each of its limits, and whom its alerts are mailed to."""
+
+    alert_emails = SimpleArrayField(
+        forms.EmailField(),
+        required=False,
+        max_length=MOST_ADDRESSES,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Addresses that its alerts are mailed to, separated by commas.",
+    )
 
     class Meta:
         model = Workspace
-        fields = ["name", "slug"]
+        fields = ["name", "slug", "alert_emails"]
 
 
 @admin.register(Workspace)
@@ -64,8 +74,9 @@ class WorkspaceAdmin(ServerAdmin, ModelAdmin):
         return super().get_form(request, obj, change, **kwargs)
 
     def get_fieldsets(self, request: HttpRequest, obj: Workspace | None = None) -> Any:
-        plain = (None, {"fields": ("name", "slug", "created_at")})
-        return [plain, limit_fieldset()] if obj is not None else [plain]
+        if obj is None:
+            return [(None, {"fields": ("name", "slug", "created_at")})]
+        return [(None, {"fields": ("name", "slug", "alert_emails", "created_at")}), limit_fieldset()]
 
     def save_model(self, request: HttpRequest, obj: Workspace, form: Any, change: bool) -> None:
         if not isinstance(form, WorkspaceForm):
@@ -75,6 +86,7 @@ class WorkspaceAdmin(ServerAdmin, ModelAdmin):
         identity = identity_in(request, obj.id)
         services.rename_workspace(identity, obj.name, obj.slug)
         services.limit_workspace(identity, form.limits())
+        set_alert_emails(identity, form.cleaned_data["alert_emails"])
 
     def has_delete_permission(self, request: HttpRequest, obj: Workspace | None = None) -> bool:
         # Everything in it would go at once, runs under way included.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from ipaddress import ip_network
 from pathlib import Path
 
+from config.mail import MailServer, read_mail_url
 from runtime.prices import NO_PRICES, Prices, read_prices
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -125,6 +126,30 @@ def _public_url(name: str) -> str:
     return url.removesuffix(":443" if url.startswith("https:") else ":80")
 
 
+def _mail_server(name: str) -> MailServer | None:
+    try:
+        return read_mail_url(_text(name))
+    except ValueError as fault:
+        raise BadEnvironment(f"{name} {fault}.") from None
+
+
+def _addresses(name: str) -> list[str]:
+    """E-mail addresses, without names."""
+    addresses = _list(name)
+    for address in addresses:
+        if not re.fullmatch(r"[^@\s<>\",;]+@[A-Za-z0-9.\-]+", address):
+            raise BadEnvironment(f"{name} must hold addresses such as ops@example.com, not {address!r}.")
+    return addresses
+
+
+def _address(name: str) -> str:
+    """One of them; empty for none."""
+    addresses = _addresses(name)
+    if len(addresses) > 1:
+        raise BadEnvironment(f"{name} must be one address, not {len(addresses)}.")
+    return next(iter(addresses), "")
+
+
 def _prices(name: str) -> Prices:
     """The table in the file that is named; none without one."""
     path = _text(name)
@@ -171,6 +196,15 @@ class Environment:
     webhook_log_days: int = field(
         default_factory=lambda: _integer("AGENT_SERVER_WEBHOOK_LOG_DAYS", 30, minimum=1, maximum=36_500)
     )
+    stuck_queue_s: int = field(
+        default_factory=lambda: _integer("AGENT_SERVER_STUCK_QUEUE_SECONDS", 300, maximum=7 * 86_400)
+    )
+    missing_workers_s: int = field(
+        default_factory=lambda: _integer("AGENT_SERVER_MISSING_WORKERS_SECONDS", 60, maximum=7 * 86_400)
+    )
+    email_server: MailServer | None = field(default_factory=lambda: _mail_server("AGENT_SERVER_EMAIL_URL"))
+    email_from: str = field(default_factory=lambda: _address("AGENT_SERVER_EMAIL_FROM"))
+    alert_emails: list[str] = field(default_factory=lambda: _addresses("AGENT_SERVER_ALERT_EMAILS"))
     url_allowlist: list[str] = field(default_factory=lambda: _list("AGENT_SERVER_URL_ALLOWLIST"))
     secret_env_prefixes: list[str] = field(
         default_factory=lambda: _list("AGENT_SERVER_SECRET_ENV_PREFIXES", "OPENAI_,ANTHROPIC_,MCP_,AGENT_SECRET_")

@@ -17,6 +17,8 @@ def learn_settings() -> None:
     everywhere.learn("AGENT_SERVER_BOOTSTRAP_KEY", ENV.bootstrap_key)
     for key in ENV.encryption_keys:
         everywhere.learn("AGENT_SERVER_ENCRYPTION_KEYS", key)
+    if ENV.email_server and len(ENV.email_server.password) >= _LONG:
+        everywhere.learn("AGENT_SERVER_EMAIL_URL", ENV.email_server.password)
     for name in ("DATABASE_URL", "DATABASE_DIRECT_URL", "REDIS_URL"):
         password = urlsplit(getattr(settings, name)).password or ""
         for form in {password, unquote(password)} - {""}:

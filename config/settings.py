@@ -278,13 +278,12 @@ CELERY_BEAT_SCHEDULE = {
     "delete_ended_sessions": {"task": "runs.delete_ended_sessions", "schedule": 3600.0},
     "prune_idle_sessions": {"task": "runs.prune_idle_sessions", "schedule": 3600.0},
     "forget_expired": {"task": "accounts.forget_expired", "schedule": 3600.0},
-    # What nobody took in time is not worth taking: the next one comes.
-    "sweep_webhooks": {"task": "webhooks.sweep", "schedule": 5.0, "options": {"expires": 5.0}},
+    "sweep_webhooks": {"task": "webhooks.sweep", "schedule": 5.0},
     "forget_webhooks": {"task": "webhooks.forget_old", "schedule": 3600.0},
 }
 
-# Schedules: how many a workspace may have, within how many seconds a slot that has come is looked at in time, and for how
-# many days it is kept what became of it.
+# Schedules: how many a workspace may have, within how many seconds a slot that has come is looked at in time, and for
+# how many days it is kept what became of it.
 MAX_SCHEDULES = ENV.max_schedules
 SCHEDULE_GRACE_S = 60
 SCHEDULE_HISTORY_DAYS = ENV.schedule_history_days
@@ -293,6 +292,18 @@ SCHEDULE_HISTORY_DAYS = ENV.schedule_history_days
 WEBHOOKS = ENV.webhooks
 WEBHOOK_RETRY_DELAYS_S = ENV.webhook_retry_s
 WEBHOOK_LOG_DAYS = ENV.webhook_log_days
+
+# Alerts: when a queue counts as stuck and workers as missing (0: never), and who is told by e-mail, if anybody is.
+STUCK_QUEUE_S = ENV.stuck_queue_s
+MISSING_WORKERS_S = ENV.missing_workers_s
+ALERT_EMAILS = ENV.alert_emails
+DEFAULT_FROM_EMAIL = ENV.email_from or f"agent-server@{_PUBLIC_HOST or 'localhost'}"
+EMAIL_HOST = ENV.email_server.host if ENV.email_server else ""
+EMAIL_TIMEOUT = 10
+if ENV.email_server:
+    EMAIL_PORT = ENV.email_server.port
+    EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = ENV.email_server.user, ENV.email_server.password
+    EMAIL_USE_TLS, EMAIL_USE_SSL = ENV.email_server.starttls, ENV.email_server.tls
 
 LOGGING_CONFIG = None
 REDIS_KEY_PREFIX = ENV.redis_key_prefix

@@ -172,9 +172,9 @@ class Alert(models.Model):
     message = models.CharField(max_length=1_000)
     opened_at = created_field()
     resolved_at = models.DateTimeField(null=True)
-    mailed_at = models.DateTimeField(null=True)
+    mailed_at = models.DateTimeField(null=True, help_text="When somebody was told by e-mail that it opened.")
     mail_attempts = models.PositiveIntegerField(db_default=0)
-    mail_not_before = models.DateTimeField(null=True)
+    mail_not_before = models.DateTimeField(null=True, help_text="When the next mail is due; empty: none is.")
 
     class Meta:
         db_table = "alerts"
@@ -190,7 +190,7 @@ class Alert(models.Model):
         ]
         indexes = [
             models.Index("workspace", F("opened_at").desc(), F("id").desc(), name="alert_newest"),
-            models.Index(fields=["opened_at"], condition=Q(mailed_at__isnull=True), name="alert_unmailed"),
+            models.Index(fields=["mail_not_before"], condition=Q(mail_not_before__isnull=False), name="alert_to_mail"),
         ]
 
     def __str__(self) -> str:

@@ -1,9 +1,11 @@
 """Questions about the roles, and about who and what is in the database."""
 
+import smtplib
 from collections import Counter
 
 import redis
 from django.conf import settings
+from django.core.mail import get_connection
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -13,6 +15,7 @@ from config.serve.probes import reason, shown
 from runtime.providers import check_llm
 
 REDIS_S = 3.0
+MAIL_S = 3
 OLDEST_REDIS = (6, 2)
 # Beat writes down what it has sent every three minutes.
 BEAT_LATE_S = 600
@@ -125,6 +128,24 @@ def _people() -> Found:
     return warn(text, "Set one in the admin, or make them inactive.") if found["without"] else ok(text)
 
 
+def _mail() -> Found:
+    if not settings.EMAIL_HOST:
+        told = row("SELECT count(*) AS workspaces FROM workspaces WHERE alert_emails <> '{}'")["workspaces"]
+        if told or settings.ALERT_EMAILS:
+            return warn("Alerts are to be mailed, and no mail server is known.", "Set AGENT_SERVER_EMAIL_URL.")
+        return ok("No mail server: alerts are in the admin, and sent to webhooks.")
+    where = f"{settings.EMAIL_HOST}:{settings.EMAIL_PORT}"
+    try:
+        with get_connection(timeout=MAIL_S):
+            pass
+    except (smtplib.SMTPException, OSError) as fault:
+        # What a mail server answers to a login may have it in it.
+        why = fault.strerror if type(fault) is OSError else type(fault).__name__
+        return fail(f"{where} cannot be used ({why}).", "Look at AGENT_SERVER_EMAIL_URL.")
+    to = f"{len(settings.ALERT_EMAILS)} in AGENT_SERVER_ALERT_EMAILS, and those of each workspace"
+    return ok(f"By {where}, from {settings.DEFAULT_FROM_EMAIL}, to {to}.")
+
+
 CHECKS = (
     Check("redis", _redis),
     Check("redis memory", _redis_memory),
@@ -133,4 +154,5 @@ CHECKS = (
     Check("models", _models),
     Check("api keys", _keys),
     Check("people", _people),
+    Check("mail", _mail),
 )

@@ -104,3 +104,19 @@ def test_two_workspaces_have_two_slugs(operator: Client, workspace: Workspace) -
     form = {"name": "Other", "slug": workspace.slug, **NO_MEMBERS}
     page = operator.post("/admin/accounts/workspace/add/", form)
     assert (page.status_code, Workspace.objects.count()) == (200, 1)
+
+
+def test_whom_alerts_are_mailed_to(operator: Client, workspace: Workspace) -> None:
+    page = f"/admin/accounts/workspace/{workspace.id}/change/"
+    form = {"name": workspace.name, "slug": workspace.slug, **NO_MEMBERS}
+    addresses = "ann@ours.test, bob@ours.test,ANN@ours.test"
+    assert operator.post(page, {**form, "alert_emails": addresses}).status_code == 302
+    workspace.refresh_from_db()
+    assert workspace.alert_emails == ["ann@ours.test", "bob@ours.test"]
+    entry = AuditEntry.objects.get()
+    assert (entry.action, entry.details["before"]) == ("alerts_addressed", [])
+    for wrong in ("ann", ",".join(f"a{number}@ours.test" for number in range(21))):
+        assert operator.post(page, {**form, "alert_emails": wrong}).status_code == 200
+    operator.post(page, form)
+    workspace.refresh_from_db()
+    assert workspace.alert_emails == []

@@ -170,10 +170,10 @@ class Dispatcher:
     async def _carry_out(self, write: Bound[T]) -> T:
         after: list[After] = []
         async with self._sql, self._conn.transaction():
-            result = await write.on(self._conn, after)
+            written = await write.on(self._conn, after)
         for last in after:
             last.do()
-        return result
+        return written
 
 
 async def _connect() -> psycopg.AsyncConnection[Row]:

@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db import InterfaceError, OperationalError
 
+from config.beat import chores
 from config.celery import app
 from config.checks import refuse_start
 from config.env import ENV
@@ -24,6 +25,8 @@ class Command(BaseCommand):
     def handle(self, **_: Any) -> None:
         refuse_start()
         configure_logging("beat")
+        for chore in chores():
+            chore.start()
         while True:
             try:
                 # No pid file: a stale one would keep it from starting, and a second beat does no harm.
