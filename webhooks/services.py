@@ -183,9 +183,14 @@ def close_alert(identity: Identity, alert_id: UUID) -> Alert:
     alert = queries.get_alert(identity, alert_id)
     if alert.workspace_id is None:
         raise Forbidden("This alert is the server's: it is resolved when all is well again.")
-    if alerts.close_alert(alert.pk).run():
+    if _resolve_one(alert.pk).run():
         audit.record(identity, "resolved", "alert", alert.pk, kind=alert.kind, subject=alert.subject)
     return queries.get_alert(identity, alert_id)
+
+
+@operation()
+def _resolve_one(alert_id: UUID) -> Operation[bool]:
+    return (yield from alerts.resolve_one(alert_id))
 
 
 @operation()
