@@ -9,7 +9,7 @@ from django.db.models.functions import Extract
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -19,7 +19,11 @@ from core.clock import ClockTimestamp
 from core.pagination import read_no_query
 from runs.lifecycle import Status
 from runs.models import Run, Worker, WorkerState
+from runs.worker.telemetry import counts
 from runs.worker.traffic.figures import figures
+from webhooks.dispatch.claim import backlog
+from webhooks.kinds import ALERTED
+from webhooks.models import Alert, DeliveryStatus
 
 UNFINISHED = (Status.PENDING, Status.RUNNING, Status.INTERRUPTED)
 
@@ -40,7 +44,10 @@ class ServerCollector(Collector):
             value=_oldest_pending_age_s(),
         )
         yield from _workers()
+        yield from _webhooks()
         yield from _providers()
+        yield from _events()
+        yield from _alerts()
 
 
 def _oldest_pending_age_s() -> float:
@@ -56,6 +63,20 @@ def _workers() -> Iterator[Metric]:
     yield GaugeMetricFamily("agent_server_workers", "Worker processes alive.", value=totals["alive"])
     yield GaugeMetricFamily("agent_server_slots", "Runs that they can carry at once.", value=totals["slots"] or 0)
     yield GaugeMetricFamily("agent_server_slots_used", "Runs that they carry.", value=totals["used"] or 0)
+
+
+def _webhooks() -> Iterator[Metric]:
+    found = backlog().run()
+    deliveries = GaugeMetricFamily(
+        "agent_server_webhook_deliveries", "Deliveries that have not ended.", labels=["status"]
+    )
+    deliveries.add_metric([DeliveryStatus.PENDING.value], found["pending"])
+    yield deliveries
+    yield GaugeMetricFamily(
+        "agent_server_oldest_due_delivery_age_seconds",
+        "For how long the oldest delivery that could be sent has been due; 0 if none is.",
+        value=found["oldest_due_age_s"],
+    )
 
 
 def _providers() -> Iterator[Metric]:
@@ -78,6 +99,25 @@ def _providers() -> Iterator[Metric]:
     for provider, models in found.open_circuits.items():
         failing.add_metric([provider], models)
     yield from (calls, waiting, failing)
+
+
+def _events() -> Iterator[Metric]:
+    try:
+        counted = counts()
+    except (redis.RedisError, OSError):
+        return
+    events = CounterMetricFamily("agent_server_events", "What workers did, since Redis lost it last.", labels=["event"])
+    for event, times in counted.items():
+        events.add_metric([event], times)
+    yield events
+
+
+def _alerts() -> Iterator[Metric]:
+    alerts = GaugeMetricFamily("agent_server_alerts", "Alerts that are open.", labels=["kind"])
+    is_open = dict(Alert.objects.filter(resolved_at=None).order_by().values_list("kind").annotate(Count("id")))
+    for kind in ALERTED:
+        alerts.add_metric([kind], is_open.get(kind, 0))
+    yield alerts
 
 
 REGISTRY = CollectorRegistry(auto_describe=False)

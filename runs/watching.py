@@ -71,6 +71,7 @@ class Watch:
     waiting. So an alert takes two looks in a row that find the same.
     """
 
+    is_missing: bool = False  # no worker has been alive for long enough to tell
     missing_since: float | None = None
     seen: set[tuple[UUID, UUID | None]] = field(default_factory=set)
 
@@ -82,13 +83,15 @@ class Watch:
         """
         since, self.missing_since = self.missing_since, None
         if _workers_alive().run():
+            self.is_missing = False
             _workers_are_back().run()
             self._look_at_queues()
             return True
         self.seen.clear()
         self.missing_since = now if since is None else since
         missing_s = now - self.missing_since
-        if settings.MISSING_WORKERS_S and missing_s >= settings.MISSING_WORKERS_S:
+        self.is_missing = settings.MISSING_WORKERS_S > 0 and missing_s >= settings.MISSING_WORKERS_S
+        if self.is_missing:
             _workers_are_missing(missing_s).run()
         return False
 

@@ -19,9 +19,12 @@ ON CONFLICT DO NOTHING RETURNING id
 _RESOLVE = """
 UPDATE alerts SET resolved_at = clock_timestamp(), mail_attempts = 0,
     mail_not_before = CASE WHEN mailed_at IS NOT NULL OR mail_not_before IS NOT NULL THEN clock_timestamp() END
-WHERE workspace_id IS NOT DISTINCT FROM %(workspace)s AND kind = %(kind)s AND subject = %(subject)s
-    AND resolved_at IS NULL RETURNING id
+WHERE resolved_at IS NULL AND {whose} RETURNING id
 """
+_RESOLVE_SUBJECT = _RESOLVE.format(
+    whose="workspace_id IS NOT DISTINCT FROM %(workspace)s AND kind = %(kind)s AND subject = %(subject)s"
+)
+_RESOLVE_ONE = _RESOLVE.format(whose="id = %(id)s")
 
 
 def raise_alert(
@@ -44,4 +47,9 @@ def raise_alert(
 
 def resolve_alert(workspace_id: UUID | None, kind: Kind, subject: str) -> Operation[bool]:
     """Close the alert; gives whether it was open."""
-    return bool((yield Query(_RESOLVE, {"workspace": workspace_id, "kind": str(kind), "subject": subject})))
+    return bool((yield Query(_RESOLVE_SUBJECT, {"workspace": workspace_id, "kind": str(kind), "subject": subject})))
+
+
+def resolve_one(alert_id: UUID) -> Operation[bool]:
+    """The same of an alert by its id."""
+    return bool((yield Query(_RESOLVE_ONE, {"id": alert_id})))

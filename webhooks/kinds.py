@@ -30,3 +30,5 @@ KIND_OF_STATUS: dict[str, str] = {
     "interrupted": Kind.RUN_INTERRUPTED,
 }
 RUN_KINDS: tuple[str, ...] = tuple(KIND_OF_STATUS.values())
+# What opens alerts.
+ALERTED: tuple[str, ...] = (Kind.SCHEDULE_FAILED, Kind.DELIVERY_DEAD, Kind.QUEUE_STUCK, Kind.WORKERS_MISSING)

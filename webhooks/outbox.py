@@ -8,8 +8,9 @@ from uuid import UUID
 
 from django.conf import settings
 
-from core.db import Operation, Query, jsonb
+from core.db import After, Operation, Query, jsonb
 from core.ids import new_id
+from webhooks.doorbell import ring
 from webhooks.kinds import Kind
 
 # The endpoints are locked against deletion only: whoever deletes one waits for this transaction.
@@ -49,16 +50,22 @@ FROM heard JOIN told USING (workspace_id) RETURNING id
 def tell(workspace_id: UUID, kind: Kind, data: dict[str, Any]) -> Operation[int]:
     """Queue an event for all endpoints of the workspace that subscribe to its kind; gives how many there are.
 
-    Inside the caller's transaction; `webhooks.doorbell` wakes the dispatcher once it is committed.
+    Inside the caller's transaction; the dispatcher's doorbell rings once it is committed. None are queued where
+    webhooks are switched off.
     """
-    deliveries = yield Query(_TELL, {"event": new_id(), "workspace": workspace_id, **_told(kind, data)})
-    return len(deliveries)
+    return (yield from _queue(_TELL, kind, data, event=new_id(), workspace=workspace_id))
 
 
 def tell_all(kind: Kind, data: dict[str, Any]) -> Operation[int]:
     """Queue an event for all endpoints of the server that subscribe to its kind; gives how many there are."""
-    return len((yield Query(_TELL_ALL, _told(kind, data))))
+    return (yield from _queue(_TELL_ALL, kind, data))
 
 
-def _told(kind: Kind, data: dict[str, Any]) -> dict[str, Any]:
-    return {"kind": str(kind), "data": jsonb(data), "retries": len(settings.WEBHOOK_RETRY_DELAYS_S)}
+def _queue(statement: str, kind: Kind, data: dict[str, Any], **whose: UUID) -> Operation[int]:
+    if not settings.WEBHOOKS:
+        return 0
+    told = {"kind": str(kind), "data": jsonb(data), "retries": len(settings.WEBHOOK_RETRY_DELAYS_S)}
+    deliveries = yield Query(statement, {**told, **whose})
+    if deliveries:
+        yield After(ring)
+    return len(deliveries)

@@ -44,6 +44,7 @@ from runs.worker.outcomes import (
 from runs.worker.outside import Outside, with_changes
 from runs.worker.recorder import Recorder
 from runs.worker.step_files import StepFiles
+from runs.worker.telemetry import Counted, count
 from runs.worker.traffic.traffic import WAIT_S, Call, Traffic
 from runtime.contract import BaseAgent, ChildRun, Message, Step, ToolRecord
 from runtime.errors import AgentError, MustWait
@@ -211,6 +212,7 @@ class Execution:
                 return asked
             if is_to_stop():
                 raise
+            count(Counted.AGENT_CRASH)
             return Failed(UnexpectedError("The agent awaited something that was cancelled."))
         except MustWait as wait:
             # Not beyond the end of its time, which whoever claims it then tells.
@@ -228,6 +230,7 @@ class Execution:
             error.say(self._redactor.text(error.message))
             return Failed(error)
         log.error("run %s: the agent raised", self.run_id, exc_info=error)
+        count(Counted.AGENT_CRASH)
         return Failed(UnexpectedError(self._redactor.text(f"{type(error).__name__}: {error}")))
 
     def _begin(self) -> None:

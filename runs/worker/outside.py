@@ -11,6 +11,7 @@ import orjson
 
 from runs.notices import Said
 from runs.worker.journal import Journal
+from runs.worker.telemetry import Counted, count
 from runtime.contract import BaseAgent, Json, State, Step
 from runtime.values import Values
 
@@ -61,6 +62,7 @@ class Outside:
             # The edge: middleware is anybody's code, and nobody waits for what it makes of a message.
             log.exception("run %s: the middleware %r did not take a message", self._run_id, said.middleware_id)
             return False
+        count(Counted.MIDDLEWARE_MESSAGE)
         told: dict[str, Json] = {"name": "middleware_message", "value": {"middleware_id": said.middleware_id}}
         self._journal.tell("custom", told)
         return True

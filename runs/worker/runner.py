@@ -4,8 +4,8 @@ Doorbells, finished runs and a slow poll wake it; it claims as many runs as it h
 """
 
 import asyncio
+import itertools
 import logging
-from itertools import count
 from uuid import UUID
 
 import psycopg
@@ -17,7 +17,7 @@ from core.db import AsyncPool, Row, close_pool, configure, open_pool
 from core.redaction import in_logs
 from runs.announce import announce, look_after
 from runs.doorbell import doorbell
-from runs.lifecycle import Status, sources
+from runs.lifecycle import TERMINAL, Status, sources
 from runs.notices import Notice, Process
 from runs.pools import COMMON, Pool
 from runs.queries import anything_waiting
@@ -35,6 +35,7 @@ from runs.worker.outcomes import Cancelled, HandedBack
 from runs.worker.presence import Presence
 from runs.worker.publisher import Publisher
 from runs.worker.rescue import held_by, put_back, rescue_at_once, rescue_lost
+from runs.worker.telemetry import Counted, Telemetry, count
 from runs.worker.traffic.traffic import Traffic
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ class Runner:
         self._clock = DatabaseClock()
         self._publisher = Publisher()
         self._traffic = Traffic(settings.PROVIDER_LIMITS)
+        self._telemetry = Telemetry()
         self._draining = False
         self._making_room_since: float | None = None
         self._stopping = asyncio.Event()
@@ -96,6 +98,7 @@ class Runner:
                 await self._live()
         await self._publisher.close()
         await self._traffic.close()
+        await self._telemetry.close()
         await close_pool()
 
     async def drain(self, grace_s: float) -> None:
@@ -125,6 +128,7 @@ class Runner:
                 self._committer.run(),
                 self._publisher.run(),
                 self._traffic.run(),
+                self._telemetry.run(),
                 self._claim_forever(),
                 self._look_around(),
                 self._stop_when_asked(),
@@ -222,6 +226,9 @@ class Runner:
                 worker_id=str(self._presence.id),
                 assured=self._presence.assured,
             )
+            count(Counted.AGENT_START)
+            if row["attempt"] == 1:
+                count(Counted.EXECUTION_START)
             self._idle.clear()
             self._executions[run_id] = (execution, asyncio.create_task(self._carry_out(execution)))
         self._presence.used = len(self._executions)
@@ -235,23 +242,28 @@ class Runner:
         except Exception as error:
             # The edge: PostgreSQL refuses what the step made. A run that nobody can record must not hold its session.
             log.exception("run %s cannot be recorded", execution.run_id)
+            count(Counted.AGENT_CRASH)
             reason = in_logs.text(f"{type(error).__name__}: {error}")
             await give_up(UUID(execution.run_id), self._presence.id, reason).arun()
             await self._look_after(execution)
         else:
             self._conversations.keep(execution.conversation)
+            if last.status in TERMINAL:
+                count(Counted.EXECUTION_STOP)
             if last.status == Status.PENDING:
                 # Its next attempt; a worker that is elsewhere by then finds it by its poll.
                 self._loop.call_later(last.retry_in_s or 0, self._wake.set)
                 if self._draining:
                     doorbell.ring()
             elif last.status == Status.INTERRUPTED:
+                count(Counted.EXECUTION_INTERRUPT)
                 # It may have ended with the same commit; no journal tells that.
                 await asyncio.to_thread(announce, UUID(last.session_id), UUID(last.run_id))
             if last.children:
                 doorbell.ring()
             await self._look_after(execution, delegated=bool(last.children))
         finally:
+            count(Counted.AGENT_STOP)
             del self._executions[execution.run_id]
             self._presence.used = len(self._executions)
             if not self._executions:
@@ -274,11 +286,12 @@ class Runner:
 
     async def _look_around(self) -> None:
         """Rescue what dead workers left, and compare what this one holds with what it carries out."""
-        for nth in count():
+        for nth in itertools.count():
             await asyncio.sleep(LOOK_AROUND_S)
             try:
                 if rescued := await rescue_lost():
                     log.warning("Rescued %d runs of lost workers.", len(rescued))
+                    count(Counted.AGENT_CRASH, len(rescued))
                     self._wake.set()
                 if nth % LOOKS_AT_ITSELF == 0:
                     if await look_after():
@@ -328,6 +341,7 @@ class Runner:
             try:
                 if rescued := await rescue_at_once(died):
                     log.warning("Rescued %d runs of the process %d, which has ended.", len(rescued), died.pid)
+                    count(Counted.AGENT_CRASH, len(rescued))
             except (psycopg.OperationalError, PoolTimeout) as error:
                 log.warning("Rescuing waits for PostgreSQL: %s", error)
             # Whoever of the workers rescued them, each may have room for some.

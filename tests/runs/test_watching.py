@@ -187,6 +187,7 @@ def test_while_no_worker_is_alive_the_queue_is_not_to_blame(api: Api) -> None:
 )
 def test_what_cannot_begin_or_could_not_for_long_is_not_stuck(api: Api, worker: UUID, changes: dict[str, Any]) -> None:
     waiting(api, **changes)
+    api.run()
     look()
     assert open_alerts() == []
 

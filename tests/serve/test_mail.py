@@ -97,7 +97,7 @@ def test_doctor_says_whether_alerts_are_mailed(settings: Settings) -> None:
 
 
 def test_beat_looks_and_mails() -> None:
-    assert [chore.name for chore in chores()] == ["watch", "mail"]
+    assert [chore.name for chore in chores()] == ["watch", "mail", "deliver"]
 
 
 @pytest.mark.django_db(transaction=True)

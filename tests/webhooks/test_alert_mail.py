@@ -8,6 +8,7 @@ import pytest
 from django.db.models import F
 from pytest_django import Settings
 
+from accounts.identity import Identity
 from accounts.models import Workspace
 from core.clock import ClockTimestamp
 from core.db import Operation, operation
@@ -16,6 +17,7 @@ from webhooks.alerts import raise_alert, resolve_alert
 from webhooks.kinds import Kind
 from webhooks.mail import _send, _take, mail_alerts
 from webhooks.models import Alert
+from webhooks.services import close_alert
 
 
 @operation(atomic=True)
@@ -194,3 +196,11 @@ def test_one_who_stands_in_both_lists_gets_one(server: MailStub, workspace: Work
     opened(workspace).run()
     mail_alerts()
     assert len(server.letters) == 1
+
+
+def test_those_who_were_told_hear_that_somebody_closed_it(server: MailStub, workspace: Workspace) -> None:
+    opened(workspace).run()
+    mail_alerts()
+    close_alert(Identity(workspace.id, frozenset({"*"}), "user:ann"), Alert.objects.get().id)
+    assert mail_alerts() == 1
+    assert len(server.letters) == 4

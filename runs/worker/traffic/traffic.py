@@ -8,6 +8,7 @@ from typing import Any
 
 from core.ids import new_id
 from core.redis import async_client
+from runs.worker.telemetry import Counted, count
 from runs.worker.traffic.breaker import Circuit, is_unwell
 from runs.worker.traffic.limiter import REFRESH_S, Limiter
 from runs.worker.traffic.shared import Shared
@@ -104,12 +105,15 @@ class Call:
                     self._traffic.send(self._circuit.give_up_probe(self._id))
                 raise
         self._began = time.monotonic()
+        count(Counted.LLM_REQUEST)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         took_s = time.monotonic() - self._began
+        if error is None or isinstance(error, Exception):
+            count(Counted.LLM_RESPONSE if error is None else Counted.LLM_ERROR)
         if self._names:
             self._limiter.left(self._names, self._id, self._tokens)
             self._traffic.send(self._limiter.leave(self._names, self._id, self._who, self._tokens, took_s))
