@@ -19,6 +19,8 @@ GROUPS = {
     "Schedules and triggers": {
         "scheduling.Schedule": "calendar_clock",
         "scheduling.Firing": "history",
+        "scheduling.Trigger": "bolt",
+        "scheduling.TriggerCall": "call_received",
     },
     "Webhooks": {
         "webhooks.Endpoint": "webhook",

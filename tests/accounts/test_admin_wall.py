@@ -16,7 +16,7 @@ from accounts.services import put_secret
 from accounts.wall import ServerAdmin, WalledAdmin
 from assistants.models import Assistant
 from runs.models import Run, RunEvent, RunStep
-from scheduling.models import Firing, Schedule
+from scheduling.models import Firing, Schedule, Trigger, TriggerCall
 from sessions.models import Session, SharedFile
 from tests.api import Api
 from tests.staff import act_on, list_of, staff
@@ -53,6 +53,14 @@ def _fill_schedules(api: Api, run: Run) -> None:
         workspace=api.workspace, assistant_id=run.assistant_id, name=api.workspace.name, interval_s=60, anchor=NOW
     )
     Firing.objects.create(schedule=schedule, slot=NOW, outcome="started", run_id=run.id)
+    trigger = Trigger.objects.create(
+        workspace=api.workspace,
+        assistant_id=run.assistant_id,
+        name=api.workspace.name,
+        token=api.workspace.slug,
+        sealed_secret=b"x",
+    )
+    TriggerCall.objects.create(trigger=trigger, delivery_id=api.workspace.name, outcome="started")
 
 
 def _fill_webhooks(api: Api) -> None:
