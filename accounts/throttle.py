@@ -13,28 +13,30 @@ log = logging.getLogger(__name__)
 # (wrong tries, seconds): for one name from one address, and from one address whatever the name.
 OF_A_NAME = 5, 30
 OF_AN_ADDRESS = 30, 60
+# Who guesses at one door is not kept from another.
+LOGINS = "logins"
 # What this process counts while Redis is away: logins matter most when something is broken, and guessing must not
 # become easy then.
 AWAY = Counts()
 
 
-def try_to_get_in(address: str, name: str | None = None) -> int:
-    """Count a try from `address`, with a password for `name` or with a link (None).
+def try_to_get_in(address: str, name: str | None = None, *, door: str = LOGINS) -> int:
+    """Count a try from `address`, with a password for `name` or with a link (None), at this door.
 
     Gives 0 when it may be made, else the seconds after which another one may. Tries are counted before it is known
     that they are wrong: many at once would pass otherwise. `was_right` takes one back.
     """
     waits = [0]
-    for counter, bound in _counters(address, name).items():
+    for counter, bound in _counters(address, name, door).items():
         count, left = _add(counter, *bound)
         if count > bound[0]:
             waits.append(left)
     return max(waits)
 
 
-def was_right(address: str, name: str | None = None) -> None:
+def was_right(address: str, name: str | None = None, *, door: str = LOGINS) -> None:
     """The try was no guess; with the right password, those before it were none either."""
-    for counter, bound in _counters(address, name).items():
+    for counter, bound in _counters(address, name, door).items():
         try:
             if bound is OF_A_NAME:
                 AWAY.forget(counter)
@@ -65,10 +67,10 @@ def _add(counter: str, allowed: int, pause_s: int) -> tuple[int, int]:
     return int(count), max(1, int(left))
 
 
-def _counters(address: str, name: str | None) -> dict[str, tuple[int, int]]:
+def _counters(address: str, name: str | None, door: str) -> dict[str, tuple[int, int]]:
     # Digests, since both come from outside; the case of a name does not make another one.
     place = neighbourhood(address)
-    counters = {key(f"logins:{digest_of(place)}"): OF_AN_ADDRESS}
+    counters = {key(f"{door}:{digest_of(place)}"): OF_AN_ADDRESS}
     if name is not None:
         counters[key(f"login:{digest_of(f'{name.casefold()}|{place}')}")] = OF_A_NAME
     return counters

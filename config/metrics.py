@@ -21,8 +21,9 @@ from runs.lifecycle import Status
 from runs.models import Run, Worker, WorkerState
 from runs.worker.telemetry import counts
 from runs.worker.traffic.figures import figures
+from webhooks.dispatch.claim import backlog
 from webhooks.kinds import ALERTED
-from webhooks.models import Alert
+from webhooks.models import Alert, DeliveryStatus
 
 UNFINISHED = (Status.PENDING, Status.RUNNING, Status.INTERRUPTED)
 
@@ -43,6 +44,7 @@ class ServerCollector(Collector):
             value=_oldest_pending_age_s(),
         )
         yield from _workers()
+        yield from _webhooks()
         yield from _providers()
         yield from _events()
         yield from _alerts()
@@ -61,6 +63,20 @@ def _workers() -> Iterator[Metric]:
     yield GaugeMetricFamily("agent_server_workers", "Worker processes alive.", value=totals["alive"])
     yield GaugeMetricFamily("agent_server_slots", "Runs that they can carry at once.", value=totals["slots"] or 0)
     yield GaugeMetricFamily("agent_server_slots_used", "Runs that they carry.", value=totals["used"] or 0)
+
+
+def _webhooks() -> Iterator[Metric]:
+    found = backlog().run()
+    deliveries = GaugeMetricFamily(
+        "agent_server_webhook_deliveries", "Deliveries that have not ended.", labels=["status"]
+    )
+    deliveries.add_metric([DeliveryStatus.PENDING.value], found["pending"])
+    yield deliveries
+    yield GaugeMetricFamily(
+        "agent_server_oldest_due_delivery_age_seconds",
+        "For how long the oldest delivery that could be sent has been due; 0 if none is.",
+        value=found["oldest_due_age_s"],
+    )
 
 
 def _providers() -> Iterator[Metric]:

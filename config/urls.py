@@ -19,6 +19,7 @@ urlpatterns = [
     path("", include("runs.urls")),
     path("", include("webhooks.urls")),
     path("", include("scheduling.urls")),
+    path("", include("scheduling.trigger_urls")),
     path("console/", include("console.urls")),
     path("admin/login/", views.admin_login),
     # So is the way out, which is kept in the audit trail.

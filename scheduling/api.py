@@ -135,6 +135,7 @@ class ScheduleMoves(ViewSet):
     """What is done with a schedule."""
 
     scope_family = "schedules"
+    idempotent = ("trigger",)
 
     @extend_schema(request=Body, responses={200: ScheduleDocument})
     def pause(self, request: Request, schedule_id: str) -> Response:
@@ -147,6 +148,21 @@ class ScheduleMoves(ViewSet):
         """Go on from now: what came while it was paused is not made up for. Needs `runs:write`."""
         _read_nothing(request)
         return Response(schedule_document(services.resume_schedule(identity_of(request), path_id(schedule_id))))
+
+    @extend_schema(request=Body, responses={202: FiringDocument})
+    def trigger(self, request: Request, schedule_id: str) -> Response:
+        """Start a run at once, paused or not, whatever runs there are. Needs `runs:write`.
+
+        It counts among the caller's own runs, and fails as one that is created by hand does.
+        """
+        _read_nothing(request)
+        identity, found, told = identity_of(request), path_id(schedule_id), {}
+        try:
+            firing_id = services.trigger_schedule(identity, found, once_of(request, identity))
+        except Replayed as earlier:
+            firing_id, told = earlier.resource_id, REPLAYED
+        firing = firing_document(queries.firing(identity, found, firing_id))
+        return Response(firing, 202, headers={"Location": address(f"/runs/{firing['run_id']}"), **told})
 
     def get_serializer(self, *args: Any, **kwargs: Any) -> BodyForm:
         """The browsable API's form: there are no fields."""

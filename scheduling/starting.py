@@ -96,6 +96,8 @@ def accept_run(schedule: Schedule, run_id: UUID, limits: tuple[Holder, ...]) -> 
         limits=limits,
     )
     given = {"input": schedule.input, "metadata": schedule.metadata}
+    if settings.WEBHOOKS and schedule.webhook is not None:
+        given["webhook"] = schedule.webhook
     if schedule.session_id is not None:
         return (yield from accept(identity, schedule.session_id, validate(CreateRun, given), run_id, schedule.id))
     session = {"assistant_id": str(schedule.assistant_id), "version": schedule.version, "tag": schedule.tag}

@@ -12,6 +12,7 @@ urlpatterns = [
     path(ONE, ScheduleViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"})),
     path(f"{ONE}/pause", ScheduleMoves.as_view({"post": "pause"})),
     path(f"{ONE}/resume", ScheduleMoves.as_view({"post": "resume"})),
+    path(f"{ONE}/trigger", ScheduleMoves.as_view({"post": "trigger"})),
     path(f"{ONE}/preview", ScheduleSlots.as_view({"get": "preview"})),
     path(f"{ONE}/runs", ScheduleSlots.as_view({"get": "runs"})),
 ]

@@ -150,7 +150,8 @@ class DeliveryDetail(APIView):
     @extend_schema(responses=DeliveryLogDocument)
     def get(self, request: Request, delivery_id: str) -> Response:
         read_no_query(request.query_params)
-        return Response(delivery_log_document(queries.get_delivery_log(identity_of(request), path_id(delivery_id))))
+        delivery = queries.get_delivery(identity_of(request), path_id(delivery_id))
+        return Response(delivery_log_document(delivery, queries.latest_attempts(delivery)))
 
 
 class Redelivery(APIView):

@@ -1,9 +1,9 @@
 """The JSON shapes of webhooks, deliveries and alerts."""
 
+from collections.abc import Iterable
 from typing import Any
 
-from core.db import Row
-from webhooks.models import Alert, Attempt, Endpoint
+from webhooks.models import Alert, Attempt, Delivery, Endpoint
 
 
 def endpoint_document(endpoint: Endpoint) -> dict[str, Any]:
@@ -27,30 +27,30 @@ def endpoint_document(endpoint: Endpoint) -> dict[str, Any]:
     }
 
 
-def delivery_document(row: Row) -> dict[str, Any]:
-    """An event on its way to one receiver, of a row as `queries.deliveries` gives it."""
+def delivery_document(delivery: Delivery) -> dict[str, Any]:
+    """An event on its way to one receiver; the delivery comes with its event."""
     return {
-        "id": row["id"],
-        "event_id": row["event_id"],
-        "webhook_id": row["endpoint_id"],
-        "run_id": row["run_id"],
-        "event": row["kind"],
-        "url": row["url"],
-        "status": row["status"],
-        "attempt_count": row["attempt_count"],
-        "max_attempts": row["max_attempts"],
-        "next_attempt_at": row["next_attempt_at"],
-        "last_status_code": row["last_status_code"],
-        "last_error": row["last_error"],
-        "created_at": row["created_at"],
-        "finished_at": row["finished_at"],
+        "id": delivery.id,
+        "event_id": delivery.event_id,
+        "webhook_id": delivery.endpoint_id,
+        "run_id": delivery.event.run_id,
+        "event": delivery.kind,
+        "url": delivery.url,
+        "status": delivery.status,
+        "attempt_count": delivery.attempt_count,
+        "max_attempts": delivery.max_attempts,
+        "next_attempt_at": delivery.next_attempt_at,
+        "last_status_code": delivery.last_status_code,
+        "last_error": delivery.last_error,
+        "created_at": delivery.created_at,
+        "finished_at": delivery.finished_at,
     }
 
 
-def delivery_log_document(row: Row) -> dict[str, Any]:
-    """The same with what was sent and what came back, of a row as `queries.get_delivery_log` gives it."""
-    attempts = [_attempt_document(attempt) for attempt in row["attempts"]]
-    return {**delivery_document(row), "body": row["body"], "attempts": attempts}
+def delivery_log_document(delivery: Delivery, attempts: Iterable[Attempt]) -> dict[str, Any]:
+    """The same with what was sent, and what came back at these attempts."""
+    told = [_attempt_document(attempt) for attempt in attempts]
+    return {**delivery_document(delivery), "body": delivery.event.body, "attempts": told}
 
 
 def _attempt_document(attempt: Attempt) -> dict[str, Any]:

@@ -3,35 +3,18 @@
 What is delivered holds what any user of the workspace said: who is bound to one of them sees none of it.
 """
 
-from typing import Any
 from uuid import UUID
 
-from django.db.models import F, QuerySet
+from django.db.models import QuerySet
 
 from accounts.identity import Identity
 from accounts.scoping import of_workspace, of_workspace_or_server
-from core.db import Row
 from core.errors import NotFound
 from webhooks.models import Alert, Attempt, Delivery, Endpoint
 
 # Of more attempts, which were asked for by hand, the latest are shown.
 MOST_ATTEMPTS = 50
 _UNBOUND = "no webhooks"
-DELIVERY_COLUMNS = (
-    "id",
-    "event_id",
-    "endpoint_id",
-    "kind",
-    "url",
-    "status",
-    "attempt_count",
-    "max_attempts",
-    "next_attempt_at",
-    "last_status_code",
-    "last_error",
-    "created_at",
-    "finished_at",
-)
 
 
 def endpoints(identity: Identity) -> QuerySet[Endpoint]:
@@ -48,25 +31,27 @@ def get_endpoint(identity: Identity, endpoint_id: UUID) -> Endpoint:
     return endpoint
 
 
-def deliveries(identity: Identity) -> QuerySet[Delivery, Row]:
-    """The rows of the workspace's deliveries, each with its event's `run_id`. Raises `Forbidden`, as `endpoints`."""
+def deliveries(identity: Identity) -> QuerySet[Delivery]:
+    """The workspace's deliveries, each with its `event`, of which the run is read and not what it says.
+
+    Raises `Forbidden`, as `endpoints`.
+    """
     identity.require_unbound(_UNBOUND)
-    found = of_workspace(identity, Delivery.objects.all())
-    rows: QuerySet[Delivery, Any] = found.values(*DELIVERY_COLUMNS, run_id=F("event__run_id"))
-    return rows
+    found = of_workspace(identity, Delivery.objects.select_related("event"))
+    return found.defer("event__data", "event__body")
 
 
-def get_delivery(identity: Identity, delivery_id: UUID) -> Row:
+def get_delivery(identity: Identity, delivery_id: UUID) -> Delivery:
     """One of them. Raises `NotFound` and `Forbidden`."""
-    return _found(deliveries(identity).filter(id=delivery_id).first())
+    delivery = deliveries(identity).filter(id=delivery_id).first()
+    if delivery is None:
+        raise NotFound
+    return delivery
 
 
-def get_delivery_log(identity: Identity, delivery_id: UUID) -> Row:
-    """One of them with its event's `body`, and its latest `attempts`, the first one first. Raises as `get_delivery`."""
-    wanted = deliveries(identity).filter(id=delivery_id).values(*DELIVERY_COLUMNS, "run_id", body=F("event__body"))
-    row = _found(wanted.first())
-    latest = Attempt.objects.filter(delivery_id=delivery_id).order_by("-number")[:MOST_ATTEMPTS]
-    return {**row, "attempts": list(latest)[::-1]}
+def latest_attempts(delivery: Delivery) -> list[Attempt]:
+    """Those at a delivery that the caller may see, the first one first."""
+    return list(Attempt.objects.filter(delivery_id=delivery.pk).order_by("-number")[:MOST_ATTEMPTS])[::-1]
 
 
 def alerts(identity: Identity) -> QuerySet[Alert]:
@@ -81,9 +66,3 @@ def get_alert(identity: Identity, alert_id: UUID) -> Alert:
     if alert is None:
         raise NotFound
     return alert
-
-
-def _found(row: Row | None) -> Row:
-    if row is None:
-        raise NotFound
-    return row

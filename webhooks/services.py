@@ -12,13 +12,12 @@ from accounts import audit
 from accounts.identity import Identity
 from accounts.models import Workspace
 from core.clock import ClockTimestamp
-from core.db import Operation, Row, operation
+from core.db import Operation, operation
 from core.errors import Conflict, Forbidden, Invalid, NotFound
 from core.ids import new_id
 from core.url_guard import BlockedUrl
 from runtime.configuration import current
-from webhooks import queries, signing
-from webhooks.alerts import resolve_alert, resolve_one
+from webhooks import alerts, queries, signing
 from webhooks.bodies import ChangeWebhook, CreateWebhook
 from webhooks.doorbell import ring
 from webhooks.kinds import Kind
@@ -124,8 +123,8 @@ def rotate_secret(identity: Identity, endpoint_id: UUID, overlap_s: float) -> tu
 
 
 @transaction.atomic
-def send_test(identity: Identity, endpoint_id: UUID) -> Row:
-    """Queue an event of the kind `test` for this webhook alone, to be tried once; gives the delivery's row.
+def send_test(identity: Identity, endpoint_id: UUID) -> Delivery:
+    """Queue an event of the kind `test` for this webhook alone, to be tried once; gives the delivery.
 
     It is sent to one that is switched off, too. Raises `NotFound`, `Forbidden` and `Conflict`.
     """
@@ -153,17 +152,16 @@ def send_test(identity: Identity, endpoint_id: UUID) -> Row:
 
 
 @transaction.atomic
-def redeliver(identity: Identity, delivery_id: UUID) -> Row:
-    """Try the delivery once more, now; gives its row.
+def redeliver(identity: Identity, delivery_id: UUID) -> Delivery:
+    """Try the delivery once more, now; gives it as it is then.
 
     One that has ended gets this one attempt, and ends again with it; one that waits goes on as before if it fails.
     Raises `NotFound`, `Forbidden` and `Conflict` (its webhook is deleted, or there are no webhooks here).
     """
-    row = queries.get_delivery(identity, delivery_id)
+    delivery = queries.get_delivery(identity, delivery_id)
     _refuse_where_off()
     # The endpoint first, as who deletes one does.
-    endpoint_id = row["endpoint_id"]
-    if endpoint_id and _lock(identity, endpoint_id) is None:
+    if delivery.endpoint_id and _lock(identity, delivery.endpoint_id) is None:
         raise Conflict("The webhook is deleted.")
     waits = Q(status=DeliveryStatus.PENDING)
     asked = Delivery.objects.filter(id=delivery_id).exclude(status=DeliveryStatus.CANCELLED)
@@ -174,7 +172,7 @@ def redeliver(identity: Identity, delivery_id: UUID) -> Row:
         finished_at=None,
         max_attempts=Case(When(waits, then=F("max_attempts")), default=F("attempt_count") + Value(1)),
     )
-    audit.record(identity, "redelivered", "delivery", delivery_id, event=row["kind"], url=row["url"])
+    audit.record(identity, "redelivered", "delivery", delivery_id, event=delivery.kind, url=delivery.url)
     transaction.on_commit(ring)
     return queries.get_delivery(identity, delivery_id)
 
@@ -192,12 +190,12 @@ def close_alert(identity: Identity, alert_id: UUID) -> Alert:
 
 @operation()
 def _resolve_one(alert_id: UUID) -> Operation[bool]:
-    return (yield from resolve_one(alert_id))
+    return (yield from alerts.resolve_one(alert_id))
 
 
 @operation()
 def _resolve_dead(workspace_id: UUID, endpoint_id: UUID) -> Operation[bool]:
-    return (yield from resolve_alert(workspace_id, Kind.DELIVERY_DEAD, str(endpoint_id)))
+    return (yield from alerts.resolve_alert(workspace_id, Kind.DELIVERY_DEAD, str(endpoint_id)))
 
 
 def _locked(identity: Identity, endpoint_id: UUID, *, for_key: bool = False) -> Endpoint:

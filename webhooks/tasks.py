@@ -34,14 +34,14 @@ def deliver() -> None:
         ring()
 
 
-@shared_task(name="webhooks.sweep")
+@shared_task(name="webhooks.sweep", expires=60)
 def sweep() -> None:
     """Wake a dispatcher where something is due: retries, and what nobody rang for."""
     if settings.WEBHOOKS and anything_due().run():
         ring()
 
 
-@shared_task(name="webhooks.forget_old")
+@shared_task(name="webhooks.forget_old", expires=3_600)
 def forget_old() -> None:
     """Delete what happened longer ago than the log is kept."""
     if gone := forget_older(settings.WEBHOOK_LOG_DAYS):

@@ -28,17 +28,18 @@ SPARE_THREADS = 8
 
 
 class RunnerStep(bootsteps.StartStopStep):
-    """Runs one event loop, with one runner, on a thread of its own."""
+    """Runs one event loop, with one runner, on a thread of its own. `runs` is what it takes; None takes none."""
 
     requires = ("celery.worker.components:Pool",)
     current: Runner | None = None
 
-    def __init__(self, worker: Any, *, runs: Pool = COMMON, **options: Any) -> None:
+    def __init__(self, worker: Any, *, runs: Pool | None = COMMON, **options: Any) -> None:
         super().__init__(worker, **options)
-        self._pool = runs
+        self._pool = runs or COMMON
+        self._takes_runs = runs is not None and settings.RUNNER_SLOTS > 0
 
     def include_if(self, worker: Any) -> bool:
-        return settings.RUNNER_SLOTS > 0
+        return self._takes_runs
 
     def start(self, worker: Any) -> None:
         self._thread = threading.Thread(target=self._run, name="runner", daemon=True)
@@ -88,9 +89,9 @@ class DoorbellStep(bootsteps.ConsumerStep):
     it looks by itself as well, because another one may have heard.
     """
 
-    def __init__(self, consumer: Any, *, runs: Pool = COMMON, **options: Any) -> None:
+    def __init__(self, consumer: Any, *, runs: Pool | None = COMMON, **options: Any) -> None:
         super().__init__(consumer, **options)
-        self.enabled = settings.RUNNER_SLOTS > 0 and runs.types is None
+        self.enabled = settings.RUNNER_SLOTS > 0 and runs is not None and runs.types is None
 
     def get_consumers(self, channel: Any) -> list[Consumer]:
         return [Consumer(channel, queues=[queue()], on_message=self._heard, no_ack=True)]

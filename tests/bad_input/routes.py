@@ -144,6 +144,7 @@ GOOD: dict[Route, Any] = {
     ("DELETE", "/schedules/{schedule_id}"): None,
     ("POST", "/schedules/{schedule_id}/pause"): None,
     ("POST", "/schedules/{schedule_id}/resume"): None,
+    ("POST", "/schedules/{schedule_id}/trigger"): None,
 }
 
 # What people send from pages: forms with a CSRF token, by their fields. The admin's are Django's own, and `test_forms`

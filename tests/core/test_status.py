@@ -72,6 +72,8 @@ def test_metrics_count_runs_and_workers(api: Client) -> None:
     lines = answer.text.splitlines()
     assert 'agent_server_runs{status="pending"} 0.0' in lines
     assert "agent_server_oldest_pending_age_seconds 0.0" in lines
+    assert 'agent_server_webhook_deliveries{status="pending"} 0.0' in lines
+    assert "agent_server_oldest_due_delivery_age_seconds 0.0" in lines
     assert {"agent_server_workers 1.0", "agent_server_slots 10.0", "agent_server_slots_used 3.0"} <= set(lines)
 
 

@@ -180,6 +180,7 @@ API = [
     Case("DELETE", SCHEDULE, "schedules:write", right=204),
     Case("POST", f"{SCHEDULE}/pause", "schedules:write", {}),
     Case("POST", f"{SCHEDULE}/resume", "schedules:write", {}, holds_all=True),
+    Case("POST", f"{SCHEDULE}/trigger", "schedules:write", {}, 202, holds_all=True),
     Case("GET", f"{SCHEDULE}/preview", "schedules:read"),
     Case("GET", f"{SCHEDULE}/runs", "schedules:read"),
     # A schedule may be gone and its runs be there: any id is taken, and no other's runs are found.

@@ -19,6 +19,8 @@ WITHOUT = {
     "accounts/idempotency.py": "a request's own key, by workspace and user",
     "config/bootstrap.py": "what the first start makes, before there are callers",
     "webhooks/outbox.py": "who listens in a workspace, whoever did what is told",
+    "runs/telling.py": "who listens to a run's workspace, whoever ended it",
+    "runs/watching.py": "which workspaces have runs that no worker begins",
     "runs/backlog.py": "how many runs wait in a workspace, whoever asks",
     "runs/worker/children.py": "the assistant that a run names must be one of its own workspace",
     "runs/worker/claim.py": "workers serve all workspaces, and are fair between them",

@@ -170,7 +170,7 @@ class World:
         alert = {"kind": Kind.QUEUE_STUCK, "subject": str(uuid4()), "message": OF_WORKSPACE}
         return {
             "webhook_id": str(endpoint.pk),
-            "delivery_id": str(send_test(caller, endpoint.pk)["id"]),
+            "delivery_id": str(send_test(caller, endpoint.pk).pk),
             "alert_id": str(Alert.objects.create(workspace=self.ours.workspace, **alert).pk),
         }
 

@@ -134,11 +134,46 @@ def test_a_worker_says_what_it_takes(client: Client, async_pool: None) -> None:
         ("--labels", "gpu,,eu", "'' is not a label"),
         ("--labels", "gpu,big one", "'big one' is not a label"),
         ("--labels", "x" * 65, "is not a label"),
+        ("--queues", "webhooks,mail", "There is no 'mail', only runs, tasks, webhooks"),
+        ("--queues", "", "There is no ''"),
     ],
 )
 def test_a_worker_with_a_wrong_option_does_not_start(option: str, value: str, complaint: str) -> None:
     with pytest.raises(CommandError, match=complaint):
         call_command("worker", f"{option}={value}")
+
+
+def test_a_worker_that_takes_no_runs_has_no_types_of_them() -> None:
+    with pytest.raises(CommandError, match="that it takes none"):
+        call_command("worker", "--queues=webhooks", "--labels=gpu")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "queues", "runs"),
+    [
+        ([], ["celery", "webhooks"], True),
+        (["--queues=webhooks"], ["webhooks"], False),
+        (["--queues=tasks,runs"], ["celery"], True),
+        (["--queues=runs"], ["celery.none"], True),
+    ],
+)
+def test_a_worker_takes_what_it_is_told_to(
+    chosen: list[str], queues: list[str], runs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Any] = []
+
+    def start(self: Any) -> None:
+        started.append(self)
+        self.exitcode = 0
+
+    monkeypatch.setattr("celery.apps.worker.Worker.start", start)
+    monkeypatch.setattr("config.management.commands.worker.refuse_start", lambda: None)
+    monkeypatch.setattr("config.management.commands.worker.configure_logging", lambda role: None)
+    with pytest.raises(SystemExit):
+        call_command("worker", *chosen)
+    (worker,) = started
+    assert sorted(worker.app.amqp.queues.consume_from) == [f"agent-server.{queue}" for queue in queues]
+    assert ("RunnerStep" in {type(step).__name__ for step in worker.steps}) == runs
 
 
 def test_the_refusal_is_one_line() -> None:

@@ -14,6 +14,7 @@ def test_a_bound_caller_has_schedules_of_its_own(api: Api) -> None:
         for answer in (
             anns.patch(f"/schedules/{others['id']}", {"name": "Mine"}),
             anns.post(f"/schedules/{others['id']}/pause"),
+            anns.post(f"/schedules/{others['id']}/trigger"),
             anns.delete(f"/schedules/{others['id']}"),
         ):
             assert_refused(answer, 404, "not_found")
@@ -41,6 +42,7 @@ def test_who_makes_no_runs_has_none_made_by_a_schedule(api: Api) -> None:
         writer.post(f"/assistants/{made['assistant_id']}/schedules", HOURLY),
         writer.patch(path, {"name": "Other"}),
         writer.post(f"{path}/resume"),
+        writer.post(f"{path}/trigger"),
     ):
         assert_refused(answer, 403, "forbidden")
         assert "runs:write" in answer.json()["detail"]

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from accounts.models import AuditEntry
 from tests.api import Api, assert_refused
@@ -47,6 +48,14 @@ def test_one_that_nothing_else_resolves_is_resolved_by_hand_once(api: Api) -> No
     entry = AuditEntry.objects.get(subject_type="alert")
     assert (entry.action, entry.subject_id) == ("resolved", opened.pk)
     assert entry.details == {"kind": "delivery.dead", "subject": "x"}
+
+
+def test_who_was_mailed_that_it_opened_is_mailed_that_it_is_resolved(api: Api) -> None:
+    told, untold = alert(api, mailed_at=timezone.now()), alert(api, subject="y")
+    for opened in (told, untold):
+        api.post(f"/alerts/{opened.pk}/resolve")
+        opened.refresh_from_db()
+    assert (told.mail_not_before is None, untold.mail_not_before) == (False, None)
 
 
 def test_a_new_alert_of_the_same_subject_stays_open(api: Api) -> None:

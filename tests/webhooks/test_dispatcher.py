@@ -159,6 +159,19 @@ def test_who_was_too_late_writes_nothing(post: Post) -> None:
     assert (delivery.lease_owner, delivery.attempt_count, post.attempts()) == (other, 0, [])
 
 
+def test_who_asks_while_an_attempt_is_under_way_gets_one_more(post: Post) -> None:
+    post.endpoint("/hang")
+    post.tell()
+    dispatcher = threading.Thread(target=post.send)
+    dispatcher.start()
+    while not post.receiver.arrived:
+        time.sleep(0.01)
+    Delivery.objects.update(manual=True, next_attempt_at=timezone.now())
+    dispatcher.join()
+    assert [attempt.manual for attempt in post.attempts()] == [False, True]
+    assert not post.delivery().manual
+
+
 def test_who_leaves_gives_back_what_is_under_way(post: Post) -> None:
     post.endpoint("/hang")
     post.tell()

@@ -76,6 +76,8 @@ UPDATE webhook_deliveries SET lease_owner = NULL, lease_expires_at = NULL, next_
 WHERE lease_owner = %(owner)s AND status = 'pending'
 """
 
+_ANYTHING = f"{_DUE} SELECT id FROM due LIMIT 1"  # noqa: S608 - constants
+
 _BACKLOG = f"""
 {_DUE} SELECT (SELECT count(*) FROM webhook_deliveries WHERE status = 'pending') AS pending,
     coalesce(max(extract(epoch FROM statement_timestamp() - next_attempt_at)), 0)::float8 AS oldest_due_age_s FROM due
@@ -105,7 +107,7 @@ def release(owner: UUID) -> Operation[None]:
 @operation()
 def anything_due() -> Operation[bool]:
     """Whether a claim would find something, apart from the shares."""
-    return bool((yield Query(f"{_DUE} SELECT id FROM due LIMIT 1", {"share": 1, "places": 1})))  # noqa: S608
+    return bool((yield Query(_ANYTHING, {"share": 1, "places": 1})))
 
 
 @operation()

@@ -29,9 +29,12 @@ _SUBJECT = 64
 
 _LOCK = "SELECT id FROM webhook_endpoints WHERE id = %(endpoint)s FOR NO KEY UPDATE"
 
+# Who asked for it while this attempt was under way gets one more.
 _DELIVERY = """
-UPDATE webhook_deliveries SET status = %(status)s, attempt_count = attempt_count + 1, manual = false,
-    next_attempt_at = clock_timestamp() + make_interval(secs => %(retry_in_s)s), lease_owner = NULL,
+UPDATE webhook_deliveries SET status = %(status)s, attempt_count = attempt_count + 1,
+    manual = manual AND NOT (%(manual)s OR %(over)s),
+    next_attempt_at = clock_timestamp() + CASE WHEN manual AND NOT (%(manual)s OR %(over)s) THEN interval '0'
+        ELSE make_interval(secs => %(retry_in_s)s) END, lease_owner = NULL,
     lease_expires_at = NULL, last_status_code = %(code)s, last_error = left(%(reason)s, 1000),
     finished_at = CASE WHEN %(over)s THEN clock_timestamp() END
 WHERE id = %(id)s AND lease_owner = %(owner)s AND status = 'pending' RETURNING attempt_count
@@ -97,6 +100,7 @@ def record(attempted: Attempted, verdict: Verdict) -> Operation[bool]:
             "owner": attempted.owner,
             "status": str(verdict.status),
             "over": verdict.status != DeliveryStatus.PENDING,
+            "manual": delivery["manual"],
             "retry_in_s": verdict.retry_in_s,
             "code": exchange.status,
             "reason": verdict.reason,

@@ -5,16 +5,17 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from accounts import services as accounts
+from scheduling import trigger_secrets as triggers
 from webhooks import signing as webhooks
 
 # Each room encrypts what it keeps, and tells how many rows that are, and which ones it cannot read.
-ROOMS = (accounts.rotate_secrets, webhooks.rotate_secrets)
+ROOMS = (accounts.rotate_secrets, webhooks.rotate_secrets, triggers.rotate_secrets)
 
 
 class Command(BaseCommand):
     """Run it once the new key stands first in AGENT_SERVER_ENCRYPTION_KEYS of all processes; then drop the old one."""
 
-    help = "Encrypt every workspace's secrets, and those of webhooks, by the first key of AGENT_SERVER_ENCRYPTION_KEYS."
+    help = "Encrypt all secrets, those of webhooks and triggers too, by the first key of AGENT_SERVER_ENCRYPTION_KEYS."
 
     def handle(self, *args: Any, **options: Any) -> None:
         told = [rotate() for rotate in ROOMS]

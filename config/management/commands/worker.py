@@ -5,6 +5,7 @@ import warnings
 from typing import Any
 
 from celery.exceptions import SecurityWarning
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from pydantic import TypeAdapter, ValidationError
 
@@ -18,17 +19,28 @@ from runs.pools import Pool
 from runtime.registry import agent_names
 
 TASK_THREADS = 4
+RUNS, TASKS, WEBHOOKS = "runs", "tasks", "webhooks"
+# What a worker may take -> the queues of Celery that it listens to for it.
+TAKES = {RUNS: (), TASKS: (settings.CELERY_TASK_DEFAULT_QUEUE,), WEBHOOKS: (settings.WEBHOOK_QUEUE,)}
+# Celery wants one; nobody sends anything there.
+NOTHING = f"{settings.CELERY_TASK_DEFAULT_QUEUE}.none"
 
 
 class Command(BaseCommand):
-    help = "Run the worker role (runs and background tasks)."
+    help = "Run the worker role (runs, background tasks and webhooks)."
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--types", metavar="A,B", help="only runs of assistants of these types")
         parser.add_argument("--labels", metavar="a,b", help="also runs that need these labels or some of them")
+        parser.add_argument(
+            "--queues", metavar="A,B", default=",".join(TAKES), help="only these of: runs, tasks, webhooks"
+        )
 
-    def handle(self, *args: Any, types: str | None, labels: str | None, **options: Any) -> None:
+    def handle(self, *args: Any, types: str | None, labels: str | None, queues: str, **options: Any) -> None:
+        takes = _takes(queues)
+        if RUNS not in takes and (types is not None or labels is not None):
+            raise CommandError("--types and --labels say which runs a worker takes, and --queues that it takes none.")
         runs = Pool(types=None if types is None else _types(types), labels=() if labels is None else _labels(labels))
         refuse_start()
         configure_logging("worker")
@@ -45,7 +57,8 @@ class Command(BaseCommand):
             without_gossip=True,
             without_heartbeat=True,
             without_mingle=True,
-            runs=runs,
+            runs=runs if RUNS in takes else None,
+            queues=[queue for name in takes for queue in TAKES[name]] or [NOTHING],
         )
         worker.start()
         sys.exit(worker.exitcode)
@@ -53,6 +66,14 @@ class Command(BaseCommand):
 
 def _items(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(item.strip() for item in text.split(",")))
+
+
+def _takes(text: str) -> tuple[str, ...]:
+    names = _items(text)
+    for name in names:
+        if name not in TAKES:
+            raise CommandError(f"--queues: There is no {name!r}, only {', '.join(TAKES)}.")
+    return names
 
 
 def _types(text: str) -> tuple[str, ...]:

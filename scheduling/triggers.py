@@ -1,0 +1,124 @@
+"""Every write to triggers that somebody asks for; their calls are in `trigger_calls`."""
+
+import secrets
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F
+
+from accounts import audit
+from accounts.identity import Identity
+from accounts.models import Workspace
+from accounts.scoping import of_workspace
+from core.clock import ClockTimestamp
+from core.errors import Conflict, Invalid
+from scheduling import targets, trigger_queries, trigger_secrets
+from scheduling.models import Trigger
+from scheduling.trigger_bodies import GITHUB_HEADER, ChangeTrigger, CreateTrigger, RotateTrigger, check_secret
+from webhooks.signing import new_secret
+
+PREFIX = "trg_"
+MOST_TRIGGERS = 1_000
+_OF_SESSION = ("version", "tag", "user_id")
+# With a change of these a call might not find what it is to run.
+_TARGET = {"session_id", *_OF_SESSION}
+
+
+@transaction.atomic
+def create_trigger(
+    identity: Identity, assistant_id: UUID, body: CreateTrigger, trigger_id: UUID
+) -> tuple[Trigger, str]:
+    """A new trigger of an active assistant, and its secret, which no other answer shows.
+
+    Raises NotFound, Forbidden (who may not make runs, or another user than the caller's), AssistantNotActive, Conflict
+    (as many as a workspace may have), Invalid.
+    """
+    identity.require("runs:write")
+    targets.require_active(identity, assistant_id)
+    # Of two that make the last one that there may be, one waits.
+    Workspace.objects.select_for_update(no_key=True).get(id=identity.workspace_id)
+    if of_workspace(identity, Trigger.objects.all()).count() >= MOST_TRIGGERS:
+        raise Conflict(f"A workspace has at most {MOST_TRIGGERS} triggers.")
+    secret = body.secret or new_secret()
+    trigger = Trigger(
+        id=trigger_id,
+        workspace_id=identity.workspace_id,
+        assistant_id=assistant_id,
+        token=PREFIX + secrets.token_urlsafe(24),
+        sealed_secret=trigger_secrets.seal(identity.workspace_id, trigger_id, secret),
+        created_by=identity.actor,
+        **body.model_dump(exclude={"secret", "signature_header"}),
+    )
+    trigger.signature_header = body.signature_header or GITHUB_HEADER
+    targets.settle(identity, trigger)
+    trigger.save(force_insert=True)
+    audit.record(identity, "created", "trigger", trigger_id, name=trigger.name, assistant_id=str(assistant_id))
+    return trigger_queries.trigger(identity, trigger_id), secret
+
+
+@transaction.atomic
+def change_trigger(identity: Identity, trigger_id: UUID, body: ChangeTrigger) -> Trigger:
+    """Change what is given; the next call goes by it. Raises NotFound, Forbidden and Invalid."""
+    identity.require("runs:write")
+    trigger = trigger_queries.locked_trigger(identity, trigger_id)
+    given = {name: getattr(body, name) for name in body.model_fields_set}
+    before = {name: getattr(trigger, name) for name in given.keys() | _TARGET}
+    _take_over(trigger, given)
+    if given.keys() & _TARGET:
+        targets.settle(identity, trigger)
+    changed = {name: value for name in before if (value := getattr(trigger, name)) != before[name]}
+    if changed:
+        Trigger.objects.filter(id=trigger_id).update(**changed, updated_at=ClockTimestamp())
+        audit.record(identity, "updated", "trigger", trigger_id, name=trigger.name, changed=sorted(changed))
+    return trigger_queries.trigger(identity, trigger_id)
+
+
+def _take_over(trigger: Trigger, given: dict[str, Any]) -> None:
+    """Set what is given, and what follows from it: one target."""
+    if given.get("session_id") is not None:
+        trigger.version = trigger.tag = None
+    elif trigger.session_id is not None and "session_id" not in given:
+        for name in _OF_SESSION:
+            if given.get(name) is not None:
+                raise Invalid.at(name, message="It is the session's.")
+    if given.get("version") is not None:
+        trigger.tag = None
+    if given.get("tag") is not None:
+        trigger.version = None
+    for name, value in given.items():
+        setattr(trigger, name, value)
+
+
+@transaction.atomic
+def delete_trigger(identity: Identity, trigger_id: UUID) -> None:
+    """Forget the trigger and its calls; its runs stay, and those under way go on. Raises NotFound."""
+    trigger = trigger_queries.locked_trigger(identity, trigger_id)
+    # PostgreSQL takes its calls along.
+    Trigger.objects.filter(id=trigger_id).delete()
+    audit.record(identity, "deleted", "trigger", trigger_id, name=trigger.name)
+
+
+@transaction.atomic
+def rotate_trigger(identity: Identity, trigger_id: UUID, body: RotateTrigger) -> tuple[Trigger, str]:
+    """Another secret; the one before is taken beside it for `overlap_s` seconds more, and one before that no longer.
+
+    Raises NotFound, and Invalid for a secret that is none.
+    """
+    trigger, secret = trigger_queries.locked_trigger(identity, trigger_id), body.secret or new_secret()
+    try:
+        check_secret(trigger.verification, secret)
+    except ValueError as fault:
+        raise Invalid.at("secret", message=str(fault)) from None
+    stays = {
+        "previous_secret": F("sealed_secret"),
+        "previous_until": ClockTimestamp() + timedelta(seconds=body.overlap_s),
+    }
+    Trigger.objects.filter(id=trigger_id).update(
+        sealed_secret=trigger_secrets.seal(trigger.workspace_id, trigger_id, secret),
+        updated_at=ClockTimestamp(),
+        **(stays if body.overlap_s else dict.fromkeys(stays)),
+    )
+    audit.record(identity, "rotated", "trigger", trigger_id, name=trigger.name, overlap_s=body.overlap_s)
+    return trigger_queries.trigger(identity, trigger_id), secret
