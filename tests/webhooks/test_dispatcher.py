@@ -22,13 +22,13 @@ MANY = 3_000
 
 def bury(post: Post, endpoint: Endpoint | None, count: int) -> None:
     """So many due deliveries, older than all others."""
-    event = Event.objects.create(workspace=post.workspace, kind="run.failed", data={})
+    event = Event.objects.create(workspace=post.workspace, kind="schedule.failed", data={})
     with connection.cursor() as cursor:
         cursor.execute(
             """
             INSERT INTO webhook_deliveries (id, workspace_id, event_id, endpoint_id, kind, url, destination, status,
                 max_attempts, next_attempt_at)
-            SELECT gen_random_uuid(), %s, %s, %s, 'run.failed', %s, %s, 'pending', 7,
+            SELECT gen_random_uuid(), %s, %s, %s, 'schedule.failed', %s, %s, 'pending', 7,
                 clock_timestamp() - interval '1 hour'
             FROM generate_series(1, %s)
             """,
