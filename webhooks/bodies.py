@@ -68,7 +68,7 @@ def _absent() -> Any:
 
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-Url = Annotated[str, Field(min_length=1, max_length=2_000, examples=["https://example.com/hooks"])]
+Url = Annotated[str, Field(min_length=1, max_length=2_000, examples=["https://hooks.example/agents"])]
 Event = Annotated[str, AfterValidator(_known_event), Field(json_schema_extra={"enum": [*SUBSCRIBABLE, ALL]})]
 Events = Annotated[
     list[Event],
