@@ -71,6 +71,8 @@ def some_ids(server: Server) -> dict[str, str]:
     session = post(f"/assistants/{assistant}/sessions", {})
     run = post(f"/sessions/{session}/runs/wait", {"input": {"message": "Hello"}})
     checkpoints = server.client.get(f"/sessions/{session}/checkpoints").json()["items"]
+    hourly = {"name": "Fuzz", "cron": "0 * * * *", "input": {"message": "Hello"}}
+    schedule = post(f"/assistants/{assistant}/schedules", hourly)
     key = post("/api-keys", {"name": "Fuzz", "scopes": ["runs:read"]})
     webhook = post("/webhooks", {"name": "Fuzz", "url": NOWHERE, "events": ["queue.stuck"]})
     return {
@@ -78,6 +80,7 @@ def some_ids(server: Server) -> dict[str, str]:
         "session_id": session,
         "run_id": run,
         "checkpoint_id": checkpoints[0]["id"],
+        "schedule_id": schedule,
         "api_key_id": key,
         "webhook_id": webhook,
         "delivery_id": post(f"/webhooks/{webhook}/test", {}),
