@@ -11,6 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.fuzz.hooks import NOWHERE
 from tests.servers import ROOT, Server
 
 # What is refused, and what is taken, is `tests/bad_input`'s; here any documented answer is a good one.
@@ -73,6 +74,7 @@ def some_ids(server: Server) -> dict[str, str]:
     hourly = {"name": "Fuzz", "cron": "0 * * * *", "input": {"message": "Hello"}}
     schedule = post(f"/assistants/{assistant}/schedules", hourly)
     key = post("/api-keys", {"name": "Fuzz", "scopes": ["runs:read"]})
+    webhook = post("/webhooks", {"name": "Fuzz", "url": NOWHERE, "events": ["queue.stuck"]})
     return {
         "assistant_id": assistant,
         "session_id": session,
@@ -80,6 +82,8 @@ def some_ids(server: Server) -> dict[str, str]:
         "checkpoint_id": checkpoints[0]["id"],
         "schedule_id": schedule,
         "api_key_id": key,
+        "webhook_id": webhook,
+        "delivery_id": post(f"/webhooks/{webhook}/test", {}),
     }
 
 
