@@ -72,6 +72,7 @@ def some_ids(server: Server) -> dict[str, str]:
     checkpoints = server.client.get(f"/sessions/{session}/checkpoints").json()["items"]
     hourly = {"name": "Fuzz", "cron": "0 * * * *", "input": {"message": "Hello"}}
     schedule = post(f"/assistants/{assistant}/schedules", hourly)
+    trigger = post(f"/assistants/{assistant}/triggers", {"name": "Fuzz"})
     key = post("/api-keys", {"name": "Fuzz", "scopes": ["runs:read"]})
     return {
         "assistant_id": assistant,
@@ -79,6 +80,7 @@ def some_ids(server: Server) -> dict[str, str]:
         "run_id": run,
         "checkpoint_id": checkpoints[0]["id"],
         "schedule_id": schedule,
+        "trigger_id": trigger,
         "api_key_id": key,
     }
 
