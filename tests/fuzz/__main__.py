@@ -73,6 +73,7 @@ def some_ids(server: Server) -> dict[str, str]:
     checkpoints = server.client.get(f"/sessions/{session}/checkpoints").json()["items"]
     hourly = {"name": "Fuzz", "cron": "0 * * * *", "input": {"message": "Hello"}}
     schedule = post(f"/assistants/{assistant}/schedules", hourly)
+    trigger = post(f"/assistants/{assistant}/triggers", {"name": "Fuzz"})
     key = post("/api-keys", {"name": "Fuzz", "scopes": ["runs:read"]})
     webhook = post("/webhooks", {"name": "Fuzz", "url": NOWHERE, "events": ["queue.stuck"]})
     return {
@@ -81,6 +82,7 @@ def some_ids(server: Server) -> dict[str, str]:
         "run_id": run,
         "checkpoint_id": checkpoints[0]["id"],
         "schedule_id": schedule,
+        "trigger_id": trigger,
         "api_key_id": key,
         "webhook_id": webhook,
         "delivery_id": post(f"/webhooks/{webhook}/test", {}),
