@@ -17,7 +17,6 @@ from core.clock import isoformat
 from core.db import Operation, operation
 from core.errors import Conflict, Invalid
 from core.ids import new_id
-from core.validation import bounded
 from runs.inputs import check_input
 from scheduling import queries, targets
 from scheduling.bodies import RULE, ChangeSchedule, CreateSchedule
@@ -162,15 +161,7 @@ def _take_over(schedule: Schedule, given: dict[str, Any]) -> None:
     """Set what is given, and what follows from it: one rule, and one target."""
     if given.keys() & {*RULE}:
         schedule.cron = schedule.interval_s = schedule.at = None
-    metadata = {**schedule.metadata, **given.get("metadata", {})}
-    targets.take_over(schedule, {**given, "metadata": _bounded(metadata)})
-
-
-def _bounded(metadata: dict[str, Any]) -> dict[str, Any]:
-    try:
-        return bounded(metadata)
-    except ValueError as fault:
-        raise Invalid.at("metadata", message=f"Together with what is there it {fault}.") from None
+    targets.take_over(schedule, given)
 
 
 def _check_run(identity: Identity, schedule: Schedule) -> None:

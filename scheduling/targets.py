@@ -12,6 +12,7 @@ from assistants.models import Status as AssistantStatus
 from assistants.spec import run_defaults
 from core.clock import ClockTimestamp
 from core.errors import AssistantNotActive, Invalid, NotFound, SessionClosed
+from core.validation import bounded
 from sessions.models import Session
 from sessions.models import Status as SessionStatus
 from sessions.queries import visible_sessions
@@ -28,6 +29,7 @@ class Target(Protocol):
     user_id: str | None
     version: int | None
     tag: str | None
+    metadata: dict[str, Any]
 
 
 class TargetOf(Target, Protocol):
@@ -54,7 +56,10 @@ def require_active(identity: Identity, assistant_id: UUID) -> None:
 
 
 def take_over(target: Target, given: dict[str, Any]) -> None:
-    """Set all that is given, and what follows from it: one target. Raises Invalid for what the target's session has."""
+    """Set all that is given, and what follows from it: one target. Metadata is merged with what is there.
+
+    Raises Invalid for what the target's session has, and for too much metadata.
+    """
     if given.get("session_id") is not None:
         target.version = target.tag = None
     elif target.session_id is not None and "session_id" not in given:
@@ -65,8 +70,16 @@ def take_over(target: Target, given: dict[str, Any]) -> None:
         target.tag = None
     if given.get("tag") is not None:
         target.version = None
-    for name, value in given.items():
+    merged = _bounded({**target.metadata, **given.get("metadata", {})})
+    for name, value in {**given, "metadata": merged}.items():
         setattr(target, name, value)
+
+
+def _bounded(metadata: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return bounded(metadata)
+    except ValueError as fault:
+        raise Invalid.at("metadata", message=f"Together with what is there it {fault}.") from None
 
 
 def settle(identity: Identity, target: TargetOf) -> int:

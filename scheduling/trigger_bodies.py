@@ -61,7 +61,7 @@ class ChangeTrigger(Body):
     version: Version | None = None
     tag: Tag | None = None
     enabled: bool = _kept()
-    metadata: Metadata = Field(default_factory=lambda: {}, description="In the place of what is there.")
+    metadata: Metadata = Field(default_factory=lambda: {}, description="Merged with what is there.")
 
     @model_validator(mode="after")
     def _one_target(self) -> "ChangeTrigger":

@@ -76,7 +76,7 @@ def change_trigger(identity: Identity, trigger_id: UUID, body: ChangeTrigger) ->
 @transaction.atomic
 def delete_trigger(identity: Identity, trigger_id: UUID) -> None:
     """Forget the trigger and its calls; its runs stay, and those under way go on. Raises NotFound."""
-    trigger = trigger_queries.locked_trigger(identity, trigger_id)
+    trigger = trigger_queries.locked_trigger(identity, trigger_id, for_key=True)
     # PostgreSQL takes its calls along.
     Trigger.objects.filter(id=trigger_id).delete()
     audit.record(identity, "deleted", "trigger", trigger_id, name=trigger.name)
