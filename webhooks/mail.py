@@ -140,10 +140,10 @@ def _in_short(error: Exception) -> str:
 def messages(mail: Mail) -> Iterable[EmailMessage]:
     """The alert as plain text, once for each party. Its `Message-ID` is that of every attempt."""
     state = "open" if mail.resolved_at is None else "resolved"
-    about = mail.workspace if mail.workspace is not None else "the server"
+    about = f"{mail.kind} in {mail.workspace}" if mail.workspace is not None else mail.kind
     first = "Well again: " if mail.resolved_at else ""
     # A name may be anything; a line of a header is one.
-    subject = " ".join(f"[Agent Server] {first}{mail.kind} in {about}: {mail.message}".split())[:SUBJECT_LENGTH]
+    subject = " ".join(f"[Agent Server] {first}{about}: {mail.message}".split())[:SUBJECT_LENGTH]
     for number, party in enumerate(mail.parties):
         yield EmailMessage(
             subject=subject,

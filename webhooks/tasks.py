@@ -8,6 +8,7 @@ from celery.worker import state
 from django.conf import settings
 
 from webhooks.dispatch.claim import anything_due
+from webhooks.dispatch.dispatcher import Bounds
 from webhooks.dispatch.process import deliver as deliver_due
 from webhooks.dispatch.retention import forget_old as forget_older
 from webhooks.doorbell import ring
@@ -27,7 +28,7 @@ def deliver() -> None:
     if not settings.WEBHOOKS:
         return
     try:
-        deliver_due(leaving=_leaving)
+        deliver_due(bounds=Bounds(lease_s=settings.WEBHOOK_LEASE_S), leaving=_leaving)
     except psycopg.OperationalError as error:
         log.warning("Deliveries wait for PostgreSQL: %s", error)
     if _leaving():

@@ -70,12 +70,15 @@ def some_ids(server: Server) -> dict[str, str]:
     session = post(f"/assistants/{assistant}/sessions", {})
     run = post(f"/sessions/{session}/runs/wait", {"input": {"message": "Hello"}})
     checkpoints = server.client.get(f"/sessions/{session}/checkpoints").json()["items"]
+    hourly = {"name": "Fuzz", "cron": "0 * * * *", "input": {"message": "Hello"}}
+    schedule = post(f"/assistants/{assistant}/schedules", hourly)
     key = post("/api-keys", {"name": "Fuzz", "scopes": ["runs:read"]})
     return {
         "assistant_id": assistant,
         "session_id": session,
         "run_id": run,
         "checkpoint_id": checkpoints[0]["id"],
+        "schedule_id": schedule,
         "api_key_id": key,
     }
 

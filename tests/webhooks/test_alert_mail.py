@@ -1,10 +1,12 @@
 """Alerts by e-mail: to whom, once each, again where it fails, and to nobody where nobody is to be told."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection, transaction
 from django.db.models import F
 from pytest_django import Settings
 
@@ -189,6 +191,21 @@ def test_one_that_is_refused_for_now_is_tried_again(workspace: Workspace, settin
 def test_two_beats_do_not_mail_the_same(workspace: Workspace) -> None:
     opened(None).run()
     assert [len(_take().run()), len(_take().run())] == [1, 0]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nor_at_the_same_moment() -> None:
+    opened(None).run()
+    with ThreadPoolExecutor(1) as other, transaction.atomic():
+        assert len(_take().run()) == 1
+        assert other.submit(_taken_elsewhere).result(10) == 0
+
+
+def _taken_elsewhere() -> int:
+    try:
+        return len(_take().run())
+    finally:
+        connection.close()
 
 
 def test_one_who_stands_in_both_lists_gets_one(server: MailStub, workspace: Workspace) -> None:
