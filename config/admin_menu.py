@@ -16,6 +16,17 @@ GROUPS = {
         "agent_sessions.SharedFile": "draft",
     },
     "Execution": {"runs.Run": "play_circle", "runs.RunEvent": "list", "runs.Worker": "dns"},
+    "Schedules and triggers": {
+        "scheduling.Schedule": "calendar_clock",
+        "scheduling.Firing": "history",
+        "scheduling.Trigger": "bolt",
+        "scheduling.TriggerCall": "call_received",
+    },
+    "Webhooks": {
+        "webhooks.Endpoint": "webhook",
+        "webhooks.Delivery": "outgoing_mail",
+        "webhooks.Alert": "notifications_active",
+    },
     "People and keys": {
         "accounts.Workspace": "domain",
         "accounts.User": "person",
@@ -24,6 +35,13 @@ GROUPS = {
         "accounts.Secret": "lock",
         "accounts.AuditEntry": "policy",
         "auth.Group": "shield_person",
+    },
+    "Beat": {
+        "django_celery_beat.PeriodicTask": "task",
+        "django_celery_beat.IntervalSchedule": "timelapse",
+        "django_celery_beat.CrontabSchedule": "update",
+        "django_celery_beat.ClockedSchedule": "alarm",
+        "django_celery_beat.SolarSchedule": "sunny",
     },
 }
 

@@ -292,6 +292,8 @@ SCHEDULE_HISTORY_DAYS = ENV.schedule_history_days
 WEBHOOKS = ENV.webhooks
 WEBHOOK_RETRY_DELAYS_S = ENV.webhook_retry_s
 WEBHOOK_LOG_DAYS = ENV.webhook_log_days
+# What a process that died was sending is due again after so long: longer than an attempt takes.
+WEBHOOK_LEASE_S = 60.0
 
 # Alerts: when a queue counts as stuck and workers as missing (0: never), and who is told by e-mail, if anybody is.
 STUCK_QUEUE_S = ENV.stuck_queue_s

@@ -9,6 +9,8 @@ from accounts.identity import Identity
 from accounts.models import Role, User, Workspace
 from accounts.queries import workspaces
 from console.access import may_administer
+from webhooks import queries
+from webhooks.notices import NONE, Notices, notices
 
 # Beyond that a superuser goes by the admin.
 MAX_WORKSPACES = 100
@@ -22,7 +24,7 @@ ROLE_WORDS = {
 
 
 def frame(request: HttpRequest, identity: Identity, section: str) -> dict[str, Any]:
-    """The context of `console/shell.html`; `section` is the rail's item that is current. One statement."""
+    """The context of `console/shell.html`; `section` is the rail's item that is current. Two statements."""
     found = list(workspaces(identity).order_by("name", "id")[:MAX_WORKSPACES])
     here = next((workspace for workspace in found if workspace.id == identity.workspace_id), None)
     here = here or Workspace.objects.get(id=identity.workspace_id)
@@ -32,10 +34,18 @@ def frame(request: HttpRequest, identity: Identity, section: str) -> dict[str, A
         "workspace": here.name,
         "workspaces": [(workspace, workspace == here) for workspace in found] if len(found) > 1 else [],
         "role": Role(role).label if role else "Superuser",
+        "alerts": _alerts(identity),
         "may_administer": may_administer(identity),
         "sees_admin": _sees_admin(request, role),
         "api_root": get_script_prefix(),
     }
+
+
+def _alerts(identity: Identity) -> Notices:
+    """What is wrong in the workspace and on the server, for who may read of it."""
+    if identity.user_id is not None or not identity.allows("webhooks:read"):
+        return NONE
+    return notices(queries.alerts(identity))
 
 
 def _sees_admin(request: HttpRequest, role: str | None) -> bool:

@@ -22,9 +22,10 @@ def pretty(document: Any) -> str:
     return format_html('<pre style="white-space: pre-wrap; overflow-wrap: anywhere">{}</pre>', text)
 
 
-def badge(text: str, colour: str = "", look: str = "") -> str:
+def badge(text: str, colour: str = "", look: str = "", icon: str = "") -> str:
     """A short word that stands out; `colour` is success, info, warning, danger or none, `look` a class of CSS."""
-    label: str = render_to_string("unfold/helpers/label.html", {"text": text, "variant": colour, "class": look})
+    shown = {"text": text, "variant": colour, "class": look, "icon": icon}
+    label: str = render_to_string("unfold/helpers/label.html", shown)
     return label
 
 

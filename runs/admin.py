@@ -3,6 +3,8 @@
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
 
 from accounts.permissions import identity_in
 from accounts.wall import LOOKERS, ServerAdmin, WalledAdmin
@@ -52,7 +54,7 @@ class EventInline(ReadOnlyInline):
 class RunAdmin(FoundById, WalledAdmin):
     # An operator cancels.
     actors = LOOKERS
-    found_by = ("id", "session_id", "assistant_id")
+    found_by = ("id", "session_id", "assistant_id", "schedule_id")
     list_display = ("id", "status", "assistant", "user_id", "attempt", "priority", "created_at", "finished_at")
     list_filter = ("status", "workspace")
     list_select_related = ("assistant",)
@@ -67,6 +69,8 @@ class RunAdmin(FoundById, WalledAdmin):
         "session",
         "number",
         "user_id",
+        "schedule",
+        "webhook_text",
         "input",
         "output",
         "error",
@@ -101,6 +105,18 @@ class RunAdmin(FoundById, WalledAdmin):
         "finished_at",
     )
     readonly_fields = fields
+
+    @admin.display(description="schedule")
+    def schedule(self, run: Run) -> str:
+        """What made it, by its address: the room of schedules is above this one."""
+        if run.schedule_id is None:
+            return "\N{EN DASH}"
+        address = reverse("admin:scheduling_schedule_change", args=[run.schedule_id])
+        return format_html('<a class="underline" href="{}">{}</a>', address, run.schedule_id)
+
+    @admin.display(description="webhook")
+    def webhook_text(self, run: Run) -> str:
+        return pretty(run.webhook) if run.webhook else "\N{EN DASH}"
 
     @admin.display(description="input")
     def input(self, run: Run) -> str:

@@ -10,14 +10,15 @@ from typing import Any
 from uuid import UUID
 
 from core.clock import isoformat
-from core.db import Operation, Query, Row, jsonb, operation
+from core.db import After, Operation, Query, Row, jsonb, operation
 from core.ids import new_id
 from runs.lifecycle import TERMINAL, Status, sources
-from runs.telling import telling
+from runs.telling import TELLING, telling_of
 from runtime.errors import AgentError
 from runtime.history import answers_to
 from sessions.documents import message_row
 from sessions.models import Activity, CheckpointSource
+from webhooks.doorbell import ring
 
 # `nth`: of several runs of one session each takes the next number, the oldest first.
 _END = """
@@ -91,9 +92,45 @@ def end_runs(
     )
     if back := [row["id"] for row in ended if row["rollback"]]:
         yield take_out(back)
-    yield from telling([row["id"] for row in ended])
-    yield promote_next([row["session_id"] for row in ended])
+    if ended:
+        yield from concluding([row["id"] for row in ended], [row["session_id"] for row in ended])
     return ended
+
+
+# -- what follows ------------------------------------------------------------------------------------------------------
+
+_CONCLUDE = f"""
+WITH {TELLING}, next AS (
+    SELECT DISTINCT ON (r.session_id) r.id, r.session_id FROM runs r
+    JOIN sessions s ON s.id = r.session_id AND s.head_run_id IS NULL
+    WHERE r.session_id = ANY(%(sessions)s) AND r.status = 'pending'
+    ORDER BY r.session_id, r.created_at, r.id
+), promoted AS (
+    UPDATE runs r SET ready = true FROM next WHERE r.id = next.id AND r.status = 'pending'
+    RETURNING r.id, r.session_id
+), headed AS (
+    UPDATE sessions s SET head_run_id = promoted.id FROM promoted WHERE s.id = promoted.session_id RETURNING s.id
+)
+SELECT EXISTS (SELECT FROM sent) AS told, EXISTS (SELECT FROM headed) AS promoted
+"""  # noqa: S608 - constants
+
+
+def conclude(runs: Sequence[UUID], sessions: Sequence[UUID], *, written_here: bool = False) -> Query:
+    """What belongs into each transaction that ends or interrupts runs, after that.
+
+    Who wants to hear of them is told (`runs.telling`), and the oldest waiting run of each headless session of
+    `sessions`, which the caller has locked, heads it. Gives one row: whether somebody is `told`, so that the dispatcher
+    is to be rung for after the commit, and whether a run was `promoted`. `written_here`: of those runs only that this
+    transaction has written, for who cannot tell which; it takes no savepoints.
+    """
+    return Query(_CONCLUDE, {**telling_of(runs, written_here=written_here), "sessions": list(sessions)})
+
+
+def concluding(runs: Sequence[UUID], sessions: Sequence[UUID]) -> Operation[None]:
+    """`conclude` inside an operation."""
+    (follows,) = yield conclude(runs, sessions)
+    if follows["told"]:
+        yield After(ring)
 
 
 # -- runs that wait for nobody -----------------------------------------------------------------------------------------
@@ -124,26 +161,6 @@ def end_unwanted(runs: Sequence[UUID]) -> Operation[list[Row]]:
         if those:
             ended += yield from end_waiting(those, Status.CANCELLED, error)
     return ended
-
-
-def promote_next(sessions: Sequence[UUID]) -> Query:
-    """Let the oldest waiting run of each headless session head it; the sessions are locked by the caller."""
-    return Query(
-        """
-        WITH next AS (
-            SELECT DISTINCT ON (r.session_id) r.id, r.session_id FROM runs r
-            JOIN sessions s ON s.id = r.session_id AND s.head_run_id IS NULL
-            WHERE r.session_id = ANY(%(sessions)s) AND r.status = 'pending'
-            ORDER BY r.session_id, r.created_at, r.id
-        ), promoted AS (
-            UPDATE runs r SET ready = true FROM next WHERE r.id = next.id AND r.status = 'pending'
-            RETURNING r.id, r.session_id
-        )
-        UPDATE sessions s SET head_run_id = promoted.id FROM promoted WHERE s.id = promoted.session_id
-        RETURNING s.id
-        """,
-        {"sessions": list(sessions)},
-    )
 
 
 # -- taking out ------------------------------------------------------------------------------------------------------

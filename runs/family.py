@@ -15,9 +15,8 @@ from typing import Any
 from uuid import UUID
 
 from core.db import Bound, Operation, Query, Row, jsonb, operation
-from runs.ending import end_unwanted, end_waiting
+from runs.ending import concluding, end_unwanted, end_waiting
 from runs.lifecycle import ACTIVE, Status
-from runs.telling import telling
 
 ENDED = "subagent_ended"  # the event that tells a parent's readers how a child ended
 
@@ -166,7 +165,7 @@ def _ask(run: Row, asking: list[dict[str, Any]]) -> Operation[Settled]:
     ]
     interrupt = forms[0] if len(forms) == 1 else {"type": "multiple", "interrupts": forms}
     asked = yield Query(_ASK, {"parent": run["id"], "interrupt": jsonb(interrupt)})
-    yield from telling([row["id"] for row in asked])
+    yield from concluding([row["id"] for row in asked], [])
     # Nobody waits for the answer where it is to be cancelled, or another run of its session waits behind it.
     ended = yield from end_unwanted([run["id"]]).start()
     return Settled([run, *ended], ready=bool(ended))

@@ -36,12 +36,11 @@ RETRY_S = 30
 # `statement_timestamp()` and not `clock_timestamp()`: one that stays the same can be sought in the index.
 _IS_DUE = "s.enabled AND s.next_run_at <= statement_timestamp()"
 
-_DUE = f"SELECT s.id FROM schedules s WHERE {_IS_DUE} ORDER BY s.next_run_at, s.id LIMIT %(round)s"  # noqa: S608
-
 _TAKE = f"""
-SELECT w.limits, clock_timestamp() AS now
+SELECT s.id, w.limits, clock_timestamp() AS now
 FROM schedules s JOIN assistants a ON a.id = s.assistant_id JOIN workspaces w ON w.id = s.workspace_id
-WHERE s.id = %(schedule)s AND {_IS_DUE} FOR UPDATE OF s SKIP LOCKED FOR KEY SHARE OF a SKIP LOCKED
+WHERE {_IS_DUE} ORDER BY s.next_run_at, s.id LIMIT 1
+FOR UPDATE OF s SKIP LOCKED FOR KEY SHARE OF a SKIP LOCKED
 """  # noqa: S608
 
 _MOVE_ON = """
@@ -62,38 +61,47 @@ WHERE id = %(schedule)s AND s.next_run_at <= statement_timestamp()
 def fire_due() -> int:
     """Start what is due, a transaction for each schedule; gives how many firings were made.
 
-    A schedule that fails does not keep the others from theirs; it is tried again some seconds later. Raises what
-    Django does while PostgreSQL cannot be reached.
+    What others are about to fire is theirs. A schedule that fails does not keep the others from theirs; it is tried
+    again some seconds later. Raises what Django does while PostgreSQL cannot be reached.
     """
     made = 0
-    for schedule_id in _due().run():
-        try:
-            made += _fire(schedule_id)
-        except (OperationalError, InterfaceError):
-            raise
-        except Exception:
-            log.exception("The schedule %s could not be fired.", schedule_id)
-            _try_later(schedule_id).run()
+    for _ in range(ROUND):
+        fired = _fire_next()
+        if fired is None:
+            break
+        made += fired
     return made
 
 
-def _fire(schedule_id: UUID) -> int:
-    """Nothing where somebody else has the schedule, or has fired or changed it since."""
-    with transaction.atomic():
-        taken = _take(schedule_id).run()
+def _fire_next() -> int | None:
+    """Fire the schedule that has been due for longest; gives how many firings were made, None where none is due."""
+    taken: Row | None = None
+    try:
+        with transaction.atomic():
+            taken = _take().run()
+            return None if taken is None else _fire(taken["id"], taken["now"], taken["limits"])
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
         if taken is None:
-            return 0
-        schedule = Schedule.objects.get(id=schedule_id)
-        reckoning = reckon(schedule, taken["now"])
-        missed = _keep_missed(schedule_id, reckoning.missed, reckoning.earlier)
-        slots = Slots(schedule, taken["limits"])
-        waiting = _fire_all(reckoning.starts, slots, waits=schedule.misfire == Misfire.ALL)
-        if waiting is None:
-            plan(schedule, reckoning.seen)
-        else:
-            schedule.next_slot, schedule.next_run_at = waiting.slot, taken["now"] + timedelta(seconds=WAIT_S)
-        _move_on(schedule, started=slots.started).run()
-        return missed + slots.made
+            raise
+        log.exception("The schedule %s could not be fired.", taken["id"])
+        _try_later(taken["id"]).run()
+        return 0
+
+
+def _fire(schedule_id: UUID, now: datetime, workspace_limits: dict[str, int]) -> int:
+    schedule = Schedule.objects.get(id=schedule_id)
+    reckoning = reckon(schedule, now)
+    missed = _keep_missed(schedule_id, reckoning.missed, reckoning.earlier)
+    slots = Slots(schedule, workspace_limits)
+    waiting = _fire_all(reckoning.starts, slots, waits=schedule.misfire == Misfire.ALL)
+    if waiting is None:
+        plan(schedule, reckoning.seen)
+    else:
+        schedule.next_slot, schedule.next_run_at = waiting.slot, now + timedelta(seconds=WAIT_S)
+    _move_on(schedule, started=slots.started).run()
+    return missed + slots.made
 
 
 def _fire_all(starts: list[Due], slots: Slots, *, waits: bool) -> Due | None:
@@ -117,13 +125,8 @@ def _keep_missed(schedule_id: UUID, slots: list[datetime], earlier: int) -> int:
 
 
 @operation()
-def _due() -> Operation[list[UUID]]:
-    return [row["id"] for row in (yield Query(_DUE, {"round": ROUND}))]
-
-
-@operation()
-def _take(schedule_id: UUID) -> Operation[Row | None]:
-    taken = yield Query(_TAKE, {"schedule": schedule_id})
+def _take() -> Operation[Row | None]:
+    taken = yield Query(_TAKE)
     return taken[0] if taken else None
 
 

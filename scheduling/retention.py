@@ -1,15 +1,17 @@
-"""Forgetting what became of slots long ago."""
+"""Forgetting what became of slots, and of triggers' calls, long ago."""
 
 from core.db import Operation, Query, operation
 
 BATCH = 5_000
 BATCHES = 50
+# Of each table, what may go. A firing that is not counted yet stays.
+FIRINGS, CALLS = ("schedule_firings", "settled"), ("trigger_calls", "true")
 
-# Ids begin with the moment at which they were made: the primary key finds the old ones. What is not counted yet stays.
+# Ids begin with the moment at which they were made: the primary key finds the old ones.
 _FORGET = """
-DELETE FROM schedule_firings WHERE id IN (
-    SELECT id FROM schedule_firings
-    WHERE settled AND id < (SELECT (lpad(to_hex((1000 * age.s)::bigint), 12, '0') || repeat('0', 20))::uuid
+DELETE FROM {table} WHERE id IN (
+    SELECT id FROM {table}
+    WHERE {may_go} AND id < (SELECT (lpad(to_hex((1000 * age.s)::bigint), 12, '0') || repeat('0', 20))::uuid
         FROM (SELECT extract(epoch FROM now() - make_interval(days => %(days)s)) AS s) AS age)
     ORDER BY id LIMIT %(batch)s
 )
@@ -22,9 +24,18 @@ def forget_firings(days: int, *, batch: int = BATCH, batches: int = BATCHES) -> 
 
     At most `batch` in a transaction and `batches` of those, the oldest first; the rest waits for the next call.
     """
-    gone = 0
+    return _forget_all(*FIRINGS, days, batch, batches)
+
+
+def forget_calls(days: int, *, batch: int = BATCH, batches: int = BATCHES) -> int:
+    """The same of triggers' calls: a delivery that is sent again after that is another one."""
+    return _forget_all(*CALLS, days, batch, batches)
+
+
+def _forget_all(table: str, may_go: str, days: int, batch: int, batches: int) -> int:
+    statement, gone = _FORGET.format(table=table, may_go=may_go), 0
     for _ in range(batches if days else 0):
-        deleted = _forget(days, batch).run()
+        deleted = _forget(statement, days, batch).run()
         gone += deleted
         if deleted < batch:
             break
@@ -32,5 +43,5 @@ def forget_firings(days: int, *, batch: int = BATCH, batches: int = BATCHES) -> 
 
 
 @operation()
-def _forget(days: int, batch: int) -> Operation[int]:
-    return len((yield Query(_FORGET, {"days": days, "batch": batch})))
+def _forget(statement: str, days: int, batch: int) -> Operation[int]:
+    return len((yield Query(statement, {"days": days, "batch": batch})))

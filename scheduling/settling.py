@@ -99,6 +99,19 @@ def count_ends(schedule_id: UUID, firings: list[UUID]) -> Operation[int]:
     return len(ended)
 
 
+_ORPHANED = """
+SELECT workspace_id, subject FROM alerts WHERE kind = %(kind)s AND resolved_at IS NULL
+    AND NOT EXISTS (SELECT FROM schedules s WHERE s.id::text = alerts.subject)
+"""
+
+
+@operation(atomic=True)
+def resolve_orphans() -> Operation[None]:
+    """Close the alerts of schedules that went with their assistant: nothing is there any more that could succeed."""
+    for alert in (yield Query(_ORPHANED, {"kind": str(Kind.SCHEDULE_FAILED)})):
+        yield from resolve_alert(alert["workspace_id"], Kind.SCHEDULE_FAILED, alert["subject"])
+
+
 def _alert(schedule: Row, firing: Row) -> Operation[None]:
     """Once in a streak: while the alert is open nothing more is told."""
     count = schedule["consecutive_failures"]

@@ -8,8 +8,8 @@ from django.conf import settings
 from core.errors import NotFound
 from core.ids import path_id
 from scheduling.firing import fire_due, start_by_clock
-from scheduling.retention import forget_firings
-from scheduling.settling import settle
+from scheduling.retention import forget_calls, forget_firings
+from scheduling.settling import resolve_orphans, settle
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,8 @@ def start(schedule_id: str) -> None:
 
 @shared_task(name="scheduling.forget_firings", expires=3_600)
 def forget() -> None:
-    """Delete the firings that are older than they are kept."""
-    if gone := forget_firings(settings.SCHEDULE_HISTORY_DAYS):
-        log.info("deleted %d firings of more than %d days ago", gone, settings.SCHEDULE_HISTORY_DAYS)
+    """Delete the firings, and triggers' calls, that are older than they are kept, and close alerts of what is gone."""
+    resolve_orphans().run()
+    days = settings.SCHEDULE_HISTORY_DAYS
+    if gone := forget_firings(days) + forget_calls(days):
+        log.info("deleted %d firings and calls of more than %d days ago", gone, days)

@@ -161,12 +161,15 @@ def redeliver(identity: Identity, delivery_id: UUID) -> Delivery:
     delivery = queries.get_delivery(identity, delivery_id)
     _refuse_where_off()
     # The endpoint first, as who deletes one does.
-    if delivery.endpoint_id and _lock(identity, delivery.endpoint_id) is None:
+    endpoint = _lock(identity, delivery.endpoint_id) if delivery.endpoint_id else None
+    if delivery.endpoint_id and endpoint is None:
         raise Conflict("The webhook is deleted.")
     waits = Q(status=DeliveryStatus.PENDING)
     asked = Delivery.objects.filter(id=delivery_id).exclude(status=DeliveryStatus.CANCELLED)
     asked.update(
         status=DeliveryStatus.PENDING,
+        # It goes where the webhook is now.
+        url=endpoint.url if endpoint else delivery.url,
         manual=True,
         next_attempt_at=ClockTimestamp(),
         finished_at=None,

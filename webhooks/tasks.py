@@ -8,6 +8,7 @@ from celery.worker import state
 from django.conf import settings
 
 from webhooks.dispatch.claim import anything_due
+from webhooks.dispatch.dispatcher import Bounds
 from webhooks.dispatch.process import deliver as deliver_due
 from webhooks.dispatch.retention import forget_old as forget_older
 from webhooks.doorbell import ring
@@ -16,8 +17,9 @@ log = logging.getLogger(__name__)
 
 
 def _leaving() -> bool:
-    # Celery's own mark of a worker that was told to end.
-    return state.should_stop is not None or state.should_terminate is not None
+    # Celery's own marks of a worker that was told to end; 0 is an exit code.
+    marks: tuple[object, ...] = (state.should_stop, state.should_terminate)
+    return any(mark is not None and mark is not False for mark in marks)
 
 
 # Acknowledged as it comes: it is a doorbell, and one that waited for the end would ring again in the middle.
@@ -27,7 +29,7 @@ def deliver() -> None:
     if not settings.WEBHOOKS:
         return
     try:
-        deliver_due(leaving=_leaving)
+        deliver_due(bounds=Bounds(lease_s=settings.WEBHOOK_LEASE_S), leaving=_leaving)
     except psycopg.OperationalError as error:
         log.warning("Deliveries wait for PostgreSQL: %s", error)
     if _leaving():

@@ -2,26 +2,12 @@
 
 from django import template
 
+from core.spans import duration
+
 register = template.Library()
+register.filter(duration)
 
 STATUS_OF_CALL = {"ok": "success", "rejected": "cancelled", "waiting": "interrupted"}
-
-
-@register.filter
-def duration(seconds: float | None) -> str:
-    """`420 ms`, `4.2 s`, `3 min 12 s`, `2 h 05 min`; a dash for what is not known."""
-    if seconds is None:
-        return "\N{EN DASH}"
-    if seconds < 0.001:
-        return "< 1 ms"
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(int(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 @register.filter

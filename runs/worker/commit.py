@@ -7,9 +7,9 @@
    Before that, under the same fence: where a run begins at an earlier checkpoint, its session's line is moved there;
    files that it shares with other sessions are written; the children of those that delegate are made.
 3. What runs that are rolled back have written is taken out.
-4. Who wants to hear of runs that ended, or ask a person, is told (`runs.telling`).
-5. Sessions whose run ended hand their head to the next waiting run.
-6. A run that asks a person, and that nobody is to wait for, ends (see `runs.ending`).
+4. Who wants to hear of runs that ended, or ask a person, is told; sessions whose run ended hand their head to the next
+   waiting run.
+5. A run that asks a person, and that nobody is to wait for, ends (see `runs.ending`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,9 +21,8 @@ from uuid import UUID
 import psycopg
 
 from core.db import After, Row, jsonb
-from runs.ending import end_unwanted, promote_next, take_out
+from runs.ending import conclude, end_unwanted, take_out
 from runs.lifecycle import TERMINAL, Status
-from runs.telling import tell_of
 from runs.worker.artifacts import NewArtifact
 from runs.worker.branching import Branch
 from runs.worker.children import FENCE, spawn
@@ -310,12 +309,11 @@ async def commit_steps(conn: psycopg.AsyncConnection[Row], worker: UUID, commits
         if stopped := [UUID(commit.run_id) for commit in commits if commit.status == Status.CANCELLED]:
             back = take_out(stopped)
             await conn.execute(back.sql, back.params)
-        telling = tell_of(over, written_here=True)
-        told = await conn.execute(telling.sql, telling.params) if over else None
-        promotion = promote_next(ended)
-        promoted = await conn.execute(promotion.sql, promotion.params) if ended else None
+        conclusion = conclude(over, ended, written_here=True)
+        concluded = await conn.execute(conclusion.sql, conclusion.params) if over else None
         unwanted = await end_unwanted(asking).on(conn, after) if asking else []
-    if told is not None and await told.fetchall():
+    follows = await concluded.fetchone() if concluded else None
+    if follows and follows["told"]:
         ring()
     for last in after:
         last.do()
@@ -325,7 +323,7 @@ async def commit_steps(conn: psycopg.AsyncConnection[Row], worker: UUID, commits
         ours=ours,
         cancelled={str(row["id"]): Cancelled(row["superseded"]) for row in rows if row["cancel_requested_at"]},
         refused=await _refused(conn, worker, [c for c in commits if c.status in TERMINAL and c.run_id not in ours]),
-        promoted=bool(unwanted) or (promoted is not None and bool(await promoted.fetchall())),
+        promoted=bool(unwanted) or (follows is not None and follows["promoted"]),
     )
 
 

@@ -16,8 +16,11 @@ from accounts.services import put_secret
 from accounts.wall import ServerAdmin, WalledAdmin
 from assistants.models import Assistant
 from runs.models import Run, RunEvent, RunStep
+from scheduling.models import Firing, Schedule, Trigger, TriggerCall
 from sessions.models import Session, SharedFile
 from tests.api import Api
+from tests.staff import act_on, list_of, staff
+from webhooks.models import Alert, Delivery, Endpoint, Event
 
 NOW = "2026-01-31T12:00:00Z"
 STAFF = [Role.OPERATOR, Role.EDITOR, Role.ADMIN]
@@ -25,10 +28,6 @@ REGISTERED = dict(admin.site._registry)
 WALLED = {model._meta.label_lower: model for model, found in REGISTERED.items() if isinstance(found, WalledAdmin)}
 SERVERWIDE = {model._meta.label_lower: model for model, found in REGISTERED.items() if isinstance(found, ServerAdmin)}
 FOR_ADMINS = {"accounts.membership", "accounts.apikey", "accounts.secret", "accounts.auditentry"}
-
-
-def list_of(model: type[Model]) -> str:
-    return f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
 
 
 def fill(api: Api) -> None:
@@ -42,9 +41,34 @@ def fill(api: Api) -> None:
     Run.objects.filter(id=run.id).update(last_seq=1)
     shared = {"path": f"/{api.workspace.name}", "content": api.workspace.name, "size": 1}
     SharedFile.objects.create(workspace=api.workspace, assistant_id=run.assistant_id, **shared)
+    _fill_schedules(api, run)
+    _fill_webhooks(api)
     put_secret(api.identity, "crm", "a value", ["crm.example.com"])
     person = User.objects.create_user(f"{api.workspace.slug} person")
     Membership.objects.create(workspace=api.workspace, user=person)
+
+
+def _fill_schedules(api: Api, run: Run) -> None:
+    schedule = Schedule.objects.create(
+        workspace=api.workspace, assistant_id=run.assistant_id, name=api.workspace.name, interval_s=60, anchor=NOW
+    )
+    Firing.objects.create(schedule=schedule, slot=NOW, outcome="started", run_id=run.id)
+    trigger = Trigger.objects.create(
+        workspace=api.workspace,
+        assistant_id=run.assistant_id,
+        name=api.workspace.name,
+        token=api.workspace.slug,
+        sealed_secret=b"x",
+    )
+    TriggerCall.objects.create(trigger=trigger, delivery_id=api.workspace.name, outcome="started")
+
+
+def _fill_webhooks(api: Api) -> None:
+    sent = {"workspace": api.workspace, "url": f"https://{api.workspace.slug}.example/hook"}
+    endpoint = Endpoint.objects.create(name=api.workspace.name, events=["run.failed"], sealed_secret=b"x", **sent)
+    event = Event.objects.create(workspace=api.workspace, kind="run.failed", data={})
+    Delivery.objects.create(event=event, endpoint=endpoint, kind=event.kind, max_attempts=1, **sent)
+    Alert.objects.create(workspace=api.workspace, kind="queue.stuck", subject="x", message=api.workspace.name)
 
 
 @pytest.fixture
@@ -57,16 +81,6 @@ def ours(api: Api) -> Workspace:
 def theirs(stranger: Api) -> Workspace:
     fill(stranger)
     return stranger.workspace
-
-
-def staff(role: Role, *workspaces: Workspace) -> Client:
-    """The browser of a staff person who has the role in the workspaces."""
-    person = User.objects.create_user(f"staff {role} {len(workspaces)}", is_staff=True)
-    for workspace in workspaces:
-        Membership.objects.create(workspace=workspace, user=person, role=role)
-    client = Client()
-    client.force_login(person)
-    return client
 
 
 def rows_in(model: type[Model], workspace: Workspace) -> list[Any]:
@@ -182,14 +196,9 @@ def test_who_is_shut_out_has_no_roles(ours: Workspace) -> None:
 # -- what is done ----------------------------------------------------------------------------------------------------
 
 
-def act(client: Client, model: type[Model], action: str, *rows: Model) -> str:
-    form = {"action": action, "_selected_action": [str(row.pk) for row in rows]}
-    return str(client.post(list_of(model), form, follow=True).text)
-
-
 def test_an_action_on_a_strangers_row_does_nothing(ours: Workspace, theirs: Workspace) -> None:
     mine, their = (Run.objects.get(workspace=workspace) for workspace in (ours, theirs))
-    act(staff(Role.ADMIN, ours), Run, "cancel", mine, their)
+    act_on(staff(Role.ADMIN, ours), "cancel", mine, their)
     assert set(Run.objects.values_list("workspace__slug", "status")) == {("ours", "cancelled"), ("theirs", "pending")}
 
 
@@ -197,7 +206,7 @@ def test_one_acts_where_ones_role_allows_it(ours: Workspace, theirs: Workspace) 
     client = staff(Role.EDITOR, ours)
     person = User.objects.get(username__startswith="staff")
     Membership.objects.create(workspace=theirs, user=person, role=Role.OPERATOR)
-    page = act(client, Assistant, "archive", *Assistant.objects.all())
+    page = act_on(client, "archive", *Assistant.objects.all())
     assert "Your role does not allow this for all of these." in page
     form = {"action": "archive", "_selected_action": list(Assistant.objects.values_list("pk", flat=True))}
     client.post(list_of(Assistant), {**form, "confirmed": "yes"})
@@ -213,13 +222,13 @@ def test_one_acts_where_ones_role_allows_it(ours: Workspace, theirs: Workspace) 
 @pytest.mark.parametrize(("role", "status"), [(Role.OPERATOR, "active"), (Role.EDITOR, "closed")])
 def test_an_operator_closes_no_session(ours: Workspace, role: Role, status: str) -> None:
     session = Session.objects.get()
-    act(staff(role, ours), Session, "close", session)
+    act_on(staff(role, ours), "close", session)
     session.refresh_from_db()
     assert session.status == status
 
 
 def test_an_operator_cancels(ours: Workspace) -> None:
-    act(staff(Role.OPERATOR, ours), Run, "cancel", Run.objects.get())
+    act_on(staff(Role.OPERATOR, ours), "cancel", Run.objects.get())
     assert Run.objects.get().status == "cancelled"
 
 

@@ -1,18 +1,13 @@
 """Two who do the same at once: the second waits for the first, and finds it done."""
 
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import wait as wait_for
-from typing import Any
-
 import pytest
-from django.db import connection, transaction
 
 from accounts.identity import EVERYTHING, Identity
 from accounts.members import add_member, change_role, remove_member, take_invitation
 from accounts.models import ApiKey, Membership, Role, User, Workspace
 from accounts.services import create_api_key, rotate_api_key
 from core.errors import Conflict, Unauthenticated
+from tests.races import meanwhile
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -21,25 +16,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def boss(transactional_db: None) -> Identity:
     workspace = Workspace.objects.create(name="Acme", slug="acme")
     return Identity(workspace.id, frozenset({EVERYTHING}), "key:tests")
-
-
-def meanwhile(first: Callable[[], Any], second: Callable[[], Any]) -> Future[Any]:
-    """Begin `second` while `first` is done and not committed; gives what becomes of it."""
-
-    def call() -> Any:
-        try:
-            return second()
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(1) as pool:
-        with transaction.atomic():
-            first()
-            future = pool.submit(call)
-            wait_for([future], timeout=0.5)
-            assert not future.done(), "The second did not wait for the first."
-        wait_for([future], timeout=10)
-    return future
 
 
 def test_a_key_that_ends_at_once_has_one_successor(boss: Identity) -> None:

@@ -76,6 +76,7 @@ def things(door: Door) -> Ids:
     daily = {"name": "Daily", "cron": "0 9 * * *", "input": {"message": "Hello"}}
     return {
         "assistant_id": assistant,
+        "trigger_id": door.good("POST", f"/assistants/{assistant}/triggers", {"name": "ci"})["id"],
         "schedule_id": door.good("POST", f"/assistants/{assistant}/schedules", daily)["id"],
         "session_id": session,
         "checkpoint_id": door.good("GET", f"/sessions/{session}/checkpoints")["items"][0]["id"],

@@ -90,6 +90,17 @@ _HOOK = {
     "enabled": True,
 }
 
+_TRIGGER = {
+    "name": "ci",
+    "version": 1,
+    "user_id": "ann",
+    "enabled": True,
+    "metadata": {"a": 1},
+    "verification": "sha256",
+    "signature_header": "x-signature",
+    "secret": "0123456789abcdef",
+}
+
 # `{name}` in an address or as a value of a body is an id of the world's; None is no body.
 GOOD: dict[Route, Any] = {
     ("POST", "/api-keys"): {"name": "a key", "scopes": ["runs:read"], "user_id": "ann", "expires_at": None},
@@ -144,6 +155,10 @@ GOOD: dict[Route, Any] = {
     ("DELETE", "/schedules/{schedule_id}"): None,
     ("POST", "/schedules/{schedule_id}/pause"): None,
     ("POST", "/schedules/{schedule_id}/resume"): None,
+    ("POST", "/assistants/{assistant_id}/triggers"): _TRIGGER,
+    ("PATCH", "/triggers/{trigger_id}"): {"name": "new", "enabled": False, "metadata": {"a": 1}, "version": 1},
+    ("DELETE", "/triggers/{trigger_id}"): None,
+    ("POST", "/triggers/{trigger_id}/rotate"): {"overlap_s": 60},
     ("POST", "/schedules/{schedule_id}/trigger"): None,
 }
 

@@ -7,12 +7,14 @@ import pytest
 from core.hot import Router
 from tests.bad_input.conftest import World
 from tests.bad_input.routes import FORMS, GOOD, PAGES, WRITES, Route, api_routes, blank, filled, pages
+from tests.doors.cases import SIGNED
 
 pytestmark = pytest.mark.django_db
 
 
 def test_every_route_that_writes_is_walked() -> None:
-    assert api_routes() == {blank(route) for route in GOOD}
+    # Where a signature is the credential, a body that was changed is nobody's.
+    assert api_routes() - SIGNED == {blank(route) for route in GOOD}
 
 
 def test_the_async_routes_are_among_them() -> None:

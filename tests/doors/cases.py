@@ -10,7 +10,7 @@ from typing import Any
 from tests.api import HELLO
 
 # What in a path belongs to a user.
-OF_USER = ("{session_id}", "{run_id}", "{schedule_id}")
+OF_USER = ("{session_id}", "{run_id}", "{schedule_id}", "{trigger_id}")
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,7 @@ STATELESS = {**HELLO, "assistant_id": "{assistant_id}"}
 IN_SESSION = {**HELLO, "session_id": "{session_id}"}
 SCHEDULE = "/schedules/{schedule_id}"
 DAILY = {**HELLO, "name": "{new}", "cron": "0 9 * * *"}
+TRIGGER = "/triggers/{trigger_id}"
 
 API = [
     # -- accounts
@@ -183,6 +184,15 @@ API = [
     Case("POST", f"{SCHEDULE}/trigger", "schedules:write", {}, 202, holds_all=True),
     Case("GET", f"{SCHEDULE}/preview", "schedules:read"),
     Case("GET", f"{SCHEDULE}/runs", "schedules:read"),
+    Case("GET", f"{ONE}/triggers", "schedules:read"),
+    Case("POST", f"{ONE}/triggers", "schedules:write", {"name": "{new}"}, 201, holds_all=True),
+    Case("GET", "/triggers", "schedules:read"),
+    Case("GET", "/triggers?assistant_id={assistant_id}", "schedules:read", stranger=422),
+    Case("GET", TRIGGER, "schedules:read"),
+    Case("PATCH", TRIGGER, "schedules:write", {"name": "Mine"}, holds_all=True),
+    Case("DELETE", TRIGGER, "schedules:write", right=204),
+    Case("POST", f"{TRIGGER}/rotate", "schedules:write", {}, 201),
+    Case("GET", f"{TRIGGER}/calls", "schedules:read"),
     # A schedule may be gone and its runs be there: any id is taken, and no other's runs are found.
     Case("GET", "/runs?schedule_id={schedule_id}", "runs:read", stranger=200, other=200),
     # -- the server
@@ -193,5 +203,7 @@ API = [
 ]
 # They answer whoever asks.
 OPEN = {("GET", "/healthz"), ("GET", "/readyz")}
+# The signature of what is posted is the credential: `tests/scheduling/test_trigger_calls.py` knocks there.
+SIGNED = {("POST", "/triggers/trg_{token}")}
 # What only the async routes can do: with a key they take these addresses before DRF is asked.
 STREAMS = {case.route for case in API if case.path.endswith("/stream")}

@@ -4,7 +4,7 @@ import pytest
 
 from accounts.identity import SCOPES
 from tests.api import UNKNOWN
-from tests.doors.cases import API, OPEN, STREAMS, Case
+from tests.doors.cases import API, OPEN, SIGNED, STREAMS, Case
 from tests.doors.routes import api_routes, hot_routes
 from tests.doors.world import OF_USER, OF_WORKSPACE, Answer, World
 
@@ -22,7 +22,7 @@ every_door = pytest.mark.parametrize(("case", "django"), DOORS, ids=named)
 
 
 def test_every_route_has_a_case() -> None:
-    assert {case.route for case in API} | OPEN == api_routes() | HOT
+    assert {case.route for case in API} | OPEN | SIGNED == api_routes() | HOT
 
 
 def test_both_doors_ask_for_the_same_scope() -> None:
@@ -99,7 +99,15 @@ def test_another_users_key_finds_nothing_of_anns(world: World, case: Case, djang
         OF_USER,
         *(
             world.ids[name]
-            for name in ("session_id", "run_id", "checkpoint_id", "schedule_id", "api_key_id", "member_id")
+            for name in (
+                "session_id",
+                "run_id",
+                "checkpoint_id",
+                "schedule_id",
+                "trigger_id",
+                "api_key_id",
+                "member_id",
+            )
         ),
     ]
     assert [word for word in hidden if word in answer.text] == []

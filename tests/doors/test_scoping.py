@@ -24,6 +24,7 @@ WITHOUT = {
     "runs/backlog.py": "how many runs wait in a workspace, whoever asks",
     "runs/worker/children.py": "the assistant that a run names must be one of its own workspace",
     "runs/worker/claim.py": "workers serve all workspaces, and are fair between them",
+    "webhooks/admin/deliveries.py": "all workspaces, for a superuser: the log's indexes begin with the workspace",
 }
 _LOOKUPS = {"filter", "exclude", "get", "get_or_create", "update_or_create", "aget", "aupdate_or_create"}
 _KEYWORD = re.compile(r"(^|__)workspace(_id)?(__\w+)?$")

@@ -24,8 +24,10 @@ from runs.bodies import CreateRun
 from runs.models import Artifact
 from runs.services import create_run
 from scheduling.bodies import CreateSchedule
-from scheduling.models import Firing, Outcome
+from scheduling.models import Firing, Outcome, TriggerCall
 from scheduling.services import create_schedule
+from scheduling.trigger_bodies import CreateTrigger
+from scheduling.triggers import create_trigger
 from sessions.bodies import OpenSession
 from sessions.files import put_file
 from sessions.models import Message
@@ -89,6 +91,7 @@ class World:
         "run_id",
         "artifact_id",
         "schedule_id",
+        "trigger_id",
         "api_key_id",
         "key_id",
         "member_id",
@@ -137,10 +140,13 @@ class World:
         artifact = Artifact.objects.create(run_id=run["id"], **kept)
         daily = {"name": OF_USER, "cron": "0 9 * * *", "input": {"message": OF_USER}, "user_id": "ann"}
         schedule = create_schedule(caller, UUID(assistant), CreateSchedule.model_validate(daily))
+        trigger, _ = create_trigger(caller, UUID(assistant), CreateTrigger(name=OF_USER, user_id="ann"), new_id())
+        TriggerCall.objects.create(trigger=trigger, delivery_id=OF_USER, outcome=Outcome.STARTED, run_id=run["id"])
         Firing.objects.create(schedule=schedule, outcome=Outcome.STARTED, run_id=run["id"], reason=OF_USER)
         return {
             "assistant_id": assistant,
             "schedule_id": str(schedule.pk),
+            "trigger_id": str(trigger.pk),
             "session_id": str(session["id"]),
             "checkpoint_id": str(session["checkpoint_id"]),
             "run_id": str(run["id"]),

@@ -20,6 +20,8 @@ _FIGURES = Figures(full=FULL)
 # There is no setting for it, and 15 seconds of waiting are too many for each run of the tests.
 SHORT_LEASE_S = 4
 SHORT_PATIENCE_S = 2.0
+# Receivers of webhooks that are down are tried again soon, and often enough.
+RETRY_S = ",".join(["1"] * 20)
 
 
 def in_short_form(where: str) -> pytest.MarkDecorator:
@@ -49,8 +51,10 @@ def figures() -> Figures:
 
 @pytest.fixture(scope="session")
 def _shared() -> Iterator[Cluster]:
-    short = {} if FULL else {"FAULTS_SLOW_CLIENT_S": str(SHORT_PATIENCE_S)}
-    with Cluster(webs=2, workers=2, lease_s=None if FULL else SHORT_LEASE_S, **short) as cluster:
+    settings = {"AGENT_SERVER_WEBHOOK_RETRY_SECONDS": RETRY_S}
+    if not FULL:
+        settings["FAULTS_SLOW_CLIENT_S"] = str(SHORT_PATIENCE_S)
+    with Cluster(webs=2, workers=2, lease_s=None if FULL else SHORT_LEASE_S, **settings) as cluster:
         yield cluster
 
 

@@ -43,12 +43,12 @@ def runs_of(cluster: Cluster, schedules: list[Any]) -> list[str]:
 
 
 def start_beats(cluster: Cluster, count: int) -> None:
-    """So many beats, each of which has been seen to work."""
-    assistant = cluster.assistant(type="ReactAgent")
-    beats = [*cluster.role("beat"), *(cluster.start("beat") for _ in range(count - len(cluster.role("beat"))))]
-    for beat in beats:
+    """As many beats as that in all, each new one of which has been seen to work by itself."""
+    assistant, beats = cluster.assistant(type="ReactAgent"), cluster.role("beat")
+    while len(beats) < count:
         for other in beats:
-            (other.cont if other is beat else other.stop)()
+            other.stop()
+        beats.append(cluster.start("beat"))
         seen = schedules(cluster, assistant, 0)
         wait_for(lambda seen=seen: outcomes(cluster, seen), 30)
     for beat in beats:

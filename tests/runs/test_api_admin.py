@@ -67,6 +67,15 @@ def test_a_run_shows_its_input_steps_and_events(operator: Client, run: Run) -> N
         assert shown in page
 
 
+def test_a_run_says_what_made_it_and_whom_it_tells(operator: Client, run: Run) -> None:
+    schedule_id = new_id()
+    Run.objects.filter(id=run.id).update(schedule_id=schedule_id, webhook={"url": "https://example.com/hook"})
+    page = operator.get(f"/admin/runs/run/{run.id}/change/").text
+    assert f'href="/admin/scheduling/schedule/{schedule_id}/change/"' in page
+    assert "https://example.com/hook" in page
+    assert operator.get("/admin/runs/run/", {"q": str(schedule_id)}).context["cl"].result_count == 1
+
+
 def test_runs_are_found_by_id_only(operator: Client, run: Run) -> None:
     for term, found in ((run.id, 1), (run.session_id, 1), (new_id(), 0), ("hello", 0), ("'", 0)):
         assert operator.get("/admin/runs/run/", {"q": str(term)}).context["cl"].result_count == found

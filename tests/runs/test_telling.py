@@ -109,7 +109,7 @@ def test_the_dispatcher_is_rung_for_once_there_is_something_to_send(
     api: Api, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
 ) -> None:
     rung = []
-    monkeypatch.setattr("runs.telling.ring", lambda: rung.append("rung"))
+    monkeypatch.setattr("runs.ending.ring", lambda: rung.append("rung"))
     with django_capture_on_commit_callbacks(execute=True):
         api.post(f"/runs/{api.run()}/cancel")
         assert not rung
@@ -296,4 +296,4 @@ def test_whoever_writes_a_status_tells_of_it() -> None:
             for node in ast.walk(ast.parse((ROOT / name).read_text()))
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
         }
-        assert bool(calls & {"tell_of", "telling"}) is (does == "tells"), name
+        assert bool(calls & {"conclude", "concluding"}) is (does == "tells"), name

@@ -1,5 +1,6 @@
 """The webhook that a run names itself: at every door, checked there, and never with a secret's value."""
 
+import json
 from typing import Any, get_args
 
 import pytest
@@ -10,6 +11,9 @@ from runs.bodies import CreateRun
 from runs.models import Run
 from runs.webhook import RunKind
 from tests.api import HELLO, Api, assert_refused
+from tests.servers import Server, wait_for
+from tests.sse import events
+from tests.stubs.receiver import Receiver
 from webhooks.kinds import RUN_KINDS
 
 URL = "https://example.com/hook?token=1"
@@ -73,3 +77,18 @@ def test_a_server_without_webhooks_refuses_them(api: Api, settings: Any) -> None
     settings.WEBHOOKS = False
     assert_refused(api.post(f"/sessions/{session}/runs", {**HELLO, "webhook": URL}), 422, "invalid", "webhook")
     assert api.post(f"/sessions/{session}/runs", {**HELLO, "webhook": None}).status_code == 202
+
+
+def test_polling_streaming_and_being_told_show_one_end(server: Server, echo_session: str) -> None:
+    with Receiver() as receiver:
+        with server.client.stream(
+            "POST", f"/sessions/{echo_session}/runs/stream", json={**HELLO, "webhook": f"{receiver.url}/200/hook"}
+        ) as answer:
+            *_, end = events(answer)
+        wait_for(lambda: receiver.arrived)
+    body = json.loads(receiver.arrived[0].body)
+    run = server.client.get(f"/runs/{end.data['run_id']}").json()
+    assert (body["type"], body["data"]) == ("run.succeeded", run)
+    assert {name: end.data[name] for name in ("status", "output", "error", "usage")} == {
+        name: run[name] for name in ("status", "output", "error", "usage")
+    }

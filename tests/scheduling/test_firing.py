@@ -94,6 +94,16 @@ def test_a_run_that_is_refused_leaves_the_reason_and_nothing_else(tenant: Tenant
     assert firing.reason in Alert.objects.get(subject=schedule.id).message
 
 
+def test_its_runs_have_its_webhook(tenant: Tenant, settings: Any) -> None:
+    hook = {"url": "https://8.8.8.8/hook", "secret_env": None, "events": ["run.failed"]}
+    schedules = [make_schedule(tenant, webhook=hook)]
+    fire_due()
+    settings.WEBHOOKS = False
+    schedules.append(make_schedule(tenant, webhook=hook))
+    fire_due()
+    assert [run.webhook for schedule in schedules for run in runs_of(schedule)] == [hook, None]
+
+
 def test_an_archived_assistant_says_so(tenant: Tenant) -> None:
     Assistant.objects.filter(id=tenant.assistant).update(status="archived")
     schedule = make_schedule(tenant)

@@ -1,11 +1,14 @@
 """Beat's own periodic tasks are made where they are missing, and what people do with them stays."""
 
+import json
+
 import pytest
 from django.conf import settings
 from django_celery_beat.models import ClockedSchedule, IntervalSchedule, PeriodicTask
 
 from config.celery import app
 from config.scheduler import Scheduler
+from core.redis import client
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -60,9 +63,16 @@ def test_one_that_is_missing_is_made_again() -> None:
     assert "sweep" in start_beat().schedule
 
 
-def test_their_messages_expire_where_no_worker_takes_them() -> None:
+def test_messages_that_no_worker_takes_expire() -> None:
+    queue = settings.CELERY_TASK_DEFAULT_QUEUE
+    # As beat does.
     app.loader.import_default_modules()
-    lasting = [
-        entry["task"] for entry in settings.CELERY_BEAT_SCHEDULE.values() if not app.tasks[entry["task"]].expires
-    ]
-    assert lasting == []
+    scheduler = start_beat()
+    for name in settings.CELERY_BEAT_SCHEDULE:
+        scheduler.apply_async(scheduler.schedule[name])
+    sent = [json.loads(text)["headers"] for text in client().lrange(queue, 0, -1)]
+    client().delete(queue)
+    # Or it would do so when the process ends.
+    scheduler.sync()
+    assert {each["periodic_task_name"] for each in sent} == set(settings.CELERY_BEAT_SCHEDULE)
+    assert [each["periodic_task_name"] for each in sent if each["expires"] is None] == []

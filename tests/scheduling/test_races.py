@@ -106,22 +106,6 @@ def test_one_that_is_deleted_in_the_second_it_is_due_does_not_fire(tenant: Tenan
     assert not Run.objects.exists()
 
 
-def test_what_looked_at_it_before_the_change_finds_it_changed(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between the look at what is due and the lock of one."""
-    schedule = make_schedule(tenant)
-    from scheduling import firing
-
-    take = firing._take
-
-    def pause_first(schedule_id: Any) -> Any:
-        elsewhere(lambda: Schedule.objects.filter(id=schedule_id).update(enabled=False))
-        return take(schedule_id)
-
-    monkeypatch.setattr(firing, "_take", pause_first)
-    assert fire_due() == 0
-    assert outcomes(schedule) == []
-
-
 def test_an_assistant_that_is_being_deleted_takes_its_schedules_along(tenant: Tenant) -> None:
     make_schedule(tenant)
     with transaction.atomic():

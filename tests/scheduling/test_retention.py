@@ -8,18 +8,24 @@ from django.conf import settings
 from django.utils import timezone
 
 from core.ids import new_id
-from scheduling.models import Firing, Schedule
-from scheduling.retention import forget_firings
+from scheduling.models import Firing, Schedule, TriggerCall
+from scheduling.retention import forget_calls, forget_firings
+from tests.api import Api
 from tests.runs.worker import Tenant
 from tests.scheduling.hand import make_schedule
+from tests.scheduling.triggers import make
+
+
+def timed_id(days_ago: float) -> UUID:
+    """An id that was made so long ago."""
+    return UUID(int=(int(1_000 * (time.time() - 86_400 * days_ago)) << 80) | (new_id().int & ((1 << 80) - 1)))
 
 
 def firing(schedule: Schedule, days_ago: float, **fields: object) -> Firing:
     """One that was made so long ago, with an id of that time."""
-    made = (int(1_000 * (time.time() - 86_400 * days_ago)) << 80) | (new_id().int & ((1 << 80) - 1))
     moment = timezone.now() - timedelta(days=days_ago)
     fields = {"outcome": "skipped", "settled": True, "created_at": moment, **fields}
-    return Firing.objects.create(id=UUID(int=made), schedule=schedule, slot=moment, **fields)
+    return Firing.objects.create(id=timed_id(days_ago), schedule=schedule, slot=moment, **fields)
 
 
 def test_old_firings_go_and_younger_ones_stay(tenant: Tenant) -> None:
@@ -42,6 +48,15 @@ def test_they_go_in_batches_and_the_rest_next_time(tenant: Tenant) -> None:
         firing(schedule, days_ago)
     assert forget_firings(30, batch=2, batches=2) == 4
     assert forget_firings(30, batch=2, batches=2) == 1
+
+
+def test_calls_of_triggers_go_too(api: Api) -> None:
+    document = make(api)
+    made = [timed_id(days_ago) for days_ago in (30.1, 29.9)]
+    for id_ in made:
+        TriggerCall.objects.create(id=id_, trigger_id=document["id"], delivery_id=id_, outcome="started")
+    assert forget_calls(30) == 1
+    assert TriggerCall.objects.get().pk == made[1]
 
 
 def test_nothing_goes_where_everything_is_kept(tenant: Tenant) -> None:

@@ -8,6 +8,7 @@ from runs.models import Run
 from scheduling.firing import fire_due, start_now
 from scheduling.models import Firing, Schedule
 from scheduling.settling import settle
+from scheduling.tasks import forget
 from tests.runs.worker import Tenant
 from tests.scheduling.hand import due_again, end_run, end_runs, make_schedule, runs_of
 from webhooks.models import Alert, Endpoint, Event
@@ -111,6 +112,14 @@ def test_a_success_ends_the_streak_and_the_next_one_is_told_again(tenant: Tenant
     assert Alert.objects.get().resolved_at is not None
     ran(schedule, "error", "timeout")
     assert (Alert.objects.count(), Event.objects.count()) == (2, 2)
+
+
+def test_with_its_assistant_its_alert_goes_too(tenant: Tenant, schedule: Schedule) -> None:
+    ran(schedule, "error", "error")
+    other = ran(make_schedule(tenant), "error")
+    Schedule.objects.get(id=schedule.id).delete()
+    forget()
+    assert [str(alert.subject) for alert in Alert.objects.filter(resolved_at=None)] == [str(other.id)]
 
 
 def test_what_is_told(tenant: Tenant) -> None:

@@ -1,6 +1,7 @@
 """A receiver of webhooks on a free loopback port: it keeps what arrives, and answers by the first part of the path.
 
-`/200/...`, `/500/...` and the like answer so; `/hang`, `/drip`, `/endless`, `/cut`, `/redirect` and `/busy` misbehave.
+`/200/...`, `/500/...` and the like answer so; `/hang`, `/drip`, `/endless`, `/cut`, `/redirect` and `/busy` misbehave;
+`/held` hangs at a receiver that holds, and is answered 200 by another.
 """
 
 import socket
@@ -32,8 +33,9 @@ class _Server(ThreadingHTTPServer):
 class Receiver:
     """`arrived` is what came, in order."""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, *, holds: bool = False) -> None:
         self.arrived: list[Arrived] = []
+        self._holds = holds
         self._closed = threading.Event()
         receiver = self
 
@@ -79,6 +81,8 @@ class Receiver:
             ),
             "busy": lambda one: one.sendall(b"HTTP/1.1 429 Busy\r\nretry-after: 7200\r\ncontent-length: 0\r\n\r\n"),
         }
+        if how == "held":
+            how = "hang" if self._holds else "200"
         if how in ways:
             ways[how](connection)
         else:

@@ -28,12 +28,12 @@ class Hooks:
 
     def tell(self, kind: Kind = Kind.RUN_FAILED, **data: Any) -> list[Delivery]:
         """Let something have happened; gives what is on its way now, the newest first."""
-        _tell(self.api.workspace.id, kind, data).run()
+        tell_now(self.api.workspace.id, kind, data).run()
         return list(Delivery.objects.order_by("-created_at"))
 
 
 @operation(atomic=True)
-def _tell(workspace_id: UUID, kind: Kind, data: dict[str, Any]) -> Operation[int]:
+def tell_now(workspace_id: UUID, kind: Kind, data: dict[str, Any]) -> Operation[int]:
     return (yield from tell(workspace_id, kind, data))
 
 

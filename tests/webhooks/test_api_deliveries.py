@@ -148,6 +148,15 @@ def test_one_that_has_ended_gets_one_more_attempt_with_the_same_id(api: Api, sta
     assert delivery.next_attempt_at is not None
 
 
+def test_it_goes_where_the_webhook_is_now(api: Api, hooks: Hooks) -> None:
+    made = hooks.make()
+    (delivery,) = hooks.tell()
+    ended(delivery, DeliveryStatus.DEAD, attempts=7)
+    api.patch(f"/webhooks/{made['id']}", {"url": "https://new.example/"})
+    assert api.get(f"/webhook-deliveries/{delivery.pk}").json()["url"] == URL
+    assert api.post(f"/webhook-deliveries/{delivery.pk}/redeliver").json()["url"] == "https://new.example/"
+
+
 def test_one_that_waits_is_brought_forward(api: Api, hooks: Hooks) -> None:
     hooks.make()
     (delivery,) = hooks.tell()
