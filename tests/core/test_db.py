@@ -1,10 +1,12 @@
-"""An operation that begins a transaction on its way: what follows is kept as a whole, or not at all."""
+"""An operation that begins a transaction on its way: what follows is kept as a whole, or not at all.
+
+And one that has something done after its commit."""
 
 import pytest
 from django.db import connection, transaction
 
 from accounts.models import Workspace
-from core.db import BEGIN, Operation, Query, close_pool, open_pool, operation
+from core.db import BEGIN, After, Operation, Query, close_pool, open_pool, operation
 from core.errors import Conflict
 from core.ids import new_id
 
@@ -65,3 +67,56 @@ async def test_with_the_async_pool(fails: bool, kept: set[str]) -> None:
     finally:
         await close_pool()
     assert {row["slug"] for row in rows} == kept
+
+
+# -- after the commit --------------------------------------------------------------------------------------------------
+
+
+@operation(atomic=True)
+def ringing(bell: list[str], *, fails: bool = False) -> Operation[None]:
+    yield After(lambda: bell.append("rung"))
+    yield insert("after")
+    assert not bell
+    if fails:
+        raise Conflict
+
+
+def test_what_comes_after_waits_for_the_outer_commit() -> None:
+    bell: list[str] = []
+    with transaction.atomic():
+        ringing(bell).run()
+        assert not bell
+    assert bell == ["rung"]
+
+
+def test_nothing_comes_after_what_is_rolled_back() -> None:
+    bell: list[str] = []
+    with pytest.raises(Conflict):
+        ringing(bell, fails=True).run()
+    assert not bell
+
+
+@pytest.mark.parametrize(("fails", "rung"), [(True, []), (False, ["rung"])])
+async def test_with_the_async_pool_it_is_the_same(fails: bool, rung: list[str]) -> None:
+    bell: list[str] = []
+    await open_pool(size=1)
+    try:
+        await ringing(bell, fails=fails).arun()
+    except Conflict:
+        assert fails
+    finally:
+        await close_pool()
+    assert bell == rung
+
+
+async def test_on_a_callers_connection_it_is_the_callers() -> None:
+    bell: list[str] = []
+    after: list[After] = []
+    pool = await open_pool(size=1)
+    try:
+        async with pool.connection() as conn, conn.transaction():
+            await ringing(bell).on(conn, after)
+    finally:
+        await close_pool()
+    assert not bell
+    assert len(after) == 1
