@@ -7,6 +7,7 @@ and then anyway.
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 import redis
@@ -22,11 +23,14 @@ log = logging.getLogger(__name__)
 class Doorbell:
     """Rings from a thread of its own: publishing blocks, and no request waits for it.
 
-    `queue` gives the name of the queue that holds the messages, `send` puts one there.
+    `queue` gives the name of the queue that holds the messages, `send` puts one there. `rest_s`: so long after a ring
+    there is no other one.
     """
 
-    def __init__(self, name: str, queue: Callable[[], str], send: Callable[[Producer], None]) -> None:
-        self._name, self._queue, self._send = name, queue, send
+    def __init__(
+        self, name: str, queue: Callable[[], str], send: Callable[[Producer], None], *, rest_s: float = 0
+    ) -> None:
+        self._name, self._queue, self._send, self._rest_s = name, queue, send, rest_s
         self._rung = threading.Event()
         self._started = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -50,3 +54,5 @@ class Doorbell:
                         self._send(producer)
             except (redis.RedisError, OperationalError, OSError) as error:
                 log.warning("The %s did not ring; what waits will be found without it: %s", self._name, error)
+            if self._rest_s:
+                time.sleep(self._rest_s)

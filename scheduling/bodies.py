@@ -8,6 +8,7 @@ from accounts.bodies import Moment
 from core.validation import Body, Id, Metadata, UserId, bounded
 from runs.webhook import Webhook
 from scheduling.models import Misfire
+from scheduling.targets import refuse_two_targets
 from sessions.bodies import Tag, VersionChoice
 
 # Exactly one of them says when.
@@ -91,8 +92,6 @@ class ChangeSchedule(Body):
     def _one_rule_and_one_target(self) -> "ChangeSchedule":
         if (given := self.model_fields_set & {*RULE}) and sum(getattr(self, name) is not None for name in given) != 1:
             raise ValueError(ONE_RULE)
-        if self.version is not None and self.tag is not None:
-            raise ValueError("give version or tag, not both")
         refuse_two_targets(self)
         return self
 
@@ -100,9 +99,3 @@ class ChangeSchedule(Body):
     def given(self) -> dict[str, Any]:
         """The fields that were given, with their values as rows hold them."""
         return self.model_dump(include=self.model_fields_set)
-
-
-def refuse_two_targets(body: CreateSchedule | ChangeSchedule) -> None:
-    """Raise `ValueError` for a session together with what is decided where one is opened."""
-    if body.session_id is not None and (body.version or body.tag or body.user_id):
-        raise ValueError("version, tag and user_id are the session's")

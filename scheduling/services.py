@@ -10,35 +10,27 @@ from django.db import transaction
 from accounts import audit
 from accounts.idempotency import Once, claim
 from accounts.identity import Identity
+from accounts.models import Workspace
 from accounts.scoping import of_workspace
-from assistants.models import Assistant, AssistantTag
-from assistants.models import Status as AssistantStatus
 from assistants.spec import run_defaults
 from core.clock import isoformat
 from core.db import Operation, operation
-from core.errors import AssistantNotActive, Conflict, Invalid, NotFound, SessionClosed
+from core.errors import Conflict, Invalid
 from core.ids import new_id
-from core.validation import bounded
 from runs.inputs import check_input
-from scheduling import queries
+from scheduling import queries, targets
 from scheduling.bodies import RULE, ChangeSchedule, CreateSchedule
 from scheduling.firing import start_now
 from scheduling.models import Schedule
 from scheduling.planning import plan
 from scheduling.timing import next_slot, read_rule
-from sessions.models import Session
-from sessions.models import Status as SessionStatus
-from sessions.queries import visible_sessions
-from sessions.services import session_user
 from webhooks.alerts import resolve_alert
 from webhooks.kinds import Kind
 
-# What is decided where a session is opened: one that is there has it.
-_OF_SESSION = ("version", "tag", "user_id")
 # A change of these counts the next slot anew.
 _TIMES = (*RULE, "timezone", "end_time", "jitter_s")
 # With a change of these a run might not be what its assistant or its session takes.
-_RUN = ("session_id", *_OF_SESSION, "input")
+_RUN = ("session_id", *targets.OF_SESSION, "input")
 
 
 def create_schedule(identity: Identity, assistant_id: UUID, body: CreateSchedule, once: Once | None = None) -> Schedule:
@@ -57,13 +49,8 @@ def create_schedule(identity: Identity, assistant_id: UUID, body: CreateSchedule
     )
     with transaction.atomic():
         claim(once, schedule.id).run()
-        assistant = of_workspace(identity, Assistant.objects.filter(id=assistant_id)).first()
-        if assistant is None:
-            raise NotFound("There is no such assistant.")
-        if assistant.status != AssistantStatus.ACTIVE:
-            raise AssistantNotActive(f"The assistant is {assistant.status}; only an active one is scheduled.")
+        targets.require_active(identity, assistant_id)
         _refuse_one_too_many(identity)
-        _settle_whose(identity, schedule)
         _refuse_contradiction(schedule)
         _check_run(identity, schedule)
         _set_times(schedule, queries.now().run(), counted_anew=True)
@@ -82,12 +69,12 @@ def change_schedule(identity: Identity, schedule_id: UUID, body: ChangeSchedule)
     with transaction.atomic():
         schedule = queries.locked_schedule(identity, schedule_id)
         before = {name: getattr(schedule, name) for name in given.keys() | {*_TIMES, *_RUN}}
-        _take_over(identity, schedule, given)
+        _take_over(schedule, given)
         _refuse_contradiction(schedule)
+        if any(getattr(schedule, name) != before[name] for name in _RUN):
+            _check_run(identity, schedule)
         changed = {name for name, value in before.items() if getattr(schedule, name) != value}
         now = queries.now().run()
-        if changed & {*_RUN}:
-            _check_run(identity, schedule)
         if changed & {*_TIMES}:
             _set_times(schedule, now, counted_anew=bool(changed & {*RULE}))
         elif "enabled" in changed:
@@ -155,6 +142,8 @@ def refuse_who_makes_no_runs(identity: Identity) -> None:
 
 def _refuse_one_too_many(identity: Identity) -> None:
     bound = settings.MAX_SCHEDULES
+    # Of two that make the last one that there may be, one waits.
+    Workspace.objects.select_for_update(no_key=True).get(id=identity.workspace_id)
     # What is beyond the bound need not be counted.
     if of_workspace(identity, Schedule.objects.all())[:bound].count() >= bound:
         raise Conflict(f"The workspace has {bound} schedules, as many as it may have (AGENT_SERVER_MAX_SCHEDULES).")
@@ -168,78 +157,17 @@ def _refuse_contradiction(schedule: Schedule) -> None:
 # -- what runs ---------------------------------------------------------------------------------------------------------
 
 
-def _take_over(identity: Identity, schedule: Schedule, given: dict[str, Any]) -> None:
+def _take_over(schedule: Schedule, given: dict[str, Any]) -> None:
     """Set what is given, and what follows from it: one rule, and one target."""
-    if given.get("session_id") is not None:
-        schedule.version = schedule.tag = None
-    elif schedule.session_id is not None and "session_id" not in given:
-        for name in _OF_SESSION:
-            if given.get(name) is not None:
-                raise Invalid.at(name, message="It is the session's.")
-    if given.get("version") is not None:
-        schedule.tag = None
-    if given.get("tag") is not None:
-        schedule.version = None
     if given.keys() & {*RULE}:
         schedule.cron = schedule.interval_s = schedule.at = None
-    metadata = {**schedule.metadata, **given.get("metadata", {})}
-    for name, value in given.items():
-        setattr(schedule, name, value)
-    schedule.metadata = _bounded(metadata)
-    if given.keys() & {"session_id", "user_id"}:
-        _settle_whose(identity, schedule)
-
-
-def _bounded(metadata: dict[str, Any]) -> dict[str, Any]:
-    try:
-        return bounded(metadata)
-    except ValueError as fault:
-        raise Invalid.at("metadata", message=f"Together with what is there it {fault}.") from None
-
-
-def _settle_whose(identity: Identity, schedule: Schedule) -> None:
-    """Set whose the schedule is: the session's user, or the one whose sessions it opens."""
-    if schedule.session_id is None:
-        schedule.user_id = session_user(identity, schedule.user_id)
-    else:
-        schedule.user_id = _session(identity, schedule, schedule.session_id).user_id
-
-
-def _session(identity: Identity, schedule: Schedule, session_id: UUID) -> Session:
-    of_assistant = visible_sessions(identity).filter(assistant_id=schedule.assistant_id)
-    # A sub-agent's runs come from the run that started it.
-    session = of_assistant.filter(id=session_id, parent=None).first()
-    if session is None:
-        raise Invalid.at("session_id", message="The assistant has no such session.")
-    return session
+    targets.take_over(schedule, given)
 
 
 def _check_run(identity: Identity, schedule: Schedule) -> None:
-    """Raise what a run by the schedule would be refused with now: SessionClosed, Invalid (version, tag, input)."""
-    version = _version(identity, schedule)
-    try:
-        defaults = run_defaults(schedule.assistant_id, version).run()
-    except NotFound:
-        raise Invalid.at("version", message=f"The assistant has no version {version}.") from None
-    check_input(schedule.input, defaults.input_schema)
-
-
-def _version(identity: Identity, schedule: Schedule) -> int:
-    """The number of the version that a run would have now."""
-    if schedule.session_id is not None:
-        session = _session(identity, schedule, schedule.session_id)
-        if session.status != SessionStatus.ACTIVE or (session.expires_at and session.expires_at <= queries.now().run()):
-            raise SessionClosed("The session is closed or expired.")
-        return session.assistant_version
-    if schedule.version is not None:
-        return schedule.version
-    if schedule.tag is None:
-        return Assistant.objects.values_list("version", flat=True).get(id=schedule.assistant_id)
-    tagged = AssistantTag.objects.filter(assistant_id=schedule.assistant_id, name=schedule.tag)
-    version = tagged.values_list("version", flat=True).first()
-    if version is None:
-        raise Invalid.at("tag", message=f"The assistant has no tag {schedule.tag!r}.")
-    return version
+    """Raise what a run by the schedule would be refused with now, and set whose the schedule is."""
+    version = targets.settle(identity, schedule)
+    check_input(schedule.input, run_defaults(schedule.assistant_id, version).run().input_schema)
 
 
 # -- when --------------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from accounts.bodies import DEFAULT_OVERLAP_S, MAX_OVERLAP_S
 from core.validation import Body, Id, Metadata, UserId
 from scheduling.models import Verification
+from scheduling.targets import refuse_two_targets
 from sessions.bodies import Tag, VersionChoice
 from webhooks.signing import known_secret
 
@@ -60,12 +61,10 @@ class ChangeTrigger(Body):
     version: Version | None = None
     tag: Tag | None = None
     enabled: bool = _kept()
-    metadata: Metadata = Field(default_factory=lambda: {}, description="In the place of what is there.")
+    metadata: Metadata = Field(default_factory=lambda: {}, description="Merged with what is there.")
 
     @model_validator(mode="after")
     def _one_target(self) -> "ChangeTrigger":
-        if self.version is not None and self.tag is not None:
-            raise ValueError("give version or tag, not both")
         refuse_two_targets(self)
         return self
 
@@ -83,9 +82,3 @@ def check_secret(verification: str, secret: str) -> None:
     """Raise `ValueError` for a secret that callers could not sign with as they are to."""
     if verification == Verification.STANDARD:
         known_secret(secret)
-
-
-def refuse_two_targets(body: CreateTrigger | ChangeTrigger) -> None:
-    """Raise `ValueError` for a session together with what is decided where one is opened."""
-    if body.session_id is not None and (body.version or body.tag or body.user_id):
-        raise ValueError("version, tag and user_id are the session's")

@@ -20,9 +20,12 @@ def trigger(identity: Identity, trigger_id: UUID) -> Trigger:
     return _found(triggers(identity).filter(id=trigger_id).first())
 
 
-def locked_trigger(identity: Identity, trigger_id: UUID) -> Trigger:
-    """One of them, locked until the end of the caller's transaction; raises NotFound."""
-    return _found(triggers(identity).select_for_update().filter(id=trigger_id).first())
+def locked_trigger(identity: Identity, trigger_id: UUID, *, for_key: bool = False) -> Trigger:
+    """One of them, locked until the end of the caller's transaction; raises NotFound.
+
+    `for_key`: also against its calls, for who deletes it.
+    """
+    return _found(triggers(identity).select_for_update(no_key=not for_key).filter(id=trigger_id).first())
 
 
 def _found(trigger: Trigger | None) -> Trigger:

@@ -2,7 +2,6 @@
 
 import secrets
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -21,9 +20,8 @@ from webhooks.signing import new_secret
 
 PREFIX = "trg_"
 MOST_TRIGGERS = 1_000
-_OF_SESSION = ("version", "tag", "user_id")
 # With a change of these a call might not find what it is to run.
-_TARGET = {"session_id", *_OF_SESSION}
+_TARGET = {"session_id", *targets.OF_SESSION}
 
 
 @transaction.atomic
@@ -32,8 +30,8 @@ def create_trigger(
 ) -> tuple[Trigger, str]:
     """A new trigger of an active assistant, and its secret, which no other answer shows.
 
-    Raises NotFound, Forbidden (who may not make runs, or another user than the caller's), AssistantNotActive, Conflict
-    (as many as a workspace may have), Invalid.
+    Raises NotFound, Forbidden (who may not make runs, or another user than the caller's), AssistantNotActive,
+    SessionClosed, Conflict (as many as a workspace may have), Invalid.
     """
     identity.require("runs:write")
     targets.require_active(identity, assistant_id)
@@ -60,12 +58,12 @@ def create_trigger(
 
 @transaction.atomic
 def change_trigger(identity: Identity, trigger_id: UUID, body: ChangeTrigger) -> Trigger:
-    """Change what is given; the next call goes by it. Raises NotFound, Forbidden and Invalid."""
+    """Change what is given; the next call goes by it. Raises NotFound, Forbidden, SessionClosed, Invalid."""
     identity.require("runs:write")
     trigger = trigger_queries.locked_trigger(identity, trigger_id)
     given = {name: getattr(body, name) for name in body.model_fields_set}
     before = {name: getattr(trigger, name) for name in given.keys() | _TARGET}
-    _take_over(trigger, given)
+    targets.take_over(trigger, given)
     if given.keys() & _TARGET:
         targets.settle(identity, trigger)
     changed = {name: value for name in before if (value := getattr(trigger, name)) != before[name]}
@@ -75,26 +73,10 @@ def change_trigger(identity: Identity, trigger_id: UUID, body: ChangeTrigger) ->
     return trigger_queries.trigger(identity, trigger_id)
 
 
-def _take_over(trigger: Trigger, given: dict[str, Any]) -> None:
-    """Set what is given, and what follows from it: one target."""
-    if given.get("session_id") is not None:
-        trigger.version = trigger.tag = None
-    elif trigger.session_id is not None and "session_id" not in given:
-        for name in _OF_SESSION:
-            if given.get(name) is not None:
-                raise Invalid.at(name, message="It is the session's.")
-    if given.get("version") is not None:
-        trigger.tag = None
-    if given.get("tag") is not None:
-        trigger.version = None
-    for name, value in given.items():
-        setattr(trigger, name, value)
-
-
 @transaction.atomic
 def delete_trigger(identity: Identity, trigger_id: UUID) -> None:
     """Forget the trigger and its calls; its runs stay, and those under way go on. Raises NotFound."""
-    trigger = trigger_queries.locked_trigger(identity, trigger_id)
+    trigger = trigger_queries.locked_trigger(identity, trigger_id, for_key=True)
     # PostgreSQL takes its calls along.
     Trigger.objects.filter(id=trigger_id).delete()
     audit.record(identity, "deleted", "trigger", trigger_id, name=trigger.name)

@@ -14,10 +14,13 @@ import django
 import pytest
 
 from tests.servers import TEMPLATE, Engines, Server
+from tests.template import keep_template, kept_template
 
 # Agent types of the server that all tests share.
 AGENTS = "tests.stubs.agents,examples.approval,examples.functional,examples.multi_modal"
 
+if TEMPLATE not in os.environ and (kept := kept_template()) is not None:
+    os.environ[TEMPLATE] = str(kept)
 _engines = Engines(quick=True)
 _engines.start()
 os.environ.update(
@@ -38,21 +41,22 @@ be_quick()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Migrate once for all processes of a large run: they and their servers begin with a copy of the database."""
+    """Migrate once for all processes of a large run, and for the runs after it: they begin with a copy."""
     from django.conf import settings
     from django.core.management import call_command
     from django.db import connections
 
-    if TEMPLATE in os.environ:
-        own = settings.DATABASES["default"]
-        own.setdefault("TEST", {})["TEMPLATE"] = own["NAME"]
-    elif config.getoption("numprocesses", None):
-        call_command("migrate", verbosity=0)
-        connections.close_all()
-        _engines.postgres.stop()
-        os.environ[TEMPLATE] = str(_engines.postgres.folder)
+    if config.getoption("numprocesses", None):
+        if TEMPLATE not in os.environ:
+            call_command("migrate", verbosity=0)
+            connections.close_all()
+            _engines.postgres.stop()
+            os.environ[TEMPLATE] = str(keep_template(_engines.postgres.folder))
         # They inherit it, and would have the settings read before they have engines of their own.
         del os.environ["DJANGO_SETTINGS_MODULE"]
+    elif TEMPLATE in os.environ:
+        own = settings.DATABASES["default"]
+        own.setdefault("TEST", {})["TEMPLATE"] = own["NAME"]
 
 
 def pytest_unconfigure() -> None:

@@ -68,18 +68,18 @@ def _absent() -> Any:
 
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-Url = Annotated[str, Field(min_length=1, max_length=2_000, examples=["https://example.com/hooks"])]
+Url = Annotated[str, Field(min_length=1, max_length=2_000, examples=["https://hooks.example/agents"])]
 Event = Annotated[str, AfterValidator(_known_event), Field(json_schema_extra={"enum": [*SUBSCRIBABLE, ALL]})]
 Events = Annotated[
     list[Event],
-    AfterValidator(_all_of_them),
     Field(min_length=1, max_length=20, examples=[["run.failed", "schedule.failed"], [ALL]]),
+    AfterValidator(_all_of_them),
 ]
 HeaderValue = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$", max_length=1_000)]
 Headers = Annotated[
     dict[str, HeaderValue],
-    AfterValidator(_sendable),
     Field(max_length=MOST_HEADERS, examples=[{"x-environment": "staging"}]),
+    AfterValidator(_sendable),
 ]
 Delay = Annotated[int, Field(ge=1, le=LONGEST_DELAY_S)]
 Delays = Annotated[list[Delay], Field(min_length=1, max_length=MOST_DELAYS, examples=[[5, 60, 3600]])]

@@ -14,7 +14,8 @@ def _send(producer: Producer) -> None:
     current_app.send_task(TASK, producer=producer, retry=False)
 
 
-_doorbell = Doorbell("webhook doorbell", lambda: settings.WEBHOOK_QUEUE, _send)
+# Each is a task of Celery: many events at once need few of them.
+_doorbell = Doorbell("webhook doorbell", lambda: settings.WEBHOOK_QUEUE, _send, rest_s=0.05)
 
 
 def ring() -> None:

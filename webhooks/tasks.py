@@ -17,8 +17,9 @@ log = logging.getLogger(__name__)
 
 
 def _leaving() -> bool:
-    # Celery's own mark of a worker that was told to end.
-    return state.should_stop is not None or state.should_terminate is not None
+    # Celery's own marks of a worker that was told to end; 0 is an exit code.
+    marks: tuple[object, ...] = (state.should_stop, state.should_terminate)
+    return any(mark is not None and mark is not False for mark in marks)
 
 
 # Acknowledged as it comes: it is a doorbell, and one that waited for the end would ring again in the middle.

@@ -17,9 +17,9 @@ CONNECT_S = 3
 OLDEST = 14
 MOST_APART_S = 2.0
 # What a process of each kind may hold: its async pool; the threads' pool, of which a worker's few tasks use little; a
-# worker's presence, its neighbours' locks.
+# worker's presence, its neighbours' locks, its deliveries of webhooks.
 WEB_CONNECTIONS = 16 + 20
-WORKER_CONNECTIONS = 8 + 5 + 2
+WORKER_CONNECTIONS = 8 + 5 + 2 + 1
 BEAT_CONNECTIONS = 2
 
 

@@ -13,12 +13,14 @@ from config.doctor.findings import Check, Found, fail, ok, warn
 from config.doctor.postgres import connect, row
 from config.serve.probes import reason, shown
 from runtime.providers import check_llm
+from webhooks.dispatch.claim import BACKLOG, ONE
 
 REDIS_S = 3.0
 MAIL_S = 3
 OLDEST_REDIS = (6, 2)
 # Beat writes down what it has sent every three minutes.
 BEAT_LATE_S = 600
+WEBHOOKS_LATE_S = 120
 UNUSED_DAYS = 90
 MOST_ASSISTANTS = 1_000
 
@@ -146,6 +148,21 @@ def _mail() -> Found:
     return ok(f"By {where}, from {settings.DEFAULT_FROM_EMAIL}, to {to}.")
 
 
+def _webhooks() -> Found:
+    if not settings.WEBHOOKS:
+        return ok("There are none here: AGENT_SERVER_WEBHOOKS is off.")
+    with connect() as connection:
+        found = connection.execute(BACKLOG.encode(), ONE).fetchone()
+    assert found is not None
+    late_s = found["oldest_due_age_s"]
+    if late_s > WEBHOOKS_LATE_S:
+        return warn(
+            f"{found['pending']} deliveries wait, one that could be sent for {late_s:.0f} s.",
+            "A worker must take webhooks (--queues), beat must run; more such workers where it stays so.",
+        )
+    return ok(f"{found['pending']} deliveries wait, none that could be sent for long.")
+
+
 CHECKS = (
     Check("redis", _redis),
     Check("redis memory", _redis_memory),
@@ -155,4 +172,5 @@ CHECKS = (
     Check("api keys", _keys),
     Check("people", _people),
     Check("mail", _mail),
+    Check("webhooks", _webhooks),
 )

@@ -25,7 +25,7 @@ LLM = {"provider": "fake", "model": "echo"}
 FILES = {"name": "files", "settings": {"directories": [{"path": "/", "scope": "assistant"}]}}
 
 
-@dataclass
+@dataclass(eq=False)
 class World:
     """A door, and what is behind it."""
 

@@ -1,6 +1,7 @@
 """What stands beside the body: ids in paths, queries, cursors, headers and methods."""
 
 import base64
+from functools import cache
 from urllib.parse import quote
 
 import pytest
@@ -143,6 +144,13 @@ def test_a_hostile_filter_finds_nothing_or_is_invalid(world: World, path: str) -
                 assert answer.json()["items"] == [], (name, text)
 
 
+@cache
+def cursors_of_lists(world: World) -> list[str]:
+    """Where the second pages of our lists begin."""
+    pages = [world.door.good("GET", f"{address(path, world)}?limit=1") for path in LISTS]
+    return [page["next_cursor"] for page in pages if page["next_cursor"]]
+
+
 def cursor(text: str) -> str:
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
@@ -183,19 +191,18 @@ CURSORS = [
 @pytest.mark.parametrize("path", LISTS)
 def test_a_cursor_of_another_making_is_invalid_or_finds_what_is_ours(world: World, path: str) -> None:
     target = address(path, world)
-    # An ordering of the list's own is as good as what it holds.
+    # An ordering of the list's own is as good as what it holds; with another one no cursor is looked at.
+    known = [name for name in ("seq", "name") if world.door.ask("GET", f"{target}?ordering={name}").is_success]
     for text in CURSORS:
-        for ordering in ("", "&ordering=seq", "&ordering=name"):
+        for ordering in ("", *(f"&ordering={name}" for name in known)):
             answer = world.door.ask("GET", f"{target}?cursor={quote(text, safe='%')}{ordering}")
             assert answer.status_code in {200, 422}, (text, answer.text)
     whole = {item.get("id", str(item)) for item in world.door.good("GET", f"{target}?limit=100")["items"]}
-    for other in LISTS:
-        page = world.door.good("GET", f"{address(other, world)}?limit=1")
-        if page["next_cursor"]:
-            answer = world.door.ask("GET", f"{target}?limit=100&cursor={page['next_cursor']}")
-            assert answer.status_code in {200, 422}
-            if answer.status_code == 200:
-                assert {item.get("id", str(item)) for item in answer.json()["items"]} <= whole
+    for other in cursors_of_lists(world):
+        answer = world.door.ask("GET", f"{target}?limit=100&cursor={other}")
+        assert answer.status_code in {200, 422}
+        if answer.status_code == 200:
+            assert {item.get("id", str(item)) for item in answer.json()["items"]} <= whole
 
 
 # -- headers -----------------------------------------------------------------------------------------------------------

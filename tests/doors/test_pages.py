@@ -192,13 +192,23 @@ def test_a_link_that_is_unknown_or_for_something_else_signs_nobody_in(world: Wor
 
 # -- the admin -------------------------------------------------------------------------------------------------------
 
-NUMBERS = {"number": "1", "app_label": "runs", "url": "nowhere"}
+NUMBERS = {"number": "1", "app_label": "runs", "url": "nowhere", "act": "nothing"}
+OBJECTS = {
+    "session": "session_id",
+    "run": "run_id",
+    "assistant": "assistant_id",
+    "apikey": "api_key_id",
+    "schedule": "schedule_id",
+    "trigger": "trigger_id",
+    "endpoint": "webhook_id",
+    "delivery": "delivery_id",
+    "alert": "alert_id",
+}
 
 
 def admin_path(world: World, path: str) -> str:
     """The path with what there is: an id of ours where it is one of that page's objects."""
-    kinds = {"session": "session_id", "run": "run_id", "assistant": "assistant_id", "apikey": "api_key_id"}
-    kind = next((name for model, name in kinds.items() if f"/{model}/" in path), "")
+    kind = next((name for model, name in OBJECTS.items() if f"/{model}/" in path), "")
     return re.sub(r"{(\w+)}", lambda match: NUMBERS.get(match[1], world.ids.get(kind, UNKNOWN)), path)
 
 

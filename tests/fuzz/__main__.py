@@ -11,6 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.fuzz.hooks import NOWHERE
 from tests.servers import ROOT, Server
 
 # What is refused, and what is taken, is `tests/bad_input`'s; here any documented answer is a good one.
@@ -72,14 +73,19 @@ def some_ids(server: Server) -> dict[str, str]:
     checkpoints = server.client.get(f"/sessions/{session}/checkpoints").json()["items"]
     hourly = {"name": "Fuzz", "cron": "0 * * * *", "input": {"message": "Hello"}}
     schedule = post(f"/assistants/{assistant}/schedules", hourly)
+    trigger = post(f"/assistants/{assistant}/triggers", {"name": "Fuzz"})
     key = post("/api-keys", {"name": "Fuzz", "scopes": ["runs:read"]})
+    webhook = post("/webhooks", {"name": "Fuzz", "url": NOWHERE, "events": ["queue.stuck"]})
     return {
         "assistant_id": assistant,
         "session_id": session,
         "run_id": run,
         "checkpoint_id": checkpoints[0]["id"],
         "schedule_id": schedule,
+        "trigger_id": trigger,
         "api_key_id": key,
+        "webhook_id": webhook,
+        "delivery_id": post(f"/webhooks/{webhook}/test", {}),
     }
 
 

@@ -17,6 +17,8 @@ IDS: dict[str, str] = json.loads(os.environ.get("FUZZ_IDS", "{}"))
 ECHO = {"provider": "fake", "model": "echo"}
 _OURS = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 MAX_WAIT_S = 1.0
+# A name that never leads anywhere (RFC 6761): nothing is sent to strangers.
+NOWHERE = "https://hooks.invalid/"
 
 
 def often(value: Any, times: int = 4) -> bool:
@@ -47,6 +49,11 @@ def _towards_what_exists(method: str, path: str, body: dict[str, Any]) -> None:
     for name, identifier in IDS.items():
         if isinstance(body.get(name), str) and often(body[name]):
             body[name] = identifier
+    for receiver in (body, body.get("webhook")):
+        if isinstance(receiver, dict) and str(receiver.get("url")).startswith("http"):
+            receiver["url"] = NOWHERE
+    if str(body.get("webhook")).startswith("http"):
+        body["webhook"] = NOWHERE
     if isinstance(body.get("llm"), dict) and often(body["llm"]):
         # A model that answers, and no address of strangers.
         body["llm"] = {**{key: body["llm"][key] for key in body["llm"] if key in {"temperature", "max_tokens"}}, **ECHO}

@@ -18,9 +18,9 @@ from runs.worker.commit import commit_steps
 from runs.worker.isolation import is_to_make_room
 from runs.worker.rescue import SEQ_GAP, rescue
 from sessions.models import Checkpoint, Message, Session
-from tests.runs.conftest import make_assistant, scripted
+from tests.runs.conftest import make_assistant
 from tests.runs.worker import Tenant, claim_with, ending, in_thread, make_worker
-from tests.servers import Server, wait_for
+from tests.servers import Server
 from tests.sse import assert_contiguous, events
 
 HELLO = {"input": {"message": "hello there"}}
@@ -201,21 +201,3 @@ def test_a_poisonous_run_ends_and_none_of_its_neighbours(moody: Server) -> None:
     assert moody.sql("SELECT DISTINCT crashes FROM runs WHERE status = 'success'") == [(0,)]
     # Whoever dies right after its start is started again all the same.
     assert moody.client.post("/runs/wait", json={**HELLO, "assistant_id": assistant}).json()["status"] == "success"
-
-
-@pytest.mark.servers
-@pytest.mark.timeout(120)
-def test_a_busy_worker_makes_room_for_who_must_be_alone() -> None:
-    settings = {"AGENT_SERVER_WORKERS": "1", "N_JOBS_PER_WORKER": "1"}
-    with tempfile.TemporaryDirectory() as folder, Server(Path(folder), **settings) as server:
-        call = {"text": "word " * 10, "delay_ms": 50, "tool_calls": [{"name": "current_time", "args": {}}]}
-        session = scripted(server, [call] * 25 + [{"text": "at last"}], tools=[{"name": "current_time"}], max_steps=99)
-        long = server.client.post(f"/sessions/{session}/runs", json=HELLO).json()["id"]
-        wait_for(lambda: server.client.get(f"/runs/{long}").json()["status"] == "running")
-        alone = server.client.post("/runs", json={**HELLO, "assistant_id": make_assistant(server)}).json()["id"]
-        server.sql("UPDATE runs SET crashes = 2 WHERE id = %s RETURNING id", alone)
-        assert server.client.get(f"/runs/{alone}/join?wait_s=60", timeout=70).json()["status"] == "success"
-        assert server.client.get(f"/runs/{long}").json()["status"] in {"pending", "running"}
-        ended = server.client.get(f"/runs/{long}/join?wait_s=60", timeout=70).json()
-    assert (ended["status"], ended["attempt"], ended["output"]["text"]) == ("success", 2, "at last")
-    assert len(ended["steps"]) == 51

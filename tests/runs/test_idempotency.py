@@ -187,6 +187,8 @@ def test_the_documentation_names_it_where_it_is_taken(api: Api) -> None:
         "/assistants/{assistant_id}/sessions",
         "/assistants/{assistant_id}/schedules",
         "/schedules/{schedule_id}/trigger",
+        "/assistants/{assistant_id}/triggers",
+        "/triggers/{trigger_id}/rotate",
         "/webhooks",
         "/webhooks/{webhook_id}/rotate",
         "/api-keys",

@@ -2,9 +2,6 @@
 
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -19,10 +16,8 @@ from runs.models import Worker
 from runs.pools import COMMON, Pool
 from runs.queries import anything_waiting
 from runs.worker.presence import Presence
-from tests.api import HELLO
-from tests.runs.conftest import make_assistant
 from tests.runs.worker import Tenant, claim_with, in_thread, make_worker
-from tests.servers import ROOT, Server
+from tests.servers import ROOT
 
 GPU = {"resources": {"labels": ["gpu"]}}
 GPU_EU = {"resources": {"labels": ["gpu", "eu"]}}
@@ -183,45 +178,3 @@ def test_the_refusal_is_one_line() -> None:
     assert done.stdout == ""
     assert done.stderr.startswith("CommandError: --types: There is no assistant type 'Nonsense', only ")
     assert len(done.stderr.splitlines()) == 1
-
-
-# -- real processes ----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def apart() -> Iterator[Server]:
-    """A server without a worker of its own, which knows one more agent type."""
-    settings = {"AGENT_SERVER_AGENTS": "benchmarks.agents", "AGENT_SERVER_WORKERS": "0"}
-    with tempfile.TemporaryDirectory(prefix="pools-") as folder, Server(Path(folder), **settings) as running:
-        yield running
-
-
-def start(server: Server, **config: Any) -> str:
-    body = {**HELLO, "assistant_id": make_assistant(server, **config)}
-    return str(server.client.post("/runs", json=body).json()["id"])
-
-
-def end_of(server: Server, run: str) -> str:
-    return str(server.client.get(f"/runs/{run}/join", params={"wait_s": 20}).json()["status"])
-
-
-def status_of(server: Server, run: str) -> str:
-    return str(server.client.get(f"/runs/{run}").json()["status"])
-
-
-@pytest.mark.servers
-def test_a_run_waits_for_a_worker_with_its_label_and_one_type_leaves_the_others(apart: Server) -> None:
-    labelled, react = start(apart, **GPU), start(apart)
-    with apart.beside("worker", "--types", "BenchmarkEcho"):
-        assert end_of(apart, start(apart, type="BenchmarkEcho")) == "success"
-        assert status_of(apart, react) == "pending"
-    with apart.beside("worker"):
-        assert end_of(apart, react) == "success"
-        assert [end_of(apart, start(apart)) for _ in range(3)] == ["success"] * 3
-        assert status_of(apart, labelled) == "pending"
-        with apart.beside("worker", "--labels", "gpu,eu"):
-            assert end_of(apart, labelled) == "success"
-            assert end_of(apart, start(apart, **GPU_EU)) == "success"
-            assert end_of(apart, start(apart)) == "success"
-            rows = apart.sql("SELECT labels FROM workers WHERE types IS NULL ORDER BY cardinality(labels)")
-            assert rows == [([],), (["gpu", "eu"],)]

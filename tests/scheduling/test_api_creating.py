@@ -7,7 +7,7 @@ from uuid import UUID
 from accounts.audit import entries
 from accounts.models import IdempotencyKey
 from assistants.services import archive_assistant, tag_version
-from core.clock import isoformat
+from core.clock import ClockTimestamp, isoformat
 from scheduling.models import Schedule
 from sessions.models import Session
 from tests.api import HELLO, UNKNOWN, Api, assert_refused
@@ -167,12 +167,20 @@ def test_a_session_of_another_assistant_is_unknown(api: Api) -> None:
     refused(api, "session_id", session_id=api.session())
 
 
+def test_a_sub_agents_session_is_unknown_too(api: Api) -> None:
+    assistant = api.assistant()
+    session, child = api.session(assistant), api.session(assistant)
+    Session.objects.filter(id=child).update(parent_id=session)
+    refused(api, "session_id", to=assistant, session_id=child)
+
+
 def test_a_closed_session_takes_no_schedule(api: Api) -> None:
     assistant = api.assistant()
     session = api.session(assistant)
-    Session.objects.filter(id=session).update(status="closed")
-    answer = api.post(f"/assistants/{assistant}/schedules", {**HOURLY, "session_id": session})
-    assert_refused(answer, 409, "session_closed")
+    for ended in ({"status": "closed"}, {"status": "active", "expires_at": ClockTimestamp()}):
+        Session.objects.filter(id=session).update(**ended)
+        answer = api.post(f"/assistants/{assistant}/schedules", {**HOURLY, "session_id": session})
+        assert_refused(answer, 409, "session_closed")
 
 
 def test_an_archived_assistant_takes_no_schedule(api: Api) -> None:

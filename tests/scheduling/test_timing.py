@@ -145,9 +145,9 @@ def test_one_moment_is_one_slot() -> None:
 
 def test_years_of_minutes_are_counted_without_making_them() -> None:
     for zone in ("UTC", "America/Santiago"):
-        count, last = latest(rule(cron="* * * * *", timezone=zone), NOW - 10 * YEAR, NOW, 100)
+        count, last = latest(rule(cron="* * * * *", timezone=zone), NOW - 3 * YEAR, NOW, 100)
         assert (count, last) == (
-            10 * 365 * 1440,
+            3 * 365 * 1440,
             [NOW - timedelta(seconds=30 + 60 * back) for back in reversed(range(100))],
         )
 

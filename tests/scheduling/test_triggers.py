@@ -100,6 +100,12 @@ def test_a_change_holds_for_the_next_call(api: Api) -> None:
     assert_refused(api.patch(path, {"version": 7}), 422, "invalid", "version")
 
 
+def test_metadata_is_merged_with_what_is_there(api: Api) -> None:
+    path = f"/triggers/{make(api, metadata={'a': 1, 'b': 1})['id']}"
+    assert api.patch(path, {"metadata": {"b": 2}}).json()["metadata"] == {"a": 1, "b": 2}
+    assert_refused(api.patch(path, {"metadata": {"c": "x" * 65_520}}), 422, "invalid", "metadata")
+
+
 def test_a_session_takes_the_place_of_a_version(api: Api) -> None:
     assistant = api.assistant()
     path = f"/triggers/{make(api, assistant, version=1)['id']}"

@@ -53,7 +53,7 @@ workdays = on("Mon", "Tue", "Wed", "Thu", "Fri")
 
 # Expressions, their minutes, hours and days: those that go with real time, and those that go with the clock.
 REAL_TIME: list[tuple[str, Collection[int], Collection[int], Callable[[date], bool]]] = [
-    ("* * * 3,4 *", ALL_MINUTES, ALL_HOURS, of({3, 4})),
+    ("* * 5,6,9,30 3,4,9,10 *", ALL_MINUTES, ALL_HOURS, of({3, 4, 9, 10}, the(5, 6, 9, 30))),
     ("*/15 * * * *", {0, 15, 30, 45}, ALL_HOURS, always),
     ("0 * * * *", {0}, ALL_HOURS, always),
     ("7 * * * *", {7}, ALL_HOURS, always),
@@ -62,7 +62,7 @@ REAL_TIME: list[tuple[str, Collection[int], Collection[int], Callable[[date], bo
     ("0 */2 * * *", {0}, range(0, 24, 2), always),
     ("30 */3 * * SUN", {30}, range(0, 24, 3), on("Sun")),
     ("59 */23 * * *", {59}, {0, 23}, always),
-    ("* 0 * * *", ALL_MINUTES, {0}, always),
+    ("* 0 * * 5-7", ALL_MINUTES, {0}, on("Fri", "Sat", "Sun")),
     ("*/20 23 * * SAT", {0, 20, 40}, {23}, on("Sat")),
     ("*/7 * 29 3 *", range(0, 60, 7), ALL_HOURS, of({3}, the(29))),
     ("?/10 9-17 ? ? MON-FRI", range(0, 60, 10), range(9, 18), workdays),
@@ -82,7 +82,7 @@ CLOCK: list[tuple[str, Collection[int], Collection[int], Callable[[date], bool]]
     ("30 23 * * *", {30}, {23}, always),
     ("0 9 * * MON-FRI", {0}, {9}, workdays),
     ("0 0-23 * * *", {0}, ALL_HOURS, always),
-    ("0-59 0-23 * * 7", ALL_MINUTES, ALL_HOURS, on("Sun")),
+    ("0-59 0-3,23 * * 7", ALL_MINUTES, {0, 1, 2, 3, 23}, on("Sun")),
     ("0 8 1,15 * *", {0}, {8}, the(1, 15)),
     ("0 8 13 * FRI", {0}, {8}, either(the(13), on("Fri"))),
     ("0 8 */2 * MON", {0}, {8}, both(the(*range(1, 32, 2)), on("Mon"))),

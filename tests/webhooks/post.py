@@ -34,19 +34,19 @@ class Post:
         self.workspace, self.receiver = workspace, receiver
 
     def endpoint(self, path: str = "/200/ok", **fields: Any) -> Endpoint:
-        """One that hears of failed runs."""
+        """One that hears of failed schedules."""
         made = new_id()
-        fields = {"events": [Kind.RUN_FAILED], "sealed_secret": seal(self.workspace.id, made, SECRET)} | fields
+        fields = {"events": [Kind.SCHEDULE_FAILED], "sealed_secret": seal(self.workspace.id, made, SECRET)} | fields
         fields.setdefault("url", self.receiver.url + path)
         return Endpoint.objects.create(id=made, workspace=self.workspace, name="ours", created_by="tests", **fields)
 
-    def tell(self, kind: Kind = Kind.RUN_FAILED, **data: Any) -> int:
+    def tell(self, kind: Kind = Kind.SCHEDULE_FAILED, **data: Any) -> int:
         """To all endpoints that hear of it."""
         return _tell(self.workspace.id, kind, data).run()
 
     def own(self, path: str = "/200/own", **fields: Any) -> Delivery:
         """A delivery to the address that a run has named itself."""
-        event = Event.objects.create(workspace=self.workspace, kind=Kind.RUN_SUCCEEDED, run_id=new_id(), data={})
+        event = Event.objects.create(workspace=self.workspace, kind=Kind.SCHEDULE_FAILED, run_id=new_id(), data={})
         return Delivery.objects.create(
             workspace=self.workspace,
             event=event,

@@ -23,7 +23,7 @@ def test_what_arrives_is_signed_and_says_what_happened(post: Post) -> None:
     (arrived,) = post.receiver.arrived
     event = Event.objects.get()
     said = Webhook(SECRET).verify(arrived.body, arrived.headers)
-    assert (said["type"], said["data"]) == ("run.failed", {"run": {"id": "1"}})
+    assert (said["type"], said["data"]) == ("schedule.failed", {"run": {"id": "1"}})
     assert datetime.fromisoformat(said["timestamp"]) == event.created_at
     assert (arrived.headers["webhook-id"], arrived.headers["x-team"]) == (str(event.id), "a")
     assert arrived.headers["content-type"] == "application/json"
@@ -133,7 +133,7 @@ def test_retries_come_later_each_time_and_end(post: Post) -> None:
     assert (delivery.status, delivery.attempt_count, delivery.next_attempt_at) == ("dead", 3, None)
     alert = Alert.objects.get()
     assert (alert.kind, alert.resolved_at) == (Kind.DELIVERY_DEAD, None)
-    assert "run.failed could not be delivered to ours in 3 attempts. It answered 500." in alert.message
+    assert "schedule.failed could not be delivered to ours in 3 attempts. It answered 500." in alert.message
 
 
 def test_retry_after_is_the_least(post: Post) -> None:
@@ -239,7 +239,7 @@ def test_the_log_holds_no_secrets(post: Post, monkeypatch: pytest.MonkeyPatch) -
 
 def test_another_room_says_what_the_body_holds(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("webhooks.bodies_of_events._MAKERS", dict(_MAKERS))
-    register("run.", lambda data, workspace: {"made": data["of"], "for": str(workspace)})
+    register("schedule.", lambda data, workspace: {"made": data["of"], "for": str(workspace)})
     post.endpoint()
     post.tell(of="rows")
     post.send()
@@ -249,7 +249,7 @@ def test_another_room_says_what_the_body_holds(post: Post, monkeypatch: pytest.M
 
 def test_a_body_that_cannot_be_made_ends_no_dispatcher(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("webhooks.bodies_of_events._MAKERS", dict(_MAKERS))
-    register("run.", lambda data, workspace: {"made": data["absent"]})
+    register("schedule.", lambda data, workspace: {"made": data["absent"]})
     post.endpoint()
     post.endpoint(events=[Kind.QUEUE_STUCK])
     post.tell()

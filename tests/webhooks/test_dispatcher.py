@@ -5,6 +5,7 @@ import time
 from datetime import timedelta
 from uuid import UUID
 
+import psycopg
 import pytest
 from django.db import connection
 from django.utils import timezone
@@ -12,7 +13,7 @@ from django.utils import timezone
 from core.ids import new_id
 from tests.webhooks.post import QUICK, Post
 from webhooks.dispatch.claim import _CLAIM, anything_due, backlog
-from webhooks.dispatch.dispatcher import Bounds, Dispatcher
+from webhooks.dispatch.dispatcher import NAME, Bounds, Dispatcher
 from webhooks.dispatch.process import _Current, deliver
 from webhooks.models import Alert, Delivery, Endpoint, Event
 
@@ -21,13 +22,13 @@ MANY = 3_000
 
 def bury(post: Post, endpoint: Endpoint | None, count: int) -> None:
     """So many due deliveries, older than all others."""
-    event = Event.objects.create(workspace=post.workspace, kind="run.failed", data={})
+    event = Event.objects.create(workspace=post.workspace, kind="schedule.failed", data={})
     with connection.cursor() as cursor:
         cursor.execute(
             """
             INSERT INTO webhook_deliveries (id, workspace_id, event_id, endpoint_id, kind, url, destination, status,
                 max_attempts, next_attempt_at)
-            SELECT gen_random_uuid(), %s, %s, %s, 'run.failed', %s, %s, 'pending', 7,
+            SELECT gen_random_uuid(), %s, %s, %s, 'schedule.failed', %s, %s, 'pending', 7,
                 clock_timestamp() - interval '1 hour'
             FROM generate_series(1, %s)
             """,
@@ -181,6 +182,30 @@ def test_who_leaves_gives_back_what_is_under_way(post: Post) -> None:
     delivery = post.delivery()
     assert (delivery.status, delivery.lease_owner, delivery.attempt_count) == ("pending", None, 0)
     assert anything_due().run()
+
+
+def test_an_outage_of_postgresql_ends_it_and_what_was_under_way_comes_after_its_lease(post: Post) -> None:
+    post.endpoint("/hang")
+    post.tell()
+    ended: list[psycopg.OperationalError] = []
+
+    def send() -> None:
+        with pytest.raises(psycopg.OperationalError) as outage:
+            post.send()
+        ended.append(outage.value)
+
+    dispatcher = threading.Thread(target=send)
+    dispatcher.start()
+    while not post.receiver.arrived:
+        time.sleep(0.01)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s", [NAME])
+    dispatcher.join()
+    assert (len(ended), post.attempts()) == (1, [])
+    Endpoint.objects.update(url=post.receiver.url + "/200/well")
+    post.pass_time(seconds=60)
+    post.send()
+    assert len(post.receiver.at("/200/well")) == 1
 
 
 def test_one_process_has_one_dispatcher_and_the_next_who_rings_has_it_look_again(post: Post) -> None:

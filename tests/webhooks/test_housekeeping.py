@@ -6,6 +6,8 @@ import pytest
 from django.db.models import F
 from pytest_django import Settings
 
+from config.doctor import service
+from config.doctor.findings import State, make
 from tests.webhooks.post import Post
 from webhooks import tasks
 from webhooks.dispatch.retention import forget_old
@@ -40,6 +42,14 @@ def test_a_server_without_webhooks_sends_none(post: Post, rings: list[int], sett
     assert (rings, post.receiver.arrived) == ([], [])
 
 
+@pytest.mark.parametrize(("mark", "leaves"), [(None, False), (False, False), (0, True), (1, True), (True, True)])
+def test_a_worker_that_was_told_to_end_begins_no_more(
+    mark: int | None, leaves: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("celery.worker.state.should_stop", mark)
+    assert tasks._leaving() == leaves
+
+
 def test_the_task_sends_what_is_due(post: Post) -> None:
     post.endpoint()
     post.tell()
@@ -69,3 +79,17 @@ def test_what_is_still_to_be_sent_stays(post: Post) -> None:
     Endpoint.objects.update(enabled=False)
     assert forget_old(30) == 1
     assert not Delivery.objects.exists()
+
+
+def test_the_doctor_says_what_could_be_sent_and_is_not(post: Post, settings: Settings) -> None:
+    def state() -> tuple[State, str]:
+        (finding,) = make([check for check in service.CHECKS if check.name == "webhooks"], timeout_s=60)
+        return finding.state, finding.detail
+
+    post.endpoint()
+    post.tell()
+    assert state() == (State.OK, "1 deliveries wait, none that could be sent for long.")
+    post.pass_time(minutes=5)
+    assert state()[0] == State.WARNING
+    settings.WEBHOOKS = False
+    assert state()[0] == State.OK

@@ -32,12 +32,12 @@ from webhooks.models import Endpoint
 # Of an endpoint with more deliveries a day, the share is of the latest of them.
 SAMPLE = 1_000
 
-# What has not been tried yet says nothing.
+# What has not been tried yet says nothing. The clock is one that stands still, so that the index is read from there on.
 _SHARES = """
 SELECT e.id, count(*) AS tried, count(*) FILTER (WHERE d.status = 'delivered') AS arrived
 FROM unnest(%(ids)s::uuid[]) e (id) CROSS JOIN LATERAL (
     SELECT status, attempt_count FROM webhook_deliveries WHERE endpoint_id = e.id
-        AND created_at > clock_timestamp() - interval '24 hours'
+        AND created_at > now() - interval '24 hours'
     ORDER BY created_at DESC, id DESC LIMIT %(sample)s) d
 WHERE d.attempt_count > 0 GROUP BY e.id
 """

@@ -76,9 +76,11 @@ UPDATE webhook_deliveries SET lease_owner = NULL, lease_expires_at = NULL, next_
 WHERE lease_owner = %(owner)s AND status = 'pending'
 """
 
+ONE = {"share": 1, "places": 1}
 _ANYTHING = f"{_DUE} SELECT id FROM due LIMIT 1"  # noqa: S608 - constants
 
-_BACKLOG = f"""
+# Public for `doctor`, which asks by itself.
+BACKLOG = f"""
 {_DUE} SELECT (SELECT count(*) FROM webhook_deliveries WHERE status = 'pending') AS pending,
     coalesce(max(extract(epoch FROM statement_timestamp() - next_attempt_at)), 0)::float8 AS oldest_due_age_s FROM due
 """  # noqa: S608 - constants
@@ -107,12 +109,12 @@ def release(owner: UUID) -> Operation[None]:
 @operation()
 def anything_due() -> Operation[bool]:
     """Whether a claim would find something, apart from the shares."""
-    return bool((yield Query(_ANYTHING, {"share": 1, "places": 1})))
+    return bool((yield Query(_ANYTHING, ONE)))
 
 
 @operation()
 def backlog() -> Operation[Row]:
     """`pending`: how many deliveries wait, also for a later attempt; `oldest_due_age_s`: for how long the oldest has
     been due that could be sent now, 0 if none is."""
-    (row,) = yield Query(_BACKLOG, {"share": 1, "places": 1})
+    (row,) = yield Query(BACKLOG, ONE)
     return row

@@ -46,6 +46,8 @@ class Bounds:
 BOUNDS = Bounds()
 # Attempts that end within so long make room for one claim and not each for one.
 TOGETHER_S = 0.01
+# Of its connection, as PostgreSQL lists it.
+NAME = "webhooks"
 
 
 def never() -> bool:
@@ -64,6 +66,7 @@ class Dispatcher:
         self._leaving = leaving
         self._attempts: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._outage: psycopg.OperationalError | None = None
 
     def wake(self) -> None:
         """Look again; may be called from any thread."""
@@ -122,14 +125,12 @@ class Dispatcher:
         done, _ = await asyncio.wait({*self._attempts, news}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         news.cancel()
         self._attempts -= done
-        for task in done:
-            task.result()  # an outage of PostgreSQL ends it
+        if self._outage is not None:
+            raise self._outage
 
     async def _wait_for_all(self, timeout_s: float) -> None:
         if self._attempts:
-            done, self._attempts = await asyncio.wait(self._attempts, timeout=timeout_s)
-            for task in done:
-                task.result()
+            _, self._attempts = await asyncio.wait(self._attempts, timeout=timeout_s)
 
     async def _deliver(self, row: Row) -> None:
         try:
@@ -137,8 +138,8 @@ class Dispatcher:
                 await self._carry_out(cancel(row["id"], self.id))
             elif not await self._carry_out(await self._attempt(row)):
                 log.warning("Delivery %s was another's by the time its attempt ended.", row["id"])
-        except psycopg.OperationalError:
-            raise
+        except psycopg.OperationalError as outage:
+            self._outage = outage
         except Exception:
             # The edge: the others go on, and this one is due again after its lease.
             log.exception("Delivery %s was not attempted.", row["id"])
@@ -181,7 +182,7 @@ class Dispatcher:
 
 async def _connect() -> psycopg.AsyncConnection[Row]:
     conn = await psycopg.AsyncConnection.connect(
-        settings.DATABASE_URL, autocommit=True, row_factory=dict_row, prepare_threshold=2
+        settings.DATABASE_URL, autocommit=True, row_factory=dict_row, prepare_threshold=2, application_name=NAME
     )
     await configure(conn)
     # What a crash of PostgreSQL forgets is due again: nobody waits for the disk three times for each delivery.
