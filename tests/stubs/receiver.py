@@ -31,10 +31,14 @@ class _Server(ThreadingHTTPServer):
 
 
 class Receiver:
-    """`arrived` is what came, in order. Each in `meanwhile` is called once: the first one before the first answer."""
+    """`arrived` is what came, in order. Each in `meanwhile` is called once: the first one before the first answer.
+
+    `poured`: the bytes that endless answers came to.
+    """
 
     def __init__(self, port: int = 0, *, holds: bool = False) -> None:
         self.arrived: list[Arrived] = []
+        self.poured = 0
         self.meanwhile: list[Callable[[], object]] = []
         self._holds = holds
         self._closed = threading.Event()
@@ -102,3 +106,4 @@ class Receiver:
         connection.sendall(OK + b"\r\n")
         while not self._closed.is_set():
             connection.sendall(b"x" * 65536)
+            self.poured += 65536

@@ -99,6 +99,8 @@ def test_an_endless_answer_counts_by_its_status(post: Post) -> None:
     (attempt,) = post.attempts()
     assert (post.delivery().status, attempt.status_code, attempt.error) == ("delivered", 200, "")
     assert attempt.response_body == "x" * 16 * 1024
+    # What the system's buffers hold, and no more.
+    assert post.receiver.poured < 32 * 1024 * 1024
 
 
 @pytest.mark.parametrize(
