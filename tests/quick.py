@@ -15,7 +15,7 @@ def be_quick() -> None:
     # The passwords of tests are known to everybody: to hash one need not take a quarter of a second.
     PBKDF2PasswordHasher.iterations = 1
     WhiteNoiseMiddleware.add_files_from_finders = _look_once(WhiteNoiseMiddleware.add_files_from_finders)
-    TransactionTestCase._fixture_teardown = _empty_the_tables  # type: ignore[method-assign]
+    TransactionTestCase._fixture_teardown = lambda self: empty_the_tables()  # type: ignore[method-assign]
 
 
 def _look_once(look: Any) -> Any:
@@ -31,7 +31,7 @@ def _look_once(look: Any) -> Any:
     return look_once
 
 
-def _empty_the_tables(self: TransactionTestCase) -> None:
+def empty_the_tables() -> None:
     """What Django's `flush` does after a test, without making files, types and permissions anew each time."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> ALL(%s)", [_KEPT])

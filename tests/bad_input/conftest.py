@@ -6,7 +6,6 @@ from uuid import uuid4
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.core.management import call_command
 from django.db import connection
 from pytest_django import DjangoDbBlocker
 
@@ -15,6 +14,7 @@ from accounts.models import Workspace
 from accounts.services import create_api_key
 from core.redis import client as redis_client
 from tests.bad_input.door import Door
+from tests.quick import empty_the_tables
 from tests.runs.hand import Hand
 from webhooks.kinds import Kind
 from webhooks.models import Alert
@@ -114,6 +114,6 @@ def world(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator
         finally:
             door.close()
             connection.close()
-            call_command("flush", interactive=False, verbosity=0, reset_sequences=False, allow_cascade=True)
+            empty_the_tables()
             MEMORY.clear()
             redis_client().flushdb()

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.core.management import call_command
 from django.db import connections
 
 from accounts.credentials import MEMORY
 from core.counting import WRONG_CREDENTIALS
 from core.db import close_pool, open_pool
 from tests.doors.world import World
+from tests.quick import empty_the_tables
 
 
 @pytest.fixture(scope="package")
@@ -20,7 +20,7 @@ def db(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """The database for all of these tests together, and committed: the async routes have connections of their own."""
     with django_db_blocker.unblock():
         yield
-        call_command("flush", interactive=False, verbosity=0)
+        empty_the_tables()
 
 
 @pytest.fixture(autouse=True)
