@@ -13,6 +13,7 @@ from django.urls import URLPattern, path, reverse
 
 from accounts.wall import WalledAdmin
 from core.errors import AppError
+from core.ids import parse_id
 
 _REFUSED = "refused_by_a_service"
 
@@ -82,6 +83,13 @@ class ActingAdmin(WalledAdmin):
         return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_{page}", args=[row.pk, *args])
 
 
+class RowField(forms.ModelChoiceField[Any]):
+    """A choice among rows that are searched for. Where what was typed is no id, Django would fail to look it up."""
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        return data if parse_id(str(data)) else None
+
+
 class ServicedForm(forms.ModelForm[Any]):
     """A form that a service has the last word about. `places` leads from a fault's place to the field that shows it."""
 
@@ -121,6 +129,11 @@ class ServicedAdmin(ActingAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.has_operate_permission(request, obj)
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name in self.autocomplete_fields:
+            kwargs["form_class"] = RowField
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change, **kwargs)

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
-from uuid import UUID
 
 from django.db.models import Count, QuerySet, Window
 from django.urls import reverse
 
+from core.ids import parse_id
 from webhooks.kinds import Kind
 from webhooks.models import Alert
 
@@ -48,8 +48,8 @@ def notices(alerts: QuerySet[Alert]) -> Notices:
 
 def address_of(alert: Alert) -> str:
     """The admin's page about what the alert is about; its own where that has none for everybody."""
-    if alert.kind == Kind.SCHEDULE_FAILED:
-        return reverse("admin:scheduling_schedule_change", args=[UUID(alert.subject)])
+    if alert.kind == Kind.SCHEDULE_FAILED and (schedule_id := parse_id(alert.subject)):
+        return reverse("admin:scheduling_schedule_change", args=[schedule_id])
     if alert.kind == Kind.DELIVERY_DEAD:
         return f"{reverse('admin:webhooks_delivery_changelist')}?{urlencode({'q': alert.subject})}"
     if alert.kind == Kind.QUEUE_STUCK:

@@ -129,7 +129,7 @@ class TriggerAdmin(ServicedAdmin):
 
     @admin.display(description="address")
     def address(self, trigger: Trigger) -> str:
-        return format_html("<code>POST /triggers/{}</code>", trigger.token)
+        return format_html('<code class="wrap">POST /triggers/{}</code>', trigger.token)
 
     def told(self, request: HttpRequest, row: Trigger) -> dict[str, Any]:
         calls = TriggerCall.objects.filter(trigger=row).order_by("-created_at", "-id")[:CALLS]

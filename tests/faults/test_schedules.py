@@ -88,7 +88,7 @@ def test_ten_minutes_without_a_beat(cluster: Cluster, figures: Figures) -> None:
     beat.kill()
     assistant = cluster.assistant(type="ReactAgent")
     # A slot every two minutes, as if beat had died ten minutes ago.
-    due = {misfire: schedules(cluster, assistant, -570, every_s=120, misfire=misfire) for misfire in expected}
+    due = {misfire: schedules(cluster, assistant, -550, every_s=120, misfire=misfire) for misfire in expected}
     cluster.start("beat")
     wait_for(lambda: all(outcomes(cluster, each) for each in due.values()), 30)
     found = {misfire: outcomes(cluster, each) for misfire, each in due.items()}

@@ -160,6 +160,11 @@ def test_what_cannot_be_stands_beside_its_field(api: Api, editor: Client, fields
     assert not Schedule.objects.exists()
 
 
+def test_an_assistant_that_is_none_is_refused(api: Api, editor: Client) -> None:
+    page = add(editor, api, assistant="x" * 50)
+    assert "assistant" in page.context["adminform"].form.errors
+
+
 def test_a_change_leaves_what_was_not_changed(hourly: Schedule, editor: Client) -> None:
     form = {**form_of(editor, hourly), "name": "Other"}
     assert editor.post(page_of(hourly), form).status_code == 302

@@ -1,6 +1,6 @@
 """PATCH, pause, resume and DELETE: when they take effect, and what they leave as it is."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -8,7 +8,7 @@ from django.db.models import F
 
 from accounts.audit import entries
 from assistants.services import tag_version
-from core.clock import ClockTimestamp
+from core.clock import ClockTimestamp, isoformat
 from core.db import Operation, operation
 from runs.models import Run
 from scheduling.models import Firing, Outcome, Schedule
@@ -55,7 +55,8 @@ def test_a_new_rule_takes_the_place_of_the_other_and_counts_from_now(api: Api) -
     make_late(hours=5)
     after = changed(api, made, interval_s=600)
     assert (after["cron"], after["interval_s"], after["late"]) == (None, 600, False)
-    assert after["next_run_at"] > made["created_at"]
+    changed_at = datetime.fromisoformat(after["updated_at"])
+    assert after["next_run_at"] == isoformat(changed_at + timedelta(minutes=10))
     again = changed(api, made, at=FAR, interval_s=None)
     assert (again["at"], again["interval_s"], again["next_run_at"]) == (FAR, None, FAR)
     assert Schedule.objects.get().anchor is None

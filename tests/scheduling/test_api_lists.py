@@ -105,10 +105,14 @@ def test_a_preview_tells_the_next_slots_in_both_clocks(api: Api) -> None:
 
 
 def test_a_preview_ends_with_the_schedule(api: Api) -> None:
-    made = make_schedule(api, cron=None, at=FAR)
-    assert len(api.get(f"/schedules/{made['id']}/preview", n=100).json()["items"]) == 1
+    made = make_schedule(api, cron="0 0 1 1 *")
+    path = f"/schedules/{made['id']}"
+    items = api.get(f"{path}/preview", n=3).json()["items"]
+    # The end is the last moment that may be a slot.
+    api.patch(path, {"end_time": items[1]["slot"]})
+    assert api.get(f"{path}/preview", n=100).json()["items"] == items[:2]
     for n in ("0", "101", "x", "1.5"):
-        assert_refused(api.get(f"/schedules/{made['id']}/preview", n=n), 422, "invalid", "query", "n")
+        assert_refused(api.get(f"{path}/preview", n=n), 422, "invalid", "query", "n")
 
 
 def test_the_runs_of_a_schedule_are_listed(api: Api) -> None:

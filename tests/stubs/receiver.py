@@ -31,10 +31,11 @@ class _Server(ThreadingHTTPServer):
 
 
 class Receiver:
-    """`arrived` is what came, in order."""
+    """`arrived` is what came, in order. Each in `meanwhile` is called once: the first one before the first answer."""
 
     def __init__(self, port: int = 0, *, holds: bool = False) -> None:
         self.arrived: list[Arrived] = []
+        self.meanwhile: list[Callable[[], object]] = []
         self._holds = holds
         self._closed = threading.Event()
         receiver = self
@@ -47,6 +48,8 @@ class Receiver:
                 body = self.rfile.read(int(headers.get("content-length", 0)))
                 receiver.arrived.append(Arrived(self.path, headers, body, time.monotonic()))
                 self.close_connection = True
+                if receiver.meanwhile:
+                    receiver.meanwhile.pop(0)()
                 with suppress(OSError):
                     receiver.answer(self.path.split("/")[1], self.connection)
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import AuditEntry, Role
-from tests.api import Api
+from tests.api import UNKNOWN, Api
 from tests.staff import act, act_on, list_of, page_of, staff, superuser
 from tests.webhooks.hooks import Hooks
 from webhooks.kinds import Kind
@@ -234,15 +234,16 @@ def test_what_is_well_again_is_no_notice(api: Api, editor: Client) -> None:
     assert 'aria-label="Open alerts"' not in editor.get("/admin/").text
 
 
-@pytest.mark.parametrize("kind", list(Kind))
-def test_a_notice_leads_to_a_page_that_there_is(api: Api, kind: Kind) -> None:
-    alert(api, kind=kind, subject=str(api.workspace.pk))
+@pytest.mark.parametrize("subject", [UNKNOWN, "no id"])
+@pytest.mark.parametrize("kind", [Kind.SCHEDULE_FAILED, Kind.DELIVERY_DEAD, Kind.QUEUE_STUCK, Kind.WORKERS_MISSING])
+def test_a_notice_leads_to_a_page_that_there_is(api: Api, kind: Kind, subject: str) -> None:
+    alert(api, kind=kind, subject=subject)
     client = superuser()
     found = re.search(r'aria-label="Open alerts".*?href="([^"]+)"', client.get("/admin/").text, re.DOTALL)
     assert found
     address = unescape(found[1])
-    # There is no such schedule.
-    assert client.get(address).status_code == (404 if kind == Kind.SCHEDULE_FAILED else 200)
+    is_of_no_schedule = kind == Kind.SCHEDULE_FAILED and subject == UNKNOWN
+    assert client.get(address).status_code == (404 if is_of_no_schedule else 200)
 
 
 # -- what it costs -----------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Many deliveries: whose turn it is, who is left alone, and what happens when the one who sends goes."""
 
 import threading
-import time
+from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
 
@@ -11,13 +11,26 @@ from django.db import connection
 from django.utils import timezone
 
 from core.ids import new_id
-from tests.webhooks.post import QUICK, Post
+from tests.servers import wait_for
+from tests.webhooks.post import SOON, Post
 from webhooks.dispatch.claim import _CLAIM, anything_due, backlog
 from webhooks.dispatch.dispatcher import NAME, Bounds, Dispatcher
 from webhooks.dispatch.process import _Current, deliver
 from webhooks.models import Alert, Delivery, Endpoint, Event
 
 MANY = 3_000
+
+
+def off_thread(change: Callable[[], object]) -> Callable[[], None]:
+    """`change` on a thread that keeps no connection."""
+
+    def do() -> None:
+        try:
+            change()
+        finally:
+            connection.close()
+
+    return do
 
 
 def bury(post: Post, endpoint: Endpoint | None, count: int) -> None:
@@ -59,27 +72,25 @@ def test_a_receiver_that_hangs_holds_its_own_places_only(post: Post) -> None:
     post.endpoint("/200/neighbour")
     for _ in range(10):
         post.tell()
-    dispatcher = threading.Thread(target=post.send, args=(Bounds(timeout_s=1.5, look_s=0.05, places=8),))
-    dispatcher.start()
-    for _ in range(100):
-        if len(post.receiver.at("/200/neighbour")) == 10:
-            break
-        time.sleep(0.01)
-    hanging = len(post.receiver.at("/hang"))
-    Delivery.objects.filter(url__endswith="/hang", lease_owner=None).delete()
-    dispatcher.join()
-    assert (len(post.receiver.at("/200/neighbour")), hanging) == (10, QUICK.share)
+    post.send(SOON, leaving=lambda: len(post.receiver.at("/200/neighbour")) == 10)
+    assert len(post.receiver.at("/hang")) == SOON.share
 
 
 def test_two_dispatchers_share_the_places_of_a_destination(post: Post) -> None:
     bury(post, None, 6)
-    others = [threading.Thread(target=post.send) for _ in range(2)]
+    seen: list[int] = []
+
+    def enough() -> bool:
+        if len(seen) < 40:
+            seen.append(len(post.receiver.arrived))
+        return len(seen) == 40
+
+    others = [threading.Thread(target=post.send, args=(SOON, enough)) for _ in range(2)]
     for other in others:
         other.start()
-    time.sleep(0.2)
-    assert Delivery.objects.exclude(lease_owner=None).count() == QUICK.share
     for other in others:
         other.join()
+    assert max(seen) == SOON.share
 
 
 def test_one_that_fails_is_left_alone_and_then_tried_one_at_a_time(post: Post) -> None:
@@ -88,14 +99,14 @@ def test_one_that_fails_is_left_alone_and_then_tried_one_at_a_time(post: Post) -
         post.tell()
     post.send()
     # Those that were under way together fail together, and count once.
-    assert len(post.receiver.arrived) == QUICK.share
+    assert len(post.receiver.arrived) == SOON.share
     endpoint.refresh_from_db()
     assert endpoint.failures == 1
     assert endpoint.not_before is not None
     assert timedelta(0) < endpoint.not_before - timezone.now() <= timedelta(seconds=5)
     post.pass_time(seconds=5)
     post.send()
-    assert len(post.receiver.arrived) == QUICK.share + 1
+    assert len(post.receiver.arrived) == SOON.share + 1
     endpoint.refresh_from_db()
     assert endpoint.failures == 2
     Endpoint.objects.update(url=post.receiver.url + "/200/well")
@@ -147,28 +158,22 @@ def test_what_a_dead_process_had_is_sent_after_its_lease_and_not_before(post: Po
 
 
 def test_who_was_too_late_writes_nothing(post: Post) -> None:
-    post.endpoint("/hang")
-    post.tell()
-    dispatcher = threading.Thread(target=post.send)
-    dispatcher.start()
-    while not post.receiver.arrived:
-        time.sleep(0.01)
     other = UUID(int=7)
-    Delivery.objects.update(lease_owner=other)
-    dispatcher.join()
+    post.receiver.meanwhile.append(off_thread(lambda: Delivery.objects.update(lease_owner=other)))
+    post.endpoint()
+    post.tell()
+    post.send()
     delivery = post.delivery()
     assert (delivery.lease_owner, delivery.attempt_count, post.attempts()) == (other, 0, [])
 
 
 def test_who_asks_while_an_attempt_is_under_way_gets_one_more(post: Post) -> None:
-    post.endpoint("/hang")
+    post.receiver.meanwhile.append(
+        off_thread(lambda: Delivery.objects.update(manual=True, next_attempt_at=timezone.now()))
+    )
+    post.endpoint("/500/x")
     post.tell()
-    dispatcher = threading.Thread(target=post.send)
-    dispatcher.start()
-    while not post.receiver.arrived:
-        time.sleep(0.01)
-    Delivery.objects.update(manual=True, next_attempt_at=timezone.now())
-    dispatcher.join()
+    post.send()
     assert [attempt.manual for attempt in post.attempts()] == [False, True]
     assert not post.delivery().manual
 
@@ -176,52 +181,45 @@ def test_who_asks_while_an_attempt_is_under_way_gets_one_more(post: Post) -> Non
 def test_who_leaves_gives_back_what_is_under_way(post: Post) -> None:
     post.endpoint("/hang")
     post.tell()
-    began = time.monotonic()
-    post.send(Bounds(timeout_s=20, look_s=0.02, leave_s=0.1), leaving=lambda: bool(post.receiver.arrived))
-    assert time.monotonic() - began < 10
+    post.send(SOON, leaving=lambda: bool(post.receiver.arrived))
     delivery = post.delivery()
     assert (delivery.status, delivery.lease_owner, delivery.attempt_count) == ("pending", None, 0)
     assert anything_due().run()
 
 
 def test_an_outage_of_postgresql_ends_it_and_what_was_under_way_comes_after_its_lease(post: Post) -> None:
-    post.endpoint("/hang")
+    def cut() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s", [NAME])
+
+    post.receiver.meanwhile.append(off_thread(cut))
+    post.endpoint()
     post.tell()
-    ended: list[psycopg.OperationalError] = []
-
-    def send() -> None:
-        with pytest.raises(psycopg.OperationalError) as outage:
-            post.send()
-        ended.append(outage.value)
-
-    dispatcher = threading.Thread(target=send)
-    dispatcher.start()
-    while not post.receiver.arrived:
-        time.sleep(0.01)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s", [NAME])
-    dispatcher.join()
-    assert (len(ended), post.attempts()) == (1, [])
-    Endpoint.objects.update(url=post.receiver.url + "/200/well")
+    with pytest.raises(psycopg.OperationalError):
+        post.send()
+    assert not post.attempts()
     post.pass_time(seconds=60)
     post.send()
-    assert len(post.receiver.at("/200/well")) == 1
+    assert len({one.headers["webhook-id"] for one in post.receiver.arrived}) == 1
+    assert (len(post.receiver.arrived), post.delivery().status) == (2, "delivered")
 
 
 def test_one_process_has_one_dispatcher_and_the_next_who_rings_has_it_look_again(post: Post) -> None:
     post.endpoint("/hang")
     post.tell()
-    first = threading.Thread(target=deliver, kwargs={"bounds": Bounds(timeout_s=1, look_s=30)})
+    # It looks by itself only after the test's time is over.
+    bounds = Bounds(timeout_s=100, look_s=100, leave_s=0.1)
+    leaving = threading.Event()
+    first = threading.Thread(target=deliver, kwargs={"bounds": bounds, "leaving": leaving.is_set})
     first.start()
-    while not post.receiver.arrived:
-        time.sleep(0.01)
+    wait_for(lambda: post.receiver.arrived)
     post.endpoint("/200/later")
     Endpoint.objects.filter(url__endswith="/hang").update(enabled=False)
     post.tell()
     assert not deliver()
-    while not post.receiver.at("/200/later"):
-        assert first.is_alive()
-        time.sleep(0.01)
+    wait_for(lambda: post.receiver.at("/200/later"))
+    leaving.set()
+    assert not deliver()
     first.join()
     assert _Current.dispatcher is None
 

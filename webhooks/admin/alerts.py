@@ -32,7 +32,7 @@ class StateFilter(admin.SimpleListFilter):
 class AlertAdmin(ActingAdmin):
     """Of the workspaces, and of the whole server, which concerns everybody. Who may change webhooks resolves."""
 
-    list_display = ("at", "message", "state", "kind", "where")
+    list_display = ("at", "message", "state", "what", "where")
     list_display_links = ("at", "message")
     list_filter = (StateFilter, "kind", "workspace")
     list_select_related = ("workspace",)
@@ -42,7 +42,7 @@ class AlertAdmin(ActingAdmin):
     sortable_by = ()
     actions = ("resolve",)
     acts = (Act("resolve", "Resolve", "check"),)
-    fields = readonly_fields = ("message", "state", "kind", "about", "where", "opened_at", "resolved_at")
+    fields = readonly_fields = ("message", "state", "what", "about", "where", "opened_at", "resolved_at")
 
     def _within(self, request: HttpRequest, rows: QuerySet[Any], roles: Roles) -> QuerySet[Any]:
         if sees_everything(request):
@@ -63,7 +63,12 @@ class AlertAdmin(ActingAdmin):
     def state(self, alert: Alert) -> str:
         if alert.resolved_at is None:
             return badge("open", "danger", icon="error")
-        return format_html("{} {}", badge("resolved", "success", icon="check"), f"{moment(alert.resolved_at)} UTC")
+        since = format_html('<span class="whitespace-nowrap">{} UTC</span>', moment(alert.resolved_at))
+        return format_html("<div>{} {}</div>", badge("resolved", "success", icon="check"), since)
+
+    @admin.display(description="kind")
+    def what(self, alert: Alert) -> str:
+        return badge(alert.kind, "", "verbatim")
 
     @admin.display(description="workspace")
     def where(self, alert: Alert) -> str:
