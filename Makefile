@@ -16,6 +16,8 @@ serve: $(VENV)/.complete ## Run everything: PostgreSQL, Redis, web, workers, bea
 	@exec $(BIN)/python manage.py serve $(ARGS)
 
 # Each process has engines of its own; a file stays in one, for what its tests share. What hurts processes runs alone.
+# Some containers forbid Python to keep what it has compiled: then each process of the tests would compile all anew.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/.complete ## Run the tests (ARGS="-k engines" passes options to pytest)
 ifeq ($(ARGS),)
 	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --ignore tests/faults

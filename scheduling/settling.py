@@ -34,7 +34,7 @@ _SETTLE = """
 WITH settled AS (
     UPDATE schedule_firings f SET settled = true, run_status = r.status
     FROM schedule_firings same LEFT JOIN runs r ON r.id = same.run_id
-    WHERE same.id = f.id AND f.id = ANY(%(firings)s) AND NOT f.settled AND (r.id IS NULL OR r.finished_at IS NOT NULL)
+    WHERE same.id = f.id AND f.id = ANY(%(firings)s) AND NOT f.settled
     RETURNING f.*, r.session_id, r.error, coalesce(r.finished_at, f.created_at) AS ended_at
 )
 SELECT * FROM settled ORDER BY ended_at, id
@@ -73,7 +73,7 @@ def _settle(schedule_id: UUID, firings: list[UUID]) -> Operation[int]:
 
 
 def count_ends(schedule_id: UUID, firings: list[UUID]) -> Operation[int]:
-    """Count these firings in the order of their ends, inside the caller's transaction; gives how many there were.
+    """Count these firings, which have ended, in that order, inside the caller's transaction; gives how many there were.
 
     None where somebody else has the schedule: they count them, or the next round does.
     """

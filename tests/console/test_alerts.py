@@ -17,7 +17,9 @@ def alert(workspace: Workspace | None, message: str) -> None:
 
 
 def page_of(person: Person) -> str:
-    return str(person.get("/console/chat").text)
+    page = person.get("/console/chat")
+    assert page.status_code == 200
+    return str(page.text)
 
 
 def test_what_is_wrong_here_and_on_the_server_is_said(workspace: Workspace) -> None:

@@ -12,6 +12,9 @@ from tests.doors.routes import admin_pages, api_routes, pages
 
 PATHS = sorted({path for _, path in api_routes()} | pages() | {*admin_pages()})
 
+# It reads no cookie: who calls a trigger signs what is sent.
+SIGNED = "/triggers/trg_{token}"
+
 
 @pytest.fixture
 def operator(db: None) -> Client:
@@ -31,6 +34,9 @@ def test_without_the_token_every_write_is_refused(operator: Client, method: str)
     for path in PATHS:
         address = re.sub(r"{\w+}", UNKNOWN, path)
         answer = operator.generic(method, address, b"{}", content_type="application/json")
+        if path == SIGNED:
+            assert answer.status_code in {401, 405}, (method, answer)
+            continue
         assert answer.status_code == 403, (method, path, answer)
         assert_refused(answer, 403, "forbidden")
 

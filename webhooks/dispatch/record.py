@@ -156,7 +156,8 @@ def _message(delivery: Row, verdict: Verdict, attempts: int, off: bool) -> str:
     parts = urlsplit(delivery["url"])
     # Without the query: it may hold a token.
     where = delivery["endpoint_name"] or f"{parts.scheme}://{parts.netloc}{parts.path}"
-    said = f"{delivery['kind']} could not be delivered to {where} in {attempts} attempts. {verdict.reason}"
+    tries = "at the first attempt" if attempts == 1 else f"in {attempts} attempts"
+    said = f"{delivery['kind']} could not be delivered to {where} {tries}. {verdict.reason}"
     return f"{said} The webhook is switched off." if off else said
 
 
