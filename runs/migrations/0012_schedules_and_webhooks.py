@@ -22,4 +22,8 @@ class Migration(migrations.Migration):
             model_name='run',
             index=models.Index(condition=models.Q(('schedule_id__isnull', False), ('status__in', ['pending', 'running', 'interrupted'])), fields=['schedule_id'], name='run_of_schedule_active'),
         ),
+        migrations.AddIndex(
+            model_name='run',
+            index=models.Index(models.F('schedule_id'), models.OrderBy(models.F('created_at'), descending=True), models.OrderBy(models.F('id'), descending=True), condition=models.Q(('schedule_id__isnull', False)), name='run_of_schedule'),
+        ),
     ]
