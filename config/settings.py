@@ -272,7 +272,6 @@ KEEP_LATEST_DAYS = ENV.keep_latest_days
 
 # Their tasks say when a message that no worker takes expires, so that messages do not pile up.
 CELERY_BEAT_SCHEDULE = {
-    "fire_due": {"task": "scheduling.fire_due", "schedule": 1.0},
     "forget_firings": {"task": "scheduling.forget_firings", "schedule": 3600.0},
     "sweep": {"task": "runs.sweep", "schedule": 5.0},
     "delete_ended_sessions": {"task": "runs.delete_ended_sessions", "schedule": 3600.0},

@@ -23,6 +23,7 @@ from runs.announce import announce_accepted_after_commit
 from scheduling.due import Due, reckon
 from scheduling.models import Misfire, Outcome, Schedule
 from scheduling.planning import plan
+from scheduling.settling import HAS_ENDED
 from scheduling.starting import Slots, accept_run, keep
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,18 @@ _TRY_LATER = """
 UPDATE schedules s SET next_run_at = clock_timestamp() + make_interval(secs => %(wait_s)s)
 WHERE id = %(schedule)s AND s.next_run_at <= statement_timestamp()
 """
+
+
+_ANYTHING = f"""
+SELECT EXISTS (SELECT FROM schedules s WHERE {_IS_DUE}) OR EXISTS (
+    SELECT FROM schedule_firings f LEFT JOIN runs r ON r.id = f.run_id WHERE {HAS_ENDED}) AS anything
+"""  # noqa: S608
+
+
+@operation()
+def anything_to_do() -> Operation[bool]:
+    """Whether a schedule is due, or a run of one has ended and is not counted yet."""
+    return bool((yield Query(_ANYTHING))[0]["anything"])
 
 
 # -- what is due -------------------------------------------------------------------------------------------------------

@@ -19,10 +19,13 @@ log = logging.getLogger(__name__)
 # So many schedules in a round; the rest waits for the next one.
 ROUND = 500
 
-_ENDED = """
+# Of a firing `f` with its run `r`, if there is one still: it is to be counted.
+HAS_ENDED = "NOT f.settled AND (r.id IS NULL OR r.finished_at IS NOT NULL)"
+
+_ENDED = f"""
 SELECT f.schedule_id, array_agg(f.id) AS firings FROM schedule_firings f LEFT JOIN runs r ON r.id = f.run_id
-WHERE NOT f.settled AND (r.id IS NULL OR r.finished_at IS NOT NULL) GROUP BY f.schedule_id LIMIT %(round)s
-"""
+WHERE {HAS_ENDED} GROUP BY f.schedule_id LIMIT %(round)s
+"""  # noqa: S608
 
 _LOCK = """
 SELECT id, workspace_id, assistant_id, name, alert_after, consecutive_failures, last_status FROM schedules

@@ -14,8 +14,8 @@ from scheduling.settling import resolve_orphans, settle
 log = logging.getLogger(__name__)
 
 
-# A tick that waits for a worker is of no use once others have come after it. It says so by beat's clock to a worker's:
-# a minute, so that these may differ.
+# Beat asks for it while there is something to do (`config.scheduler`): what waits for a worker is of no use once others
+# have come after it. It says so by beat's clock to a worker's: a minute, so that these may differ.
 @shared_task(name="scheduling.fire_due", expires=60)
 def fire() -> None:
     """Count the runs of schedules that have ended, and start what is due."""

@@ -1,6 +1,7 @@
 """Beat's own periodic tasks are made where they are missing, and what people do with them stays."""
 
 import json
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -8,7 +9,12 @@ from django_celery_beat.models import ClockedSchedule, IntervalSchedule, Periodi
 
 from config.celery import app
 from config.scheduler import Scheduler
+from core.clock import ClockTimestamp
 from core.redis import client
+from runs.models import Run
+from scheduling.models import Schedule
+from tests.api import Api
+from tests.scheduling.schedules import make_schedule
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -22,10 +28,10 @@ def test_they_are_made_at_the_first_start() -> None:
     scheduler = start_beat()
     made = set(PeriodicTask.objects.values_list("name", flat=True))
     assert made == {*settings.CELERY_BEAT_SCHEDULE, "celery.backend_cleanup"}
-    assert scheduler.schedule["fire_due"].schedule.run_every.total_seconds() == 1
+    assert scheduler.schedule["sweep"].schedule.run_every.total_seconds() == 5
 
 
-@pytest.mark.parametrize("name", ["sweep", "fire_due", "celery.backend_cleanup"])
+@pytest.mark.parametrize("name", ["sweep", "forget_firings", "celery.backend_cleanup"])
 def test_what_people_change_in_them_survives_a_start(name: str) -> None:
     start_beat()
     every_hour = IntervalSchedule.objects.create(every=1, period=IntervalSchedule.HOURS)
@@ -63,15 +69,50 @@ def test_one_that_is_missing_is_made_again() -> None:
     assert "sweep" in start_beat().schedule
 
 
-def test_messages_that_no_worker_takes_expire() -> None:
+def asked() -> list[dict[str, Any]]:
+    """The headers of the messages that wait for a worker, which are taken."""
     queue = settings.CELERY_TASK_DEFAULT_QUEUE
+    messages = [json.loads(text)["headers"] for text in client().lrange(queue, 0, -1)]
+    client().delete(queue)
+    return messages
+
+
+def ticks(scheduler: Scheduler) -> list[str]:
+    """The tasks that beat asks for until it would sleep."""
+    while scheduler.tick() == 0:
+        pass
+    # Or it would do so when the process ends.
+    scheduler.sync()
+    return [each["task"] for each in asked()]
+
+
+def test_a_worker_is_asked_once_a_schedule_is_due_and_then_within_a_second(api: Api) -> None:
+    scheduler = start_beat()
+    ticks(scheduler)
+    schedule = make_schedule(api)["id"]
+    assert ticks(scheduler) == []
+    Schedule.objects.filter(id=schedule).update(next_run_at=ClockTimestamp())
+    assert ticks(scheduler) == ["scheduling.fire_due"]
+    assert scheduler.tick() <= 1
+    asked()
+
+
+def test_a_worker_is_asked_once_a_run_of_a_schedule_has_ended(api: Api) -> None:
+    scheduler, schedule = start_beat(), make_schedule(api)["id"]
+    ticks(scheduler)
+    api.post(f"/schedules/{schedule}/trigger")
+    assert ticks(scheduler) == []
+    Run.objects.update(status="success", ready=False, finished_at=ClockTimestamp())
+    assert ticks(scheduler) == ["scheduling.fire_due"]
+
+
+def test_messages_that_no_worker_takes_expire() -> None:
     # As beat does.
     app.loader.import_default_modules()
     scheduler = start_beat()
     for name in settings.CELERY_BEAT_SCHEDULE:
         scheduler.apply_async(scheduler.schedule[name])
-    sent = [json.loads(text)["headers"] for text in client().lrange(queue, 0, -1)]
-    client().delete(queue)
+    sent = asked()
     # Or it would do so when the process ends.
     scheduler.sync()
     assert {each["periodic_task_name"] for each in sent} == set(settings.CELERY_BEAT_SCHEDULE)
