@@ -14,6 +14,7 @@ from scheduling.tasks import fire
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
+SHORTEST_S = 0.02
 
 
 class Scheduler(DatabaseScheduler):  # type: ignore[misc]  # it is untyped
@@ -37,10 +38,11 @@ class Scheduler(DatabaseScheduler):  # type: ignore[misc]  # it is untyped
         """One round of the loop; gives the seconds until the next one. Raises what Django does in an outage."""
         if time.monotonic() >= self._next_tick:
             wait: float = super().tick(*args, **kwargs)
-            self._next_tick = time.monotonic() + wait
-            if wait <= 0:
-                # More of the library's own is due.
+            if wait == 0:
+                # It has sent something, and more may be due.
                 return 0.0
+            # Less than nothing is its drift: not yet. Until it is time it would read its tables again and again.
+            self._next_tick = time.monotonic() + max(wait, SHORTEST_S)
         if anything_to_do().run():
             self._fire()
         return max(0.0, min(LOOK_S, self._next_tick - time.monotonic()))
