@@ -7,7 +7,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("accounts", "assistants", "config", "console", "core", "runs", "runtime", "sessions", "tools")
+ROOMS = (
+    "accounts",
+    "assistants",
+    "config",
+    "console",
+    "core",
+    "runs",
+    "runtime",
+    "scheduling",
+    "sessions",
+    "tools",
+    "webhooks",
+)
 # Modules that open connections by themselves, and who may use them for what is not on somebody's wish.
 OPENERS = {
     "aiohttp": [],
@@ -18,7 +30,7 @@ OPENERS = {
     "httpcore2": ["core/url_guard.py"],
     "httpx": [],
     "requests": [],
-    "smtplib": [],
+    "smtplib": ["config/doctor/service.py", "webhooks/mail.py"],  # the operator's mail server
     "telnetlib": [],
     "urllib.request": [],
     "urllib3": [],

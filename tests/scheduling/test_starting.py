@@ -80,17 +80,17 @@ def test_only_a_schedule_that_the_caller_sees(tenant: Tenant, schedule: Schedule
 
 def test_another_clock_starts_it_paused_or_not(schedule: Schedule) -> None:
     Schedule.objects.filter(id=schedule.id).update(enabled=False)
-    start(schedule_id=str(schedule.id))
+    start.apply_async(kwargs={"schedule_id": str(schedule.id)})
     assert outcomes(schedule) == ["started"]
 
 
 def test_it_is_a_slot_otherwise(tenant: Tenant, schedule: Schedule) -> None:
-    start(schedule_id=str(schedule.id))
-    start(schedule_id=str(schedule.id))
+    start.apply_async(kwargs={"schedule_id": str(schedule.id)})
+    start.apply_async(kwargs={"schedule_id": str(schedule.id)})
     assert outcomes(schedule) == ["started", "skipped"]
     Assistant.objects.filter(id=tenant.assistant).update(status="archived")
     other = make_schedule(tenant, ago_s=-600)
-    start(schedule_id=str(other.id))
+    start.apply_async(kwargs={"schedule_id": str(other.id)})
     assert Firing.objects.get(schedule=other).reason.startswith("The assistant is archived")
     assert Schedule.objects.get(id=other.id).consecutive_failures == 1
 
@@ -99,12 +99,12 @@ def test_it_is_a_slot_otherwise(tenant: Tenant, schedule: Schedule) -> None:
 def test_a_schedule_that_is_not_there_is_said_in_the_log(
     db: None, unknown: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    start(schedule_id=unknown)
+    start.apply_async(kwargs={"schedule_id": unknown})
     assert unknown in caplog.text
 
 
 def test_its_own_slots_go_on(schedule: Schedule) -> None:
-    start(schedule_id=str(schedule.id))
+    start.apply_async(kwargs={"schedule_id": str(schedule.id)})
     after = Schedule.objects.get(id=schedule.id)
     assert after.next_slot == schedule.next_slot
     assert fire_due() == 0
