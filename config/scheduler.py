@@ -25,7 +25,8 @@ class Scheduler(DatabaseScheduler):  # type: ignore[misc]  # it is untyped
     servers that have the row by a migration, which can see whether the row is as it was made.
 
     Once a second it looks whether a schedule of ours has something to do, and only then asks a worker: a periodic task
-    of every second would have the library go through its tables, and a worker wake, each time.
+    of every second would have the library go through its tables, and a worker wake, each time. Without Redis it fires
+    by itself.
     """
 
     _next_tick = 0.0
@@ -49,6 +50,7 @@ class Scheduler(DatabaseScheduler):  # type: ignore[misc]  # it is untyped
 
     def _fire(self) -> None:
         try:
-            fire.apply_async(producer=self.producer, retry=False)
+            self.app.tasks[fire.name].apply_async(retry=False)
         except (OperationalError, OSError) as error:
-            log.warning("No worker was asked to fire what is due; the next look asks again: %s", error)
+            log.warning("No worker can be asked to fire what is due, so beat does: %s", error)
+            fire()

@@ -4,17 +4,16 @@ import json
 from typing import Any
 
 import pytest
+from celery import Celery
 from django.conf import settings
 from django_celery_beat.models import ClockedSchedule, IntervalSchedule, PeriodicTask
 
 from config.celery import app
 from config.scheduler import Scheduler
-from core.clock import ClockTimestamp
 from core.redis import client
-from runs.models import Run
-from scheduling.models import Schedule
-from tests.api import Api
-from tests.scheduling.schedules import make_schedule
+from scheduling.firing import fire_due
+from tests.runs.worker import Tenant
+from tests.scheduling.hand import due_again, end_runs, make_schedule, outcomes
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -86,24 +85,30 @@ def ticks(scheduler: Scheduler) -> list[str]:
     return [each["task"] for each in asked()]
 
 
-def test_a_worker_is_asked_once_a_schedule_is_due_and_then_within_a_second(api: Api) -> None:
+def test_a_worker_is_asked_once_a_schedule_is_due(tenant: Tenant) -> None:
     scheduler = start_beat()
     ticks(scheduler)
-    schedule = make_schedule(api)["id"]
+    schedule = make_schedule(tenant, ago_s=-600)
     assert ticks(scheduler) == []
-    Schedule.objects.filter(id=schedule).update(next_run_at=ClockTimestamp())
+    due_again(schedule)
     assert ticks(scheduler) == ["scheduling.fire_due"]
     assert scheduler.tick() <= 1
     asked()
 
 
-def test_a_worker_is_asked_once_a_run_of_a_schedule_has_ended(api: Api) -> None:
-    scheduler, schedule = start_beat(), make_schedule(api)["id"]
+def test_a_worker_is_asked_once_a_run_of_a_schedule_has_ended(tenant: Tenant) -> None:
+    scheduler, schedule = start_beat(), make_schedule(tenant)
+    fire_due()
     ticks(scheduler)
-    api.post(f"/schedules/{schedule}/trigger")
-    assert ticks(scheduler) == []
-    Run.objects.update(status="success", ready=False, finished_at=ClockTimestamp())
+    end_runs(schedule)
     assert ticks(scheduler) == ["scheduling.fire_due"]
+
+
+def test_without_redis_beat_fires_by_itself(tenant: Tenant) -> None:
+    away = Celery("away", broker="redis://127.0.0.1:1/0", set_as_current=False)
+    schedule = make_schedule(tenant)
+    assert Scheduler(app=away).tick() <= 1
+    assert outcomes(schedule) == ["started"]
 
 
 def test_messages_that_no_worker_takes_expire() -> None:
