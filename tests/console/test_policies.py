@@ -28,6 +28,9 @@ def test_the_admins_lists_and_forms(tab: Tab) -> None:
     lists = [link for link in links(tab, "a[href^='/admin/']") if link.count("/") == 4]
     assert len(lists) > 8
     for address in lists:
+        # Beat's own are drawn by the same scripts as ours.
+        if address.startswith("/admin/django_celery_beat/") and address != "/admin/django_celery_beat/periodictask/":
+            continue
         visit(tab, address)
         # Of a list's two forms, to change a row and to add one, the same scripts make one.
         for form in [*links(tab, f"#result_list a[href^='{address}']"), *links(tab, f"a[href='{address}add/']")][:1]:
