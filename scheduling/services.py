@@ -8,9 +8,9 @@ from django.conf import settings
 from django.db import transaction
 
 from accounts import audit
+from accounts.bounds import refuse_one_too_many
 from accounts.idempotency import Once, claim
 from accounts.identity import Identity
-from accounts.models import Workspace
 from accounts.scoping import of_workspace
 from assistants.spec import run_defaults
 from core.clock import isoformat
@@ -50,7 +50,9 @@ def create_schedule(identity: Identity, assistant_id: UUID, body: CreateSchedule
     with transaction.atomic():
         claim(once, schedule.id).run()
         targets.require_active(identity, assistant_id)
-        _refuse_one_too_many(identity)
+        most = settings.MAX_SCHEDULES
+        refused = f"The workspace has {most} schedules, as many as it may have (AGENT_SERVER_MAX_SCHEDULES)."
+        refuse_one_too_many(identity, of_workspace(identity, Schedule.objects.all()), most, refused)
         _refuse_contradiction(schedule)
         _check_run(identity, schedule)
         _set_times(schedule, queries.now().run(), counted_anew=True)
@@ -138,15 +140,6 @@ def _resolve_failures(workspace_id: UUID, schedule_id: UUID) -> Operation[bool]:
 def refuse_who_makes_no_runs(identity: Identity) -> None:
     """Raise Forbidden for a caller who may not make a run by hand: nor may it by a schedule."""
     identity.require("runs:write")
-
-
-def _refuse_one_too_many(identity: Identity) -> None:
-    bound = settings.MAX_SCHEDULES
-    # Of two that make the last one that there may be, one waits.
-    Workspace.objects.select_for_update(no_key=True).get(id=identity.workspace_id)
-    # What is beyond the bound need not be counted.
-    if of_workspace(identity, Schedule.objects.all())[:bound].count() >= bound:
-        raise Conflict(f"The workspace has {bound} schedules, as many as it may have (AGENT_SERVER_MAX_SCHEDULES).")
 
 
 def _refuse_contradiction(schedule: Schedule) -> None:

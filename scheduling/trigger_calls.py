@@ -126,8 +126,9 @@ def _delivery(trigger: Row | None, headers: Mapping[str, str], body: bytes) -> D
     if trigger is None:
         proven(Verification.STANDARD, "", [_NOBODYS], headers, body)
         return None
-    kept = [sealed for sealed in (trigger["sealed_secret"], trigger["former_secret"]) if sealed is not None]
-    held = [trigger_secrets.unseal(trigger["workspace_id"], trigger["id"], sealed) for sealed in kept]
+    held = trigger_secrets.secrets_of(
+        trigger["workspace_id"], trigger["id"], trigger["sealed_secret"], trigger["former_secret"]
+    )
     return proven(trigger["verification"], trigger["signature_header"], held, headers, body)
 
 

@@ -1,18 +1,16 @@
 """Every write to triggers that somebody asks for; their calls are in `trigger_calls`."""
 
 import secrets
-from datetime import timedelta
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F
 
 from accounts import audit
+from accounts.bounds import refuse_one_too_many
 from accounts.identity import Identity
-from accounts.models import Workspace
 from accounts.scoping import of_workspace
 from core.clock import ClockTimestamp
-from core.errors import Conflict, Invalid
+from core.errors import Invalid
 from scheduling import targets, trigger_queries, trigger_secrets
 from scheduling.models import Trigger
 from scheduling.trigger_bodies import GITHUB_HEADER, ChangeTrigger, CreateTrigger, RotateTrigger, check_secret
@@ -35,10 +33,8 @@ def create_trigger(
     """
     identity.require("runs:write")
     targets.require_active(identity, assistant_id)
-    # Of two that make the last one that there may be, one waits.
-    Workspace.objects.select_for_update(no_key=True).get(id=identity.workspace_id)
-    if of_workspace(identity, Trigger.objects.all()).count() >= MOST_TRIGGERS:
-        raise Conflict(f"A workspace has at most {MOST_TRIGGERS} triggers.")
+    found = of_workspace(identity, Trigger.objects.all())
+    refuse_one_too_many(identity, found, MOST_TRIGGERS, f"A workspace has at most {MOST_TRIGGERS} triggers.")
     secret = body.secret or new_secret()
     trigger = Trigger(
         id=trigger_id,
@@ -93,14 +89,6 @@ def rotate_trigger(identity: Identity, trigger_id: UUID, body: RotateTrigger) ->
         check_secret(trigger.verification, secret)
     except ValueError as fault:
         raise Invalid.at("secret", message=str(fault)) from None
-    stays = {
-        "previous_secret": F("sealed_secret"),
-        "previous_until": ClockTimestamp() + timedelta(seconds=body.overlap_s),
-    }
-    Trigger.objects.filter(id=trigger_id).update(
-        sealed_secret=trigger_secrets.seal(trigger.workspace_id, trigger_id, secret),
-        updated_at=ClockTimestamp(),
-        **(stays if body.overlap_s else dict.fromkeys(stays)),
-    )
+    trigger_secrets.replace_secret(trigger.workspace_id, trigger_id, secret, body.overlap_s)
     audit.record(identity, "rotated", "trigger", trigger_id, name=trigger.name, overlap_s=body.overlap_s)
     return trigger_queries.trigger(identity, trigger_id), secret

@@ -1,6 +1,5 @@
 """Every write that somebody asks for: webhooks, their secrets, a delivery that is sent again, an alert's end."""
 
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -9,8 +8,8 @@ from django.db import transaction
 from django.db.models import Case, F, Q, QuerySet, Value, When
 
 from accounts import audit
+from accounts.bounds import refuse_one_too_many
 from accounts.identity import Identity
-from accounts.models import Workspace
 from core.clock import ClockTimestamp
 from core.db import Operation, operation
 from core.errors import Conflict, Forbidden, Invalid, NotFound
@@ -39,10 +38,7 @@ def create_endpoint(
     found = queries.endpoints(identity)
     _refuse_where_off()
     _check_url(body.url)
-    # Of two that make the last one that there may be, one waits.
-    Workspace.objects.select_for_update(no_key=True).get(id=identity.workspace_id)
-    if found.count() >= MOST_ENDPOINTS:
-        raise Conflict(f"A workspace has at most {MOST_ENDPOINTS} webhooks.")
+    refuse_one_too_many(identity, found, MOST_ENDPOINTS, f"A workspace has at most {MOST_ENDPOINTS} webhooks.")
     its_id, secret = endpoint_id or new_id(), body.secret or signing.new_secret()
     endpoint = Endpoint.objects.create(
         id=its_id,
@@ -108,15 +104,7 @@ def rotate_secret(identity: Identity, endpoint_id: UUID, overlap_s: float) -> tu
     Raises `NotFound` and `Forbidden`.
     """
     former, secret = _locked(identity, endpoint_id), signing.new_secret()
-    stays = {
-        "previous_secret": F("sealed_secret"),
-        "previous_until": ClockTimestamp() + timedelta(seconds=overlap_s),
-    }
-    Endpoint.objects.filter(id=former.pk).update(
-        sealed_secret=signing.seal(former.workspace_id, former.pk, secret),
-        updated_at=ClockTimestamp(),
-        **(stays if overlap_s else dict.fromkeys(stays)),
-    )
+    signing.replace_secret(former.workspace_id, former.pk, secret, overlap_s)
     endpoint = queries.get_endpoint(identity, endpoint_id)
     _record(identity, "rotated", endpoint, overlap_s=overlap_s)
     return endpoint, secret
