@@ -11,6 +11,7 @@ from core.db import Operation, Query, operation
 from core.hot import HotRequest, HotResponse, Router
 from core.http import DATABASE_DOWN
 from core.redis import async_client
+from runs.queries import live_workers
 
 CHECK_TIMEOUT_S = 3.0
 
@@ -50,7 +51,7 @@ async def _database() -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
             if missing:
                 detail = f"Not applied: {', '.join(sorted('.'.join(name) for name in missing))}."
                 return _check("ok"), _check("failed", detail), unknown
-            workers = await _live_workers().arun()
+            workers = await live_workers().arun()
     except (*DATABASE_DOWN, TimeoutError):
         return _check("failed", "The database cannot be reached."), unknown, unknown
     if workers == 0:
@@ -71,15 +72,6 @@ def _applied_migrations() -> Operation[frozenset[tuple[str, str]]]:
         return frozenset()
     rows = yield Query("SELECT app, name FROM django_migrations")
     return frozenset((row["app"], row["name"]) for row in rows)
-
-
-@operation()
-def _live_workers() -> Operation[int]:
-    rows = yield Query(
-        "SELECT count(*) AS alive FROM workers WHERE state <> 'lost' AND lease_expires_at > clock_timestamp()"
-    )
-    alive: int = rows[0]["alive"]
-    return alive
 
 
 async def _redis() -> dict[str, Any]:

@@ -180,3 +180,13 @@ def anything_waiting(pool: Pool) -> Operation[bool]:
     """Whether there is a run that a worker of the pool may claim: the cheap question of an idle poll."""
     rows = yield Query(_WAITING, pool.parameters)
     return bool(rows[0]["waiting"])
+
+
+@operation()
+def live_workers() -> Operation[int]:
+    """How many worker processes of the server are alive."""
+    rows = yield Query(
+        "SELECT count(*) AS alive FROM workers WHERE state <> 'lost' AND lease_expires_at > clock_timestamp()"
+    )
+    alive: int = rows[0]["alive"]
+    return alive

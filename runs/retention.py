@@ -6,6 +6,7 @@ A session that has ended takes no new run, so that one without a head has no run
 has locked (it is being changed, or deleted with its assistant) is left for the next time.
 """
 
+from core.batches import in_batches
 from core.db import Operation, Query, operation
 from runs.deletion import deletion_of
 
@@ -41,13 +42,7 @@ def delete_ended_sessions(days: int, *, batch: int = BATCH, batches: int = BATCH
     At most `batch` in a transaction and `batches` of those, the ones that ended first; the rest waits for the next
     call. 0 days keep everything.
     """
-    gone = 0
-    for _ in range(batches if days else 0):
-        deleted = _delete_batch(days, batch).run()
-        gone += deleted
-        if deleted < batch:
-            break
-    return gone
+    return in_batches(lambda: _delete_batch(days, batch).run(), batch, batches) if days else 0
 
 
 @operation(atomic=True)

@@ -11,26 +11,18 @@ from uuid import UUID
 from django.conf import settings
 
 from core.db import Operation, Query, Row, operation
+from runs.pools import WAITING
+from runs.queries import live_workers
 from webhooks.alerts import raise_alert, resolve_alert
 from webhooks.kinds import Kind
 
 log = logging.getLogger(__name__)
 
-_ALIVE = """
-SELECT count(*) AS workers FROM workers WHERE state <> 'lost' AND lease_expires_at > clock_timestamp()
-"""
-
 # Of each workspace the first run, in the order of claims, that has been waiting for too long though nothing of its own
 # holds it back: it heads its session, is due, and its assistant has room. It waits since it was queued, was due, told
 # its last event (a retry, a hand-back) or the run before it in its session ended, whichever came last.
-_STUCK = """
-WITH RECURSIVE waiting AS (
-    (SELECT workspace_id FROM runs WHERE status = 'pending' AND ready ORDER BY workspace_id LIMIT 1)
-    UNION ALL
-    SELECT (SELECT r.workspace_id FROM runs r WHERE r.status = 'pending' AND r.ready
-                AND r.workspace_id > w.workspace_id ORDER BY r.workspace_id LIMIT 1)
-    FROM waiting w WHERE w.workspace_id IS NOT NULL
-), takers AS (
+_STUCK = f"""
+WITH RECURSIVE {WAITING}, takers AS (
     SELECT types, labels, slots - used AS free FROM workers
     WHERE state = 'active' AND lease_expires_at > clock_timestamp()
 ), bound AS (
@@ -58,7 +50,7 @@ FROM waiting w CROSS JOIN bound CROSS JOIN LATERAL (
     ORDER BY r.priority DESC, r.queued_at, r.id LIMIT 1
 ) next
 WHERE w.workspace_id IS NOT NULL
-"""
+"""  # noqa: S608 - a constant
 
 _OPEN = "SELECT workspace_id FROM alerts WHERE kind = %(kind)s AND resolved_at IS NULL"
 
@@ -82,7 +74,7 @@ class Watch:
         not reach it then either, and are back some seconds after it is.
         """
         since, self.missing_since = self.missing_since, None
-        if _workers_alive().run():
+        if live_workers().run():
             self.is_missing = False
             _workers_are_back().run()
             self._look_at_queues()
@@ -110,12 +102,6 @@ def _what(row: Row) -> tuple[UUID, UUID | None]:
     return row["workspace_id"], row["run_id"] if row["free"] > 0 else None
 
 
-@operation()
-def _workers_alive() -> Operation[int]:
-    (row,) = yield Query(_ALIVE)
-    return int(row["workers"])
-
-
 @operation(atomic=True)
 def _workers_are_missing(missing_s: float) -> Operation[None]:
     message = f"No worker has been alive for {missing_s:.0f} s: runs wait."
@@ -126,7 +112,7 @@ def _workers_are_missing(missing_s: float) -> Operation[None]:
 
 @operation()
 def _workers_are_back() -> Operation[None]:
-    if (yield from resolve_alert(None, Kind.WORKERS_MISSING, Kind.WORKERS_MISSING)):
+    if (yield from resolve_alert(None, Kind.WORKERS_MISSING, Kind.WORKERS_MISSING).start()):
         log.info("A worker is alive again.")
 
 
@@ -167,4 +153,4 @@ def _queues_move(patience_s: float) -> Operation[None]:
     still = {row["workspace_id"] for row in waiting}
     for row in is_open:
         if row["workspace_id"] not in still:
-            yield from resolve_alert(row["workspace_id"], Kind.QUEUE_STUCK, Kind.QUEUE_STUCK)
+            yield from resolve_alert(row["workspace_id"], Kind.QUEUE_STUCK, Kind.QUEUE_STUCK).start()

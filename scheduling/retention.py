@@ -1,5 +1,6 @@
 """Forgetting what became of slots, and of triggers' calls, long ago."""
 
+from core.batches import in_batches
 from core.db import Operation, Query, operation
 
 BATCH = 5_000
@@ -33,13 +34,8 @@ def forget_calls(days: int, *, batch: int = BATCH, batches: int = BATCHES) -> in
 
 
 def _forget_all(table: str, may_go: str, days: int, batch: int, batches: int) -> int:
-    statement, gone = _FORGET.format(table=table, may_go=may_go), 0
-    for _ in range(batches if days else 0):
-        deleted = _forget(statement, days, batch).run()
-        gone += deleted
-        if deleted < batch:
-            break
-    return gone
+    statement = _FORGET.format(table=table, may_go=may_go)
+    return in_batches(lambda: _forget(statement, days, batch).run(), batch, batches) if days else 0
 
 
 @operation()

@@ -14,7 +14,6 @@ from accounts.identity import Identity
 from accounts.scoping import of_workspace
 from assistants.spec import run_defaults
 from core.clock import isoformat
-from core.db import Operation, operation
 from core.errors import Conflict, Invalid
 from core.ids import new_id
 from runs.inputs import check_input
@@ -127,14 +126,9 @@ def delete_schedule(identity: Identity, schedule_id: UUID) -> None:
         schedule = queries.locked_schedule(identity, schedule_id)
         name = schedule.name
         schedule.delete()
-        _resolve_failures(identity.workspace_id, schedule_id).run()
+        # Nothing is there any more that could succeed.
+        resolve_alert(identity.workspace_id, Kind.SCHEDULE_FAILED, str(schedule_id)).run()
         audit.record(identity, "deleted", "schedule", schedule_id, name=name)
-
-
-@operation()
-def _resolve_failures(workspace_id: UUID, schedule_id: UUID) -> Operation[bool]:
-    # Nothing would be there any more that could succeed.
-    return (yield from resolve_alert(workspace_id, Kind.SCHEDULE_FAILED, str(schedule_id)))
 
 
 def refuse_who_makes_no_runs(identity: Identity) -> None:

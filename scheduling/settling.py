@@ -93,7 +93,7 @@ def count_ends(schedule_id: UUID, firings: list[UUID]) -> Operation[int]:
         schedule["last_status"] = status
         if status == Status.SUCCESS:
             schedule["consecutive_failures"] = 0
-            yield from resolve_alert(schedule["workspace_id"], Kind.SCHEDULE_FAILED, str(schedule_id))
+            yield from resolve_alert(schedule["workspace_id"], Kind.SCHEDULE_FAILED, str(schedule_id)).start()
         elif failed_to_start or status in {Status.ERROR, Status.TIMEOUT}:
             schedule["consecutive_failures"] += 1
             yield from _alert(schedule, firing)
@@ -112,7 +112,7 @@ SELECT workspace_id, subject FROM alerts WHERE kind = %(kind)s AND resolved_at I
 def resolve_orphans() -> Operation[None]:
     """Close the alerts of schedules that went with their assistant: nothing is there any more that could succeed."""
     for alert in (yield Query(_ORPHANED, {"kind": str(Kind.SCHEDULE_FAILED)})):
-        yield from resolve_alert(alert["workspace_id"], Kind.SCHEDULE_FAILED, alert["subject"])
+        yield from resolve_alert(alert["workspace_id"], Kind.SCHEDULE_FAILED, alert["subject"]).start()
 
 
 def _alert(schedule: Row, firing: Row) -> Operation[None]:

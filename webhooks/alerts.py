@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from core.db import Operation, Query
+from core.db import Operation, Query, operation
 from core.ids import new_id
 from webhooks.kinds import Kind
 from webhooks.outbox import tell, tell_all
@@ -45,11 +45,13 @@ def raise_alert(
     return bool(opened)
 
 
+@operation()
 def resolve_alert(workspace_id: UUID | None, kind: Kind, subject: str) -> Operation[bool]:
     """Close the alert; gives whether it was open."""
     return bool((yield Query(_RESOLVE_SUBJECT, {"workspace": workspace_id, "kind": str(kind), "subject": subject})))
 
 
+@operation()
 def resolve_one(alert_id: UUID) -> Operation[bool]:
     """The same of an alert by its id."""
     return bool((yield Query(_RESOLVE_ONE, {"id": alert_id})))

@@ -29,21 +29,8 @@ SELECT gen_random_uuid(), %(workspace)s, told.id, heard.id, %(kind)s, heard.url,
 FROM heard CROSS JOIN told RETURNING id
 """
 
-# Of what is the server's each workspace that listens has an event of its own.
-_TELL_ALL = """
-WITH heard AS (
-    SELECT e.id, e.workspace_id, e.url, e.retry_delays_s FROM webhook_endpoints e
-    WHERE e.enabled AND %(kind)s = ANY(e.events) FOR KEY SHARE
-), told AS (
-    INSERT INTO webhook_events (id, workspace_id, kind, data)
-    SELECT gen_random_uuid(), workspace_id, %(kind)s, %(data)s
-    FROM (SELECT DISTINCT workspace_id FROM heard) AS listening RETURNING id, workspace_id
-)
-INSERT INTO webhook_deliveries (id, workspace_id, event_id, endpoint_id, kind, url, destination, status, max_attempts,
-    next_attempt_at)
-SELECT gen_random_uuid(), told.workspace_id, told.id, heard.id, %(kind)s, heard.url, heard.id::text, 'pending',
-    1 + coalesce(cardinality(heard.retry_delays_s), %(retries)s), clock_timestamp()
-FROM heard JOIN told USING (workspace_id) RETURNING id
+_LISTENING = """
+SELECT DISTINCT workspace_id FROM webhook_endpoints WHERE enabled AND %(kind)s = ANY(events) ORDER BY workspace_id
 """
 
 
@@ -53,19 +40,26 @@ def tell(workspace_id: UUID, kind: Kind, data: dict[str, Any]) -> Operation[int]
     Inside the caller's transaction; the dispatcher's doorbell rings once it is committed. None are queued where
     webhooks are switched off.
     """
-    return (yield from _queue(_TELL, kind, data, event=new_id(), workspace=workspace_id))
-
-
-def tell_all(kind: Kind, data: dict[str, Any]) -> Operation[int]:
-    """Queue an event for all endpoints of the server that subscribe to its kind; gives how many there are."""
-    return (yield from _queue(_TELL_ALL, kind, data))
-
-
-def _queue(statement: str, kind: Kind, data: dict[str, Any], **whose: UUID) -> Operation[int]:
     if not settings.WEBHOOKS:
         return 0
-    told = {"kind": str(kind), "data": jsonb(data), "retries": len(settings.WEBHOOK_RETRY_DELAYS_S)}
-    deliveries = yield Query(statement, {**told, **whose})
+    deliveries = yield Query(
+        _TELL,
+        {
+            "event": new_id(),
+            "workspace": workspace_id,
+            "kind": str(kind),
+            "data": jsonb(data),
+            "retries": len(settings.WEBHOOK_RETRY_DELAYS_S),
+        },
+    )
     if deliveries:
         yield After(ring)
     return len(deliveries)
+
+
+def tell_all(kind: Kind, data: dict[str, Any]) -> Operation[int]:
+    """The same for each workspace of the server that subscribes to the kind: each has an event of its own."""
+    told = 0
+    for row in (yield Query(_LISTENING, {"kind": str(kind)})):
+        told += yield from tell(row["workspace_id"], kind, data)
+    return told

@@ -11,7 +11,6 @@ from accounts import audit
 from accounts.bounds import refuse_one_too_many
 from accounts.identity import Identity
 from core.clock import ClockTimestamp
-from core.db import Operation, operation
 from core.errors import Conflict, Forbidden, Invalid, NotFound
 from core.ids import new_id
 from core.url_guard import BlockedUrl
@@ -93,7 +92,7 @@ def delete_endpoint(identity: Identity, endpoint_id: UUID) -> None:
     )
     Endpoint.objects.filter(id=endpoint.pk).delete()
     # Nothing will ever arrive there, which is what would have resolved it.
-    _resolve_dead(identity.workspace_id, endpoint.pk).run()
+    alerts.resolve_alert(identity.workspace_id, Kind.DELIVERY_DEAD, str(endpoint.pk)).run()
     _record(identity, "deleted", endpoint, cancelled=cancelled)
 
 
@@ -174,19 +173,9 @@ def close_alert(identity: Identity, alert_id: UUID) -> Alert:
     alert = queries.get_alert(identity, alert_id)
     if alert.workspace_id is None:
         raise Forbidden("This alert is the server's: it is resolved when all is well again.")
-    if _resolve_one(alert.pk).run():
+    if alerts.resolve_one(alert.pk).run():
         audit.record(identity, "resolved", "alert", alert.pk, kind=alert.kind, subject=alert.subject)
     return queries.get_alert(identity, alert_id)
-
-
-@operation()
-def _resolve_one(alert_id: UUID) -> Operation[bool]:
-    return (yield from alerts.resolve_one(alert_id))
-
-
-@operation()
-def _resolve_dead(workspace_id: UUID, endpoint_id: UUID) -> Operation[bool]:
-    return (yield from alerts.resolve_alert(workspace_id, Kind.DELIVERY_DEAD, str(endpoint_id)))
 
 
 def _locked(identity: Identity, endpoint_id: UUID, *, for_key: bool = False) -> Endpoint:

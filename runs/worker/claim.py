@@ -14,7 +14,7 @@ import psycopg
 from core.db import Row
 from runs.lifecycle import Status
 from runs.models import CRASHES_BEFORE_ALONE
-from runs.pools import BARRED, Pool
+from runs.pools import BARRED, WAITING, Pool
 from runs.worker.children import add_children
 from runs.worker.journal import Journal
 
@@ -28,13 +28,7 @@ CLAIM_LOCK = 0x61_67_65_6E_74_01
 # later only are queued later: compared with a moment that stays the same they are passed over in the index.
 _BESIDE_OTHERS, _ALONE = (f"r.crashes {sign} {CRASHES_BEFORE_ALONE}" for sign in ("<", ">="))
 _CLAIM = f"""
-WITH RECURSIVE waiting AS (
-    (SELECT workspace_id FROM runs WHERE status = 'pending' AND ready ORDER BY workspace_id LIMIT 1)
-    UNION ALL
-    SELECT (SELECT r.workspace_id FROM runs r WHERE r.status = 'pending' AND r.ready
-                AND r.workspace_id > w.workspace_id ORDER BY r.workspace_id LIMIT 1)
-    FROM waiting w WHERE w.workspace_id IS NOT NULL
-), capped AS (
+WITH RECURSIVE {WAITING}, capped AS (
     SELECT a.id, a.max_concurrent_runs - count(r.id) AS free FROM assistants a
     LEFT JOIN runs r ON r.assistant_id = a.id AND r.status = 'running'
     WHERE a.max_concurrent_runs IS NOT NULL GROUP BY a.id

@@ -23,6 +23,7 @@ WITHOUT = {
     "runs/watching.py": "which workspaces have runs that no worker begins",
     "runs/backlog.py": "how many runs wait in a workspace, whoever asks",
     "runs/worker/children.py": "the assistant that a run names must be one of its own workspace",
+    "runs/pools.py": "the workspaces that have runs to claim: workers serve all of them",
     "runs/worker/claim.py": "workers serve all workspaces, and are fair between them",
     "webhooks/admin/deliveries.py": "all workspaces, for a superuser: the log's indexes begin with the workspace",
 }

@@ -31,7 +31,7 @@ def opened(workspace: Workspace | None, message: str = "It fails.", subject: str
 
 @operation(atomic=True)
 def resolved(workspace: Workspace | None, subject: str = "one") -> Operation[bool]:
-    return (yield from resolve_alert(workspace and workspace.id, Kind.SCHEDULE_FAILED, subject))
+    return (yield from resolve_alert(workspace and workspace.id, Kind.SCHEDULE_FAILED, subject).start())
 
 
 @pytest.fixture

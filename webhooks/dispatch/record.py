@@ -112,7 +112,7 @@ def record(attempted: Attempted, verdict: Verdict) -> Operation[bool]:
     subject = delivery["destination"][:_SUBJECT]
     if verdict.status == DeliveryStatus.DELIVERED:
         yield Query(_ARRIVED, endpoint)
-        yield from resolve_alert(delivery["workspace_id"], Kind.DELIVERY_DEAD, subject)
+        yield from resolve_alert(delivery["workspace_id"], Kind.DELIVERY_DEAD, subject).start()
         return True
     why = verdict.reason if verdict.gone else SWITCHED_OFF
     rest = {"first": FIRST_REST_S, "longest": LONGEST_REST_S, "most": MOST_FAILURES, "days": DAYS}

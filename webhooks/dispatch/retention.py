@@ -1,5 +1,6 @@
 """Events that are over are forgotten with their deliveries and attempts."""
 
+from core.batches import in_batches
 from core.db import Operation, Query, operation
 
 BATCH = 1_000
@@ -24,13 +25,7 @@ _DELETE = (
 
 def forget_old(days: int, *, batch: int = BATCH, batches: int = BATCHES) -> int:
     """Delete what happened more than `days` days ago; gives how many events went."""
-    gone = 0
-    for _ in range(batches):
-        deleted = _forget_batch(days, batch).run()
-        gone += deleted
-        if deleted < batch:
-            break
-    return gone
+    return in_batches(lambda: _forget_batch(days, batch).run(), batch, batches)
 
 
 @operation(atomic=True)
