@@ -98,6 +98,7 @@ class Card:
 class Settled:
     """Why nothing is asked any more: who answered (None: nobody whom the reader may know), or how the run ended."""
 
+    run_id: UUID
     status: str
     by: str | None = None
     at: datetime | None = None
@@ -125,9 +126,9 @@ def settled(identity: Identity, session: Row, run_id: UUID) -> Settled:
     answers = audit.entries_of(identity, "run", run_id).filter(action="resumed")
     answer = answers.order_by("-created_at", "-id").first()
     if answer is None or status == Status.CANCELLED:
-        return Settled(status)
+        return Settled(run_id, status)
     by = "You" if answer.actor_id == identity.actor_id else answer.actor.partition(":")[2] or answer.actor
-    return Settled(status, by, answer.created_at)
+    return Settled(run_id, status, by, answer.created_at)
 
 
 def question_of(document: dict[str, Json], runs: dict[str, Row], key: str = "asked") -> Question:

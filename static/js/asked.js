@@ -68,9 +68,11 @@ export class Asked {
     if (hadFocus) this.page.left();
   }
 
-  // Nothing is asked any more, and what came of it has been read.
-  forget() {
-    this.region.querySelector(".settled")?.remove();
+  // A run began or ended: one's own answer is seen by what came of it; that somebody else answered stays to be read
+  // until the conversation goes on.
+  forget(run) {
+    const told = this.region.querySelector(".settled");
+    if (told && ("own" in told.dataset || told.dataset.run !== run)) told.remove();
   }
 
   // -- pressing and typing -------------------------------------------------------------------------------------------

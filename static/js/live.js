@@ -230,7 +230,7 @@ export class Beside {
   hear({ event, run_id, data }) {
     const isOver = this.asked?.run === run_id && (event === "status" || event === "end");
     if (event === "interrupt" || isOver) this.renewAsked();
-    else if (event === "metadata" || event === "end") this.asked?.forget();
+    else if (event === "metadata" || event === "end") this.asked?.forget(run_id);
     // The list is the session's once the step is stored that wrote it.
     this.todosChanged ||= event === "custom" && data.name === "todos";
     if (this.todosChanged && (event === "checkpoint" || event === "end")) {
