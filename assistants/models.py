@@ -28,6 +28,7 @@ class Assistant(models.Model):
     workspace = models.ForeignKey(Workspace, models.CASCADE, related_name="assistants")
     name = models.CharField(max_length=200)
     type = models.CharField(max_length=100)
+    graph_id = models.CharField(max_length=200, null=True, help_text="Which of the hosted graphs, for type Graph.")
     description = models.TextField(blank=True, default="")
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.CREATED)
     version = models.PositiveIntegerField(default=1)
@@ -45,13 +46,19 @@ class Assistant(models.Model):
     class Meta:
         db_table = "assistants"
         constraints = [
-            models.UniqueConstraint(fields=["workspace", "name"], name="assistant_name_once_per_workspace"),
+            # Those of hosted graphs are LangGraph's, where a name may be used again.
+            models.UniqueConstraint(
+                fields=["workspace", "name"], condition=Q(graph_id=None), name="assistant_name_once_per_workspace"
+            ),
             one_of("status", Status),
         ]
         indexes = [
             models.Index("workspace", models.F("created_at").desc(), models.F("id").desc(), name="assistant_newest"),
             GinIndex(fields=["metadata"], opclasses=["jsonb_path_ops"], name="assistant_metadata"),
             # Claims look these up.
+            models.Index(
+                fields=["workspace", "graph_id"], condition=Q(graph_id__isnull=False), name="assistant_of_graph"
+            ),
             models.Index(fields=["id"], condition=~Q(labels=[]), name="assistant_labelled"),
             models.Index(fields=["id"], condition=Q(max_concurrent_runs__isnull=False), name="assistant_capped"),
         ]

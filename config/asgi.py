@@ -30,6 +30,7 @@ from core.edge import Edge  # noqa: E402
 from core.errors import NotFound  # noqa: E402
 from core.hot import Router  # noqa: E402
 from core.mount import Mount  # noqa: E402
+from protocols.langgraph import door as langgraph  # noqa: E402
 from runs import hot as runs_hot  # noqa: E402
 from runs.live import hub  # noqa: E402
 from runs.routing import websocket_urlpatterns  # noqa: E402
@@ -80,7 +81,9 @@ async def known_caller(scope: Scope) -> None:
 
 async def serve(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "http":
-        if not await router.handle(scope, receive, send):
+        if langgraph.is_ours(scope):
+            await langgraph.serve(scope, receive, send)
+        elif not await router.handle(scope, receive, send):
             # Django reads a body whole before any view asks who sends it.
             await django_app(scope, from_callers(scope, receive, known_caller), send)  # type: ignore[arg-type]
     elif scope["type"] == "websocket":

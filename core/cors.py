@@ -16,7 +16,7 @@ _REQUEST_HEADERS = (
 )
 _ANSWER_HEADERS = (
     "Location, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-Id, "
-    "Idempotency-Replayed"
+    "Idempotency-Replayed, Content-Location, X-Pagination-Total, X-Pagination-Next"
 )
 
 

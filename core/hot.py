@@ -94,7 +94,8 @@ class HotResponse:
 
 @dataclass(slots=True)
 class HotStream:
-    """Server-sent events: each frame is bytes ready to be sent; when the client leaves, `frames` is closed.
+    """An answer in pieces, server-sent events as a rule: each frame is bytes ready to be sent; when the client leaves,
+    `frames` is closed.
 
     `ended` is called once the stream is over, also where no frame was ever asked for.
     """
@@ -102,6 +103,7 @@ class HotStream:
     frames: AsyncIterator[bytes]
     headers: dict[str, str] = field(default_factory=dict)
     ended: Callable[[], None] | None = None
+    media_type: str = "text/event-stream; charset=utf-8"
 
 
 Handler = Callable[[HotRequest], Awaitable[HotResponse | HotStream]]
@@ -121,12 +123,15 @@ class Router:
 
     `authenticate` gives the caller behind a scope and its headers, None for a request that is not for these routes,
     or raises. `admit` is asked once for each request of a caller who may make it, and raises where that is one too
-    many.
+    many. `lists`: query keys that may be given several times, whose values are then joined by commas.
     """
 
-    def __init__(self, authenticate: Authenticate | None = None, *, admit: Admit | None = None):
+    def __init__(
+        self, authenticate: Authenticate | None = None, *, admit: Admit | None = None, lists: Collection[str] = ()
+    ):
         self._authenticate = authenticate
         self._admit = admit
+        self._lists = frozenset(lists)
         self._routes: dict[str, list[_Route]] = {}
 
     def route(
@@ -151,6 +156,12 @@ class Router:
         """Take over another router's routes; this one's authenticator serves them."""
         for method, routes in other._routes.items():
             self._routes.setdefault(method, []).extend(routes)
+
+    def methods(self, path: str) -> list[str]:
+        """The methods that are served at this path."""
+        return sorted(
+            method for method, routes in self._routes.items() if any(r.pattern.fullmatch(path) for r in routes)
+        )
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> bool:
         """Answer, or return False with nothing consumed: then the request is Django's."""
@@ -202,7 +213,7 @@ class Router:
             method=scope["method"],
             path=own_path(scope),
             params=params,
-            query=_query(scope["query_string"]),
+            query=_query(scope["query_string"], self._lists),
             headers=headers,
             body=b"" if scope["method"] == "GET" else await _body(receive),
             identity=identity,
@@ -210,14 +221,14 @@ class Router:
         )
 
 
-def _query(raw: bytes) -> dict[str, str]:
+def _query(raw: bytes, lists: Collection[str]) -> dict[str, str]:
     if not raw:
         return {}
     query: dict[str, str] = {}
     for name, value in parse_qsl(raw.decode("latin-1"), keep_blank_values=True):
-        if name in query:
+        if name in query and name not in lists:
             raise Invalid.at("query", name, message="Given twice.")
-        query[name] = value
+        query[name] = f"{query[name]},{value}" if name in query else value
     return query
 
 
@@ -250,7 +261,7 @@ async def _stream(stream: HotStream, receive: Receive, send: Send) -> None:
 
 async def _pump(stream: HotStream, send: Send) -> None:
     headers = [
-        (b"content-type", b"text/event-stream; charset=utf-8"),
+        (b"content-type", stream.media_type.encode("latin-1")),
         (b"cache-control", b"no-store"),
         (b"x-accel-buffering", b"no"),
         *((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in stream.headers.items()),

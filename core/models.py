@@ -45,3 +45,10 @@ class DocumentField(models.JSONField[Any, Any]):
         name, _, args, kwargs = super().deconstruct()
         kwargs.pop("decoder")
         return name, "django.db.models.JSONField", args, kwargs
+
+
+class WrittenField(models.JSONField[Any, Any]):
+    """JSON as it was written, its keys in their order: to be read back and not to be searched."""
+
+    def db_type(self, connection: Any) -> str:
+        return "json"

@@ -190,6 +190,9 @@ class RunPayload(models.Model):
     input = DocumentField(null=True)
     output = DocumentField(null=True)
     resume = DocumentField(null=True, help_text="What a person answered, until the next step is stored.")
+    kwargs = DocumentField(
+        null=True, help_text="What else a LangGraph client asked for: command, config, stream_mode ..."
+    )
 
     class Meta:
         db_table = "run_payloads"

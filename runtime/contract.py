@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from runtime.graph_rows import GraphRows
 from runtime.said import Content as Content
 from runtime.said import Json as Json
 from runtime.said import Message as Message
@@ -60,7 +61,8 @@ class State:
     session. `values` are the session's state keys; a step changes them by what it returns, never in place.
     `resume` is what a person answered to the run's last interrupt (see `runtime.interrupts`), until a step after it is
     stored; None before and from then on. `children` are the ended runs that the step before asked for
-    (`Step.children`), by tool call. `usage` is what the run's model calls have taken.
+    (`Step.children`), by tool call. `usage` is what the run's model calls have taken. `kwargs` is what else a client of
+    the LangGraph protocol asked for (see `protocols.langgraph`), empty for all other runs.
     """
 
     messages: list[Message]
@@ -72,6 +74,7 @@ class State:
     resume: Json = None
     children: Mapping[str, ChildResult] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
+    kwargs: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -131,7 +134,7 @@ class Step:
     them. `interrupt` asks a person (`runtime.interrupts` has its forms): the run waits, without a worker, until it is
     resumed, and its next step begins with `State.resume`. `children` are runs to start, by the tool call that each
     carries out: the run waits, without a worker, until all of them have ended, and its next step has their results in
-    `State.children`.
+    `State.children`. `graph` is what a hosted graph's checkpointer has to store with it.
     """
 
     kind: Literal["model", "tools", "custom"]
@@ -145,6 +148,7 @@ class Step:
     children: dict[str, ChildRun] = field(default_factory=dict)
     model: ModelRecord | None = None
     tool_calls: list[ToolRecord] = field(default_factory=list)
+    graph: GraphRows = field(default_factory=GraphRows)
 
 
 class ModelCall(Protocol):
@@ -181,6 +185,12 @@ class StepIO(Protocol):
 
     def custom(self, name: str, value: Json) -> None:
         """An event of the agent's or tool's own."""
+
+    def part(self, mode: str, namespace: Sequence[str], data: Json) -> None:
+        """A piece of what a hosted graph streams, in LangGraph's mode `mode`, told as the event `graph`.
+
+        `namespace` is the path of the subgraph that it comes from, empty for the graph itself.
+        """
 
     def model_call(self, provider: str, model: str, place: str = "") -> AbstractAsyncContextManager[ModelCall]:
         """To be held while a model is called: it keeps to the limits of the provider, and notes its failures.
@@ -353,7 +363,8 @@ class BaseAgent(ABC):
     that does not fit it is refused when it is saved. With `read_only_tools` so is one that lists other tools.
     `takes_interrupt_on`: the type asks a person before it calls the tools in `interrupt_on`, `takes_middleware`: it
     carries out what `middleware` lists, `takes_output_schema`: its output fits `output_schema`. Runs of a type that
-    does not are refused for assistants that want it.
+    does not are refused for assistants that want it. `takes_any_input`: an input need be no messages; the type says
+    itself, by what its steps return, which messages the conversation has.
     """
 
     Config: ClassVar[type[BaseModel] | None] = None
@@ -361,6 +372,7 @@ class BaseAgent(ABC):
     takes_interrupt_on: ClassVar[bool] = False
     takes_middleware: ClassVar[bool] = False
     takes_output_schema: ClassVar[bool] = False
+    takes_any_input: ClassVar[bool] = False
 
     def __init__(self, spec: AgentSpec):
         self.spec = spec
@@ -380,6 +392,9 @@ class BaseAgent(ABC):
         middleware; by default there is none.
         """
         raise LookupError(f"A {self.spec.type} has no middleware.")
+
+    def left(self, run_id: str) -> None:  # noqa: B027  (most types keep nothing)
+        """The run is not carried out in this process any more, however it came to that: let go what was kept of it."""
 
     @abstractmethod
     async def step(self, state: State, io: StepIO) -> Step:

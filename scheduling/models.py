@@ -46,6 +46,8 @@ class Schedule(models.Model):
     timezone = models.CharField(max_length=64, default="UTC")
     input = DocumentField(null=True)
     webhook = DocumentField(null=True, blank=True, help_text="As a run's own.")
+    kwargs = DocumentField(null=True, blank=True, help_text="What else a LangGraph client asked for, for its runs.")
+    ephemeral = models.BooleanField(db_default=False, help_text="The sessions that it opens end with their runs.")
     metadata = DocumentField(default=dict, blank=True)
     enabled = models.BooleanField(default=True)
     skip_if_running = models.BooleanField(default=True)

@@ -91,6 +91,7 @@ def settle(identity: Identity, target: TargetOf) -> int:
     if target.session_id is not None:
         session = _session(identity, target.assistant_id, target.session_id)
         target.user_id = session.user_id
+        assert session.assistant_version is not None, "It is found by its assistant."
         return session.assistant_version
     target.user_id = session_user(identity, target.user_id)
     if target.version is not None:

@@ -8,7 +8,7 @@ from django.db.models.functions import Coalesce
 
 from accounts.models import Workspace
 from assistants.models import Assistant
-from core.models import DocumentField, created_field, id_field, one_of
+from core.models import DocumentField, WrittenField, created_field, id_field, one_of
 
 
 class Status(models.TextChoices):
@@ -26,6 +26,13 @@ class Activity(models.TextChoices):
     RUNNING = "running"
     INTERRUPTED = "interrupted"
     ERROR = "error"
+
+
+class TtlStrategy(models.TextChoices):
+    """What becomes of a session whose time is over, where it does not merely expire."""
+
+    DELETE = "delete"
+    KEEP_LATEST = "keep_latest"
 
 
 class MessageRole(models.TextChoices):
@@ -56,8 +63,9 @@ class Session(models.Model):
 
     id = id_field()
     workspace = models.ForeignKey(Workspace, models.CASCADE)
-    assistant = models.ForeignKey(Assistant, models.CASCADE, related_name="sessions")
-    assistant_version = models.PositiveIntegerField()
+    # None before the first run of a session that any assistant may serve (a LangGraph thread).
+    assistant = models.ForeignKey(Assistant, models.CASCADE, null=True, related_name="sessions")
+    assistant_version = models.PositiveIntegerField(null=True)
     parent = models.ForeignKey("self", models.CASCADE, null=True, blank=True, editable=False, db_index=False)
     agent_id = models.CharField(max_length=255, null=True, blank=True)
     user_id = models.CharField(max_length=255, null=True, blank=True)
@@ -73,6 +81,10 @@ class Session(models.Model):
     context = DocumentField(default=dict, blank=True, help_text="Written by agents.")
     state = DocumentField(default=dict, blank=True, help_text="The fold of the checkpoints' changes.")
     ttl_seconds = models.PositiveIntegerField(null=True, blank=True)
+    ttl_strategy = models.CharField(
+        max_length=16, choices=TtlStrategy.choices, null=True, blank=True, help_text="Empty: it expires, and is kept."
+    )
+    ephemeral = models.BooleanField(db_default=False, help_text="Deleted once its run has ended.")
     created_at = created_field()
     updated_at = created_field()
     last_activity_at = created_field()
@@ -85,6 +97,7 @@ class Session(models.Model):
             models.UniqueConstraint(fields=["workspace", "agent_id"], name="session_agent_id_once"),
             one_of("status", Status),
             one_of("activity", Activity),
+            one_of("ttl_strategy", TtlStrategy),
         ]
         indexes = [
             models.Index("workspace", models.F("created_at").desc(), models.F("id").desc(), name="session_newest"),
@@ -107,6 +120,7 @@ class Session(models.Model):
                 condition=models.Q(status="active", expires_at__isnull=False),
                 name="session_expiring",
             ),
+            models.Index(fields=["id"], condition=models.Q(ephemeral=True), name="session_ephemeral"),
         ]
 
     def __str__(self) -> str:
@@ -177,6 +191,70 @@ class Checkpoint(models.Model):
 
     def __str__(self) -> str:
         return f"{self.source} #{self.step}"
+
+
+class GraphCheckpoint(models.Model):
+    """A checkpoint of a hosted LangGraph graph, or of one of its subgraphs: LangGraph's document but for the values.
+
+    These are rows of their own because a native checkpoint is a step of the server, while a graph's are its own:
+    several of them, and those of subgraphs, may be stored with one step.
+    """
+
+    pk = models.CompositePrimaryKey("session", "namespace", "checkpoint_id")
+    session = models.ForeignKey(Session, models.DO_NOTHING, db_constraint=False, db_index=False)
+    namespace = models.TextField(help_text="Empty for the graph itself.")
+    checkpoint_id = models.UUIDField()
+    parent_id = models.UUIDField(null=True)
+    run_id = models.UUIDField(null=True)
+    document = WrittenField(help_text="`channel_versions` names the values.")
+    metadata = DocumentField(default=dict)
+    created_at = created_field()
+
+    class Meta:
+        db_table = "graph_checkpoints"
+        indexes = [
+            models.Index(fields=["run_id"], condition=models.Q(run_id__isnull=False), name="graph_checkpoint_of_run")
+        ]
+
+    def __str__(self) -> str:
+        return str(self.checkpoint_id)
+
+
+class GraphValue(models.Model):
+    """What a channel of a graph holds at one of its versions: written once, whatever number of checkpoints name it."""
+
+    pk = models.CompositePrimaryKey("session", "namespace", "channel", "version")
+    session = models.ForeignKey(Session, models.DO_NOTHING, db_constraint=False, db_index=False)
+    namespace = models.TextField()
+    channel = models.TextField()
+    version = models.TextField()
+    value = WrittenField(null=True, help_text="As `graphs.serde` writes it; null: the channel is empty.")
+
+    class Meta:
+        db_table = "graph_values"
+
+    def __str__(self) -> str:
+        return f"{self.channel} {self.version}"
+
+
+class GraphWrite(models.Model):
+    """What a task of a graph wrote after a checkpoint and before the next: its results, interrupts and errors."""
+
+    pk = models.CompositePrimaryKey("session", "namespace", "checkpoint_id", "task_id", "index")
+    session = models.ForeignKey(Session, models.DO_NOTHING, db_constraint=False, db_index=False)
+    namespace = models.TextField()
+    checkpoint_id = models.UUIDField()
+    task_id = models.TextField()
+    index = models.IntegerField()
+    task_path = models.TextField(default="")
+    channel = models.TextField()
+    value = WrittenField(null=True)
+
+    class Meta:
+        db_table = "graph_writes"
+
+    def __str__(self) -> str:
+        return f"{self.task_id} {self.index}"
 
 
 class SharedFile(models.Model):

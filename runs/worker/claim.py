@@ -77,7 +77,7 @@ SELECT claimed.id, claimed.number, claimed.workspace_id, claimed.session_id, cla
     claimed.input_tokens, claimed.output_tokens, claimed.cost_usd, claimed.cancel_requested_at, claimed.superseded,
     claimed.message_start, claimed.from_checkpoint_id, claimed.claimed_at,
     claimed.parent_run_id, claimed.subagent, claimed.delegated_at,
-    payload.input, payload.resume, s.metadata || claimed.metadata AS metadata,
+    payload.input, payload.resume, payload.kwargs, s.metadata || claimed.metadata AS metadata,
     claimed.timeout_s + claimed.waited_s - extract(epoch FROM clock_timestamp() - claimed.started_at)::float8
         AS time_left_s,
     s.message_count, s.step, s.checkpoint_id, s.state,

@@ -10,7 +10,7 @@ handed back.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Literal
@@ -126,6 +126,7 @@ class Execution:
                 if not self._writes_beside:
                     await self._written()
         finally:
+            self._agent.left(self.run_id)
             if self._writing is not None:
                 self._writing.cancel()
 
@@ -348,6 +349,9 @@ class _IO:
             # They stand with the call that the model made.
             del document["args"]
         self._journal.tell("tool_result", document)
+
+    def part(self, mode: str, namespace: Sequence[str], data: Any) -> None:
+        self._journal.tell("graph", {"mode": mode, "ns": list(namespace), "data": self._redactor.value(data)})
 
     def custom(self, name: str, value: Any) -> None:
         _refuse_unless_json(f"The event {name!r}", value)

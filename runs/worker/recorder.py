@@ -121,6 +121,7 @@ class Recorder:
             resume=self._resume,
             children=self._children,
             usage=replace(self._usage),
+            kwargs=self._claim["kwargs"] or {},
         )
 
     def record(

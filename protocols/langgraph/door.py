@@ -1,0 +1,82 @@
+"""The door at `/langgraph`: its routes, who may come in, and its error body `{"detail": "..."}`.
+
+A module of routes has a `router` of its own, which `ROUTES` below takes over.
+"""
+
+from typing import Any
+
+from accounts.authentication import authenticate_scope
+from accounts.identity import Identity
+from accounts.rates import acount_request
+from core.asgi import Message, Receive, Scope, Send, error_headers, own_path, send_document
+from core.errors import AppError, MethodNotAllowed, NotFound
+from core.hot import Router
+from core.http import as_app_error
+from core.redaction import everywhere
+
+PREFIX = "/langgraph"
+# Query keys that clients repeat.
+_LISTS = ("select", "stream_mode", "stream_modes")
+
+
+async def _authenticate(scope: Scope, headers: dict[str, str]) -> Identity:
+    return await authenticate_scope({**scope, "root_path": scope["root_path"].removesuffix(PREFIX)})
+
+
+router = Router(_authenticate, admit=acount_request, lists=_LISTS)
+ROUTES: tuple[Router, ...] = ()
+for part in ROUTES:
+    router.include(part)
+
+
+def is_ours(scope: Scope) -> bool:
+    """Whether the request is for this door."""
+    path = own_path(scope)
+    return path == PREFIX or path.startswith(f"{PREFIX}/")
+
+
+async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a request below `/langgraph`. Raises what nobody expected, and whatever comes after an answer began."""
+    inner: Scope = {**scope, "root_path": f"{scope.get('root_path', '')}{PREFIX}"}
+    answer = _Answer(send)
+    try:
+        if not await router.handle(inner, receive, answer.send):
+            await _refuse(inner, answer)
+    except Exception as exception:
+        error = as_app_error(exception)
+        if error is None or error.status >= 500 or answer.started:
+            raise
+        await send_document(answer.send, _document(error), error.status, error_headers(error))
+
+
+async def _refuse(scope: Scope, answer: "_Answer") -> None:
+    path = own_path(scope) or "/"
+    if methods := router.methods(path):
+        error: AppError = MethodNotAllowed("Method Not Allowed")
+        await send_document(answer.send, _document(error), error.status, {"allow": ", ".join(methods)})
+        return
+    other = path.rstrip("/") if path.endswith("/") else f"{path}/"
+    if path != "/" and router.methods(other):
+        query = scope["query_string"].decode("latin-1")
+        location = f"{scope['root_path']}{other}{'?' if query else ''}{query}"
+        await send_document(answer.send, None, 307, {"location": location})
+        return
+    raise NotFound("Not Found")
+
+
+def _document(error: AppError) -> dict[str, Any]:
+    """The error as this protocol tells it: one text, with the places of what is wrong."""
+    places = [f"{'.'.join(map(str, fault.loc))}: {fault.message}" for fault in error.errors if fault.loc]
+    return {"detail": everywhere.text("\n".join(places) or error.detail)}
+
+
+class _Answer:
+    """Sends, and knows whether an answer has begun."""
+
+    def __init__(self, send: Send):
+        self._send = send
+        self.started = False
+
+    async def send(self, message: Message) -> None:
+        self.started = True
+        await self._send(message)
