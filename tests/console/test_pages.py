@@ -92,7 +92,8 @@ def test_a_conversation_without_an_assistant_is_read_and_takes_no_message(worksp
     ours = Identity(workspace.id, frozenset({"*"}), "key:tests", user_id="ada")
     thread = open_thread(ours, new_id(), {}, None).run()
     page = ada.get(f"/console/chat/{thread['id']}").content.decode()
-    assert "No assistant yet" in page and "No assistant serves this conversation yet" in page
+    assert "No assistant yet" in page
+    assert "No assistant serves this conversation yet" in page
     assert 'id="composer"' not in page
 
 
