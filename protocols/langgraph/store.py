@@ -8,7 +8,7 @@ from core.errors import Invalid
 from core.hot import HotRequest, HotResponse, Router
 from core.validation import Body
 from memory.documents import item_document
-from memory.items import Listing, Put, Search
+from memory.items import Listing, Put, Search, check_labels
 from memory.services import delete_items, get_items, list_namespaces, owner_of, put_items, search_items
 from protocols.langgraph.access import allow
 from protocols.langgraph.bodies import read
@@ -67,7 +67,13 @@ async def put_item(request: HotRequest) -> HotResponse:
     if isinstance(body.index, list):
         raise Invalid("index: this server has no index; leave it out, or give false.")
     ttl = body.ttl if "ttl" in body.model_fields_set else store_ttl().default_minutes
-    asked = {"namespace": tuple(body.namespace), "key": body.key, "value": body.value, "index": body.index, "ttl": ttl}
+    asked: dict[str, Any] = {
+        "namespace": tuple(body.namespace),
+        "key": body.key,
+        "value": body.value,
+        "index": body.index,
+        "ttl": ttl,
+    }
     await allow(request, "store", "put", asked)
     item = Put(asked["namespace"], asked["key"], asked["value"], asked["ttl"])
     await put_items(owner_of(request.identity), [item]).arun()
@@ -82,7 +88,8 @@ async def get_item(request: HotRequest) -> HotResponse:
         return HotResponse({"error": "Key is required"}, 400)
     namespace = tuple(request.query.get("namespace", "").split("."))
     refresh = _refresh(request.query.get("refresh_ttl"))
-    asked = {"namespace": namespace, "key": request.query["key"], "refresh_ttl": refresh}
+    asked: dict[str, Any] = {"namespace": namespace, "key": request.query["key"], "refresh_ttl": refresh}
+    check_labels(namespace)
     await allow(request, "store", "get", asked)
     name = tuple(asked["namespace"]), asked["key"]
     found = await get_items(owner_of(request.identity), [name], refresh_ttl=_refreshes(asked["refresh_ttl"])).arun()
@@ -93,7 +100,8 @@ async def get_item(request: HotRequest) -> HotResponse:
 async def delete_item(request: HotRequest) -> HotResponse:
     """Delete a document; again without effect."""
     body = read(request, DeleteItem)
-    asked = {"namespace": tuple(body.namespace), "key": body.key}
+    check_labels(body.namespace)
+    asked: dict[str, Any] = {"namespace": tuple(body.namespace), "key": body.key}
     await allow(request, "store", "delete", asked)
     await delete_items(owner_of(request.identity), [(asked["namespace"], asked["key"])]).arun()
     return HotResponse(None, 204)
@@ -103,7 +111,10 @@ async def delete_item(request: HotRequest) -> HotResponse:
 async def search(request: HotRequest) -> HotResponse:
     """Documents whose namespace begins with a prefix, those changed last first."""
     body = read(request, SearchItems)
-    asked = {**body.model_dump(exclude={"namespace_prefix"}), "namespace": tuple(body.namespace_prefix or ())}
+    asked: dict[str, Any] = {
+        **body.model_dump(exclude={"namespace_prefix"}),
+        "namespace": tuple(body.namespace_prefix or ()),
+    }
     await allow(request, "store", "search", asked)
     found = await search_items(
         owner_of(request.identity),
@@ -124,7 +135,7 @@ async def namespaces(request: HotRequest) -> HotResponse:
     body = read(request, ListNamespaces)
     # A handler that finds no prefix puts its own there.
     prefix = None if body.prefix is None else tuple(body.prefix)
-    asked = {**body.model_dump(exclude={"prefix"}), "namespace": prefix}
+    asked: dict[str, Any] = {**body.model_dump(exclude={"prefix"}), "namespace": prefix}
     await allow(request, "store", "list_namespaces", asked)
     listing = Listing(
         prefix=asked["namespace"] or (),
