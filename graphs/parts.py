@@ -95,7 +95,7 @@ class Parts:
 
 
 def _asked(kwargs: Mapping[str, Json]) -> frozenset[str]:
-    """The modes to tell. What the protocol calls `messages-tuple` is LangGraph's `messages`, as is its own `messages`."""
+    """The modes to tell; the protocol's `messages-tuple` and `messages` are both LangGraph's `messages`."""
     if not kwargs:
         return _NATIVE_MODES
     given = kwargs.get("stream_mode") or ()
