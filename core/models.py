@@ -52,3 +52,7 @@ class WrittenField(models.JSONField[Any, Any]):
 
     def db_type(self, connection: Any) -> str:
         return "json"
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
+        # psycopg has read it already: Django keeps it from doing so for jsonb alone.
+        return value

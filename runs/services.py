@@ -35,7 +35,7 @@ _BINDING = f"""
 SELECT s.status, s.assistant_id, s.assistant_version, s.user_id, s.head_run_id, s.parent_id,
     s.expires_at <= clock_timestamp() AS expired, a.status AS assistant_status, head.status AS head_status,
     a.requests_per_minute, a.runs_per_day, a.tokens_per_day
-FROM sessions s JOIN assistants a ON a.id = s.assistant_id LEFT JOIN runs head ON head.id = s.head_run_id
+FROM sessions s LEFT JOIN assistants a ON a.id = s.assistant_id LEFT JOIN runs head ON head.id = s.head_run_id
 WHERE s.id = %(session)s AND {visible("s")}
 """  # noqa: S608
 
@@ -181,6 +181,8 @@ def _refuse_unless_open(binding: Row, *, reject: bool) -> None:
         raise SessionClosed("The session is expired.")
     if binding["parent_id"] is not None:
         raise Conflict("The session is a sub-agent's: its runs come from the run that started it.")
+    if binding["assistant_id"] is None:
+        raise AssistantNotActive("The session has no assistant yet; a run that names one gives it one.")
     if binding["assistant_status"] != AssistantStatus.ACTIVE:
         raise AssistantNotActive(f"The session's assistant is {binding['assistant_status']}.")
     if reject and binding["head_run_id"] is not None:

@@ -11,7 +11,7 @@ class GraphRows:
     """Rows for the tables of these names (`sessions.models`), but for their session and run, in the order of writing.
 
     - `checkpoints`: `namespace`, `checkpoint_id`, `parent_id`, `document`, `metadata`
-    - `values`: `namespace`, `channel`, `version`, `value`
+    - `values`: `namespace`, `channel`, `version`, `value`; `base` where the value goes on from another one's list
     - `writes`: `namespace`, `checkpoint_id`, `task_id`, `index`, `task_path`, `channel`, `value`
     """
 

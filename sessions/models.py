@@ -221,13 +221,18 @@ class GraphCheckpoint(models.Model):
 
 
 class GraphValue(models.Model):
-    """What a channel of a graph holds at one of its versions: written once, whatever number of checkpoints name it."""
+    """What a channel of a graph holds at one of its versions: written once, whatever number of checkpoints name it.
+
+    A long list that grew is stored as what came behind that of an earlier version, `base`, which may have one of its
+    own: bytes do not grow with the list.
+    """
 
     pk = models.CompositePrimaryKey("session", "namespace", "channel", "version")
     session = models.ForeignKey(Session, models.DO_NOTHING, db_constraint=False, db_index=False)
     namespace = models.TextField()
     channel = models.TextField()
     version = models.TextField()
+    base = models.TextField(null=True, help_text="The version whose list the value goes on from.")
     value = WrittenField(null=True, help_text="As `graphs.serde` writes it; null: the channel is empty.")
 
     class Meta:
@@ -247,8 +252,10 @@ class GraphWrite(models.Model):
     task_id = models.TextField()
     index = models.IntegerField()
     task_path = models.TextField(default="")
+    # Of the run that wrote it, which need not be the one of the checkpoint: a run goes on where another one asked.
+    run_id = models.UUIDField(null=True)
     channel = models.TextField()
-    value = WrittenField(null=True)
+    value = WrittenField(null=True, help_text="As `graphs.serde` writes it.")
 
     class Meta:
         db_table = "graph_writes"
