@@ -1,10 +1,12 @@
+import os
+
 from django.apps import AppConfig
 
 from config import checks  # noqa: F401 - Django finds its checks by their import
 from config.env import ENV, BadEnvironment
 from config.own_secrets import learn_settings
 from runtime.configuration import RuntimeSettings, configure
-from runtime.registry import ENTRY_POINTS, load_agents, load_installed_agents
+from runtime.registry import ENTRY_POINTS, agent_names, load_agents, load_installed_agents
 
 
 class ConfigConfig(AppConfig):
@@ -13,6 +15,9 @@ class ConfigConfig(AppConfig):
     name = "config"
 
     def ready(self) -> None:
+        # Before the rest: among them are keys, which are secrets from now on.
+        for name, value in ENV.langgraph.env.items():
+            os.environ.setdefault(name, value)
         configure(
             RuntimeSettings(
                 url_allowlist=tuple(ENV.url_allowlist),
@@ -21,6 +26,7 @@ class ConfigConfig(AppConfig):
                 mcp_commands=tuple(ENV.mcp_commands),
                 file_read_roots=tuple(ENV.file_read_roots),
                 prices=ENV.prices,
+                langgraph=ENV.langgraph,
             )
         )
         learn_settings()
@@ -32,6 +38,8 @@ class ConfigConfig(AppConfig):
             load_installed_agents()
         except (ImportError, AttributeError, ValueError) as error:
             raise BadEnvironment(f"An installed package's entry point {ENTRY_POINTS}: {error}") from error
+        if taken := sorted(ENV.langgraph.graphs.keys() & set(agent_names())):
+            raise BadEnvironment(f"The graph {taken[0]!r} has the name of an agent type; give it another.")
         # Models are ready only now.
         from config.auth import install_authentication  # noqa: PLC0415
 

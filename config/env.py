@@ -8,6 +8,7 @@ from ipaddress import ip_network
 from pathlib import Path
 
 from config.mail import MailServer, read_mail_url
+from runtime.langgraph_json import BadLangGraphJsonError, LangGraphConfig, read_config
 from runtime.prices import NO_PRICES, Prices, read_prices
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -159,6 +160,15 @@ def _prices(name: str) -> Prices:
         raise BadEnvironment(f"{name}: {fault}") from None
 
 
+def _langgraph() -> LangGraphConfig:
+    """The graphs to host, and what belongs to them."""
+    path, graphs = _text("AGENT_SERVER_LANGGRAPH"), _text("AGENT_SERVER_GRAPHS")
+    try:
+        return read_config(path, graphs, Path.cwd())
+    except BadLangGraphJsonError as fault:
+        raise BadEnvironment(f"{'AGENT_SERVER_LANGGRAPH' if path else 'AGENT_SERVER_GRAPHS'}: {fault}.") from None
+
+
 @dataclass(frozen=True)
 class Environment:
     """Every variable the server reads. Sizes are bytes, durations seconds."""
@@ -215,6 +225,7 @@ class Environment:
     mcp_commands: list[str] = field(default_factory=lambda: _list("AGENT_SERVER_MCP_COMMANDS"))
     file_read_roots: list[str] = field(default_factory=lambda: _folders("FILE_READ_ROOTS"))
     agent_modules: list[str] = field(default_factory=lambda: _list("AGENT_SERVER_AGENTS"))
+    langgraph: LangGraphConfig = field(default_factory=_langgraph)
     max_body_bytes: int = field(default_factory=lambda: _integer("HTTP_MAX_REQUEST_BODY_BYTES", 10_485_760, 1))
     head_timeout_s: int = field(default_factory=lambda: _integer("AGENT_SERVER_HEAD_TIMEOUT_S", 30, 1, 3_600))
     body_timeout_s: int = field(default_factory=lambda: _integer("AGENT_SERVER_BODY_TIMEOUT_S", 120, 1, 86_400))

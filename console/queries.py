@@ -36,7 +36,7 @@ def conversations(identity: Identity, owner: str) -> Operation[list[Row]]:
 
 @operation()
 def conversation(identity: Identity, session_id: UUID) -> Operation[Row]:
-    """A session with its assistant, and where a reader of its events goes on: `number` and `last_seq`.
+    """A session with its assistant, if it has one, and where a reader of its events goes on: `number` and `last_seq`.
 
     That is the last committed event of the run in flight, else of the last run. Read it before the messages: what is
     committed in between is then told again rather than missed. Raises NotFound.
@@ -46,7 +46,7 @@ def conversation(identity: Identity, session_id: UUID) -> Operation[Row]:
         SELECT s.id, s.title, s.status, s.user_id, s.head_run_id, s.assistant_id, s.assistant_version, s.parent_id,
             a.name AS assistant_name, a.status AS assistant_status, coalesce(at.number, 0) AS number,
             coalesce(at.last_seq, 0) AS last_seq, clock_timestamp() AS now
-        FROM sessions s JOIN assistants a ON a.id = s.assistant_id
+        FROM sessions s LEFT JOIN assistants a ON a.id = s.assistant_id
         LEFT JOIN LATERAL (
             SELECT number, last_seq FROM runs
             WHERE session_id = s.id AND number IS NOT NULL

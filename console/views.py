@@ -82,8 +82,7 @@ def conversation(request: HttpRequest, identity: Identity, session_id: UUID) -> 
         "after": f"{session['number']}-{session['last_seq']}",
         "socket": f"{get_script_prefix()}ws/sessions/{session_id}",
         "may_answer": _may_answer(identity, session),
-        # A sub-agent's conversation takes messages from its parent alone, and answers from everybody.
-        "may_talk": _may_answer(identity, session) and session["parent_id"] is None,
+        "may_talk": _may_talk(identity, session),
     }
     return render(request, "console/chat/conversation.html", {**context, **_around(request, identity, session)})
 
@@ -184,6 +183,12 @@ def _around(request: HttpRequest, identity: Identity, session: Any = None) -> di
         "current": session["id"] if session else None,
         "worker_is_running": queries.worker_is_running().run(),
     }
+
+
+def _may_talk(identity: Identity, session: Any) -> bool:
+    """A sub-agent's conversation takes messages from its parent alone, and answers from everybody. One that has no
+    assistant yet has nobody who would answer."""
+    return _may_answer(identity, session) and session["parent_id"] is None and session["assistant_id"] is not None
 
 
 def _may_answer(identity: Identity, session: Any) -> bool:

@@ -7,6 +7,7 @@ from functools import cached_property
 
 from core.redaction import everywhere
 from core.url_guard import Allowlist, UrlGuard
+from runtime.langgraph_json import NOTHING, LangGraphConfig
 from runtime.prices import Prices
 
 DEFAULT_SECRET_PREFIXES = ("OPENAI_", "ANTHROPIC_", "MCP_", "AGENT_SECRET_")
@@ -27,6 +28,7 @@ class RuntimeSettings:
     `mcp_commands`: the commands that an assistant may have started on this host as MCP servers.
     `file_read_roots`: the folders, as absolute paths, whose files tools may read.
     `prices`: what tokens cost here, by provider and model (`runtime.prices`).
+    `langgraph`: the graphs that are hosted here, and what belongs to them (`runtime.langgraph_json`).
     Raises `ValueError` where an entry of `secret_hosts` cannot be read: a binding that is misspelt must not
     be taken for none.
     """
@@ -37,6 +39,7 @@ class RuntimeSettings:
     mcp_commands: tuple[str, ...] = ()
     file_read_roots: tuple[str, ...] = ()
     prices: Prices = field(default_factory=dict, hash=False)
+    langgraph: LangGraphConfig = field(default=NOTHING, hash=False)
     secret_bindings: dict[str, Allowlist] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ def session_document(row: Row) -> dict[str, Any]:
     return {
         "id": str(row["id"]),
         "agent_id": row["agent_id"],
-        "assistant_id": str(row["assistant_id"]),
+        "assistant_id": text(row["assistant_id"]),
         "assistant_version": row["assistant_version"],
         "user_id": row["user_id"],
         "title": row["title"],

@@ -24,7 +24,7 @@ NAME = "files"  # of the middleware
 _SESSION = f"""
 SELECT s.id, s.user_id, s.assistant_id, s.status, s.expires_at <= clock_timestamp() AS expired, s.head_run_id,
     s.checkpoint_id, s.step, s.message_count, v.config->'middleware' AS middleware, clock_timestamp() AS now
-FROM sessions s JOIN assistant_versions v ON v.assistant_id = s.assistant_id AND v.number = s.assistant_version
+FROM sessions s LEFT JOIN assistant_versions v ON v.assistant_id = s.assistant_id AND v.number = s.assistant_version
 WHERE s.id = %(session)s AND {visible("s")}
 """  # noqa: S608
 
@@ -140,7 +140,7 @@ def _place(identity: Identity, session_id: UUID, *, locked: bool = False) -> Ope
     (session,) = found
     listed = next((entry for entry in session["middleware"] or () if entry["name"] == NAME), None)
     if listed is None:
-        raise NotFound(f"The session's assistant does not list the middleware {NAME!r}.")
+        raise NotFound(f"The session has no assistant that lists the middleware {NAME!r}.")
     if locked and (session["status"] != Status.ACTIVE or session["expired"]):
         raise SessionClosed("The session is closed or expired.")
     return _Place(session, FilesSettings.model_validate(listed["settings"]))

@@ -12,12 +12,12 @@ from sessions.bodies import Content
 
 
 class SessionDocument(BaseModel):
-    """A conversation with one version of an assistant."""
+    """A conversation with one version of an assistant; with none before its first run, where any may serve it."""
 
     id: UUID
     agent_id: str | None
-    assistant_id: UUID
-    assistant_version: int
+    assistant_id: UUID | None
+    assistant_version: int | None
     user_id: str | None
     title: str
     status: Literal["active", "closed", "expired"]

@@ -142,11 +142,11 @@ def session_user(identity: Identity, wanted: str | None) -> str | None:
 def change_session(identity: Identity, session_id: UUID, body: ChangeSession) -> Operation[Row]:
     """Merge metadata, rename, or pin the session to another version of its assistant.
 
-    Raises NotFound, or Invalid for an unknown version or tag.
+    Raises NotFound, or Invalid for an unknown version or tag: any of them, while the session has no assistant.
     """
     rows = yield Query(
         f"""
-        SELECT s.id, s.assistant_id, v.number AS version FROM sessions s
+        SELECT s.assistant_id, s.assistant_version, v.number AS version FROM sessions s
         LEFT JOIN assistant_tags t ON t.assistant_id = s.assistant_id AND t.name = %(tag)s
         LEFT JOIN assistant_versions v ON v.assistant_id = s.assistant_id
             AND v.number = CASE WHEN %(tag)s::text IS NOT NULL THEN t.version
@@ -163,7 +163,8 @@ def change_session(identity: Identity, session_id: UUID, body: ChangeSession) ->
     )
     if not rows:
         raise NotFound("There is no such session.")
-    if rows[0]["version"] is None:
+    unpinned = rows[0]["assistant_id"] is None and body.assistant_version is None and body.tag is None
+    if rows[0]["version"] is None and not unpinned:
         unknown = _unknown_version(body.assistant_version, body.tag)
         raise unknown if body.tag else Invalid.at("assistant_version", message=unknown.detail)
     changed = yield Query(
@@ -179,11 +180,11 @@ def change_session(identity: Identity, session_id: UUID, body: ChangeSession) ->
             "version": rows[0]["version"],
         },
     )
-    _refuse_overgrown(changed[0]["metadata"])
+    refuse_overgrown(changed[0]["metadata"])
     return changed[0]
 
 
-def _refuse_overgrown(merged: dict[str, Any]) -> None:
+def refuse_overgrown(merged: dict[str, Any]) -> None:
     """Each change is bounded by itself; what all of them add up to is, too."""
     try:
         bounded(merged)
@@ -197,7 +198,7 @@ _FORK_POINT = f"""
 SELECT s.*, a.status AS assistant_status, c.id AS forked_at,
     CASE WHEN %(checkpoint)s::uuid IS NULL THEN s.message_count ELSE c.message_count END AS messages_there,
     CASE WHEN %(checkpoint)s::uuid IS NULL THEN s.step ELSE c.step END AS step_there
-FROM sessions s JOIN assistants a ON a.id = s.assistant_id
+FROM sessions s LEFT JOIN assistants a ON a.id = s.assistant_id
 LEFT JOIN checkpoints c ON c.session_id = s.id AND c.id = %(checkpoint)s
 WHERE s.id = %(session)s AND {visible("s")}
 """  # noqa: S608
@@ -259,7 +260,7 @@ def fork_session(identity: Identity, session_id: UUID, body: ForkSession, once: 
     if not found:
         raise NotFound("There is no such session.")
     point = found[0]
-    if point["assistant_status"] != AssistantStatus.ACTIVE:
+    if point["assistant_status"] not in {None, AssistantStatus.ACTIVE}:
         raise AssistantNotActive(f"The assistant is {point['assistant_status']}; only an active one opens sessions.")
     if body.checkpoint_id is not None and point["forked_at"] is None:
         raise Invalid.at("checkpoint_id", message="The session has no such checkpoint.")
@@ -272,7 +273,7 @@ def fork_session(identity: Identity, session_id: UUID, body: ForkSession, once: 
         {**scope, "metadata": jsonb(body.metadata), "context": jsonb(context), "state": jsonb(values)},
     )
     for session in forked:
-        _refuse_overgrown(session["metadata"])
+        refuse_overgrown(session["metadata"])
     count = point["messages_there"]
     ids = [new_id() for _ in range(count)]
     copied = yield Query(_COPY_MESSAGES, {**scope, "step": point["step_there"], "count": count, "ids": ids})

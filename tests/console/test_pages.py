@@ -11,6 +11,7 @@ import pytest
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
+from accounts.identity import Identity
 from accounts.models import Membership, Role, User, Workspace
 from accounts.services import create_workspace
 from assistants.models import Assistant
@@ -18,6 +19,7 @@ from console.history import Turn
 from core.ids import new_id
 from runs.models import Run, RunEvent, RunStep
 from sessions.models import Message, Session
+from sessions.threads import open_thread
 from tests.api import UNKNOWN
 from tests.console.conftest import Person
 
@@ -84,6 +86,15 @@ def test_a_member_sees_their_own_conversations_only(ada: Person, bob: Person, ec
 def test_an_admin_may_open_any_conversation_of_the_workspace(workspace: Workspace, ada: Person, echo: UUID) -> None:
     address = ada.conversation(echo, "Hello")
     assert Person(workspace, "root", Role.ADMIN).get(address).status_code == 200
+
+
+def test_a_conversation_without_an_assistant_is_read_and_takes_no_message(workspace: Workspace, ada: Person) -> None:
+    ours = Identity(workspace.id, frozenset({"*"}), "key:tests", user_id="ada")
+    thread = open_thread(ours, new_id(), {}, None).run()
+    page = ada.get(f"/console/chat/{thread['id']}").content.decode()
+    assert "No assistant yet" in page
+    assert "No assistant serves this conversation yet" in page
+    assert 'id="composer"' not in page
 
 
 def test_another_workspace_is_a_wall(ada: Person, echo: UUID) -> None:

@@ -7,6 +7,7 @@ from accounts.models import User
 from core.ids import new_id
 from runs.models import Run, RunEvent, RunStep, Worker
 from sessions.models import Session
+from sessions.threads import open_thread
 from tests.api import Api
 
 NOW = "2026-01-31T12:00:00Z"
@@ -53,6 +54,12 @@ def test_one_of_each_is_shown_and_not_changed(operator: Client, run: Run, page: 
     path = f"/admin/{page}/{listed[0].pk}/change/"
     assert operator.get(path).status_code == 200
     assert operator.post(path, {"status": "closed"}).status_code == 403
+
+
+def test_a_session_without_an_assistant_is_listed_and_shown(operator: Client, api: Api) -> None:
+    thread = open_thread(api.identity, new_id(), {}, None).run()["id"]
+    assert str(thread) in operator.get("/admin/agent_sessions/session/").content.decode()
+    assert operator.get(f"/admin/agent_sessions/session/{thread}/change/").status_code == 200
 
 
 def test_an_interrupted_run_shows_what_it_asks(operator: Client, run: Run) -> None:

@@ -1,0 +1,181 @@
+"""langgraph.json is read whole or refused in one line, and its graphs are loaded once."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.store.memory import InMemoryStore
+
+from graphs.registry import BrokenGraphError, UnknownGraphError, graph_for, graph_ids, load_all, load_graph
+from runtime.configuration import configure, current
+from runtime.langgraph_json import BadLangGraphJsonError, LangGraphConfig, read_config
+from tests.langgraph.conftest import EXAMPLES
+
+Host = Callable[..., LangGraphConfig]
+GRAPH = """
+from typing import TypedDict
+from langgraph.graph import START, StateGraph
+class State(TypedDict, total=False):
+    text: str
+def shout(state: State) -> State:
+    return {"text": state["text"].upper()}
+builder = StateGraph(State).add_node(shout).add_edge(START, "shout")
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Write a langgraph.json beside `graph.py`; keys that are given take the usual ones' place."""
+
+    def write(code: str = GRAPH, **keys: Any) -> Path:
+        (tmp_path / "graph.py").write_text(code)
+        path = tmp_path / "langgraph.json"
+        path.write_text(json.dumps({"graphs": {"shout": "./graph.py:builder"}, **keys}))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def host(write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
+    """This process hosts what such a file names."""
+    before = current()
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+
+    def host(code: str = GRAPH, **keys: Any) -> LangGraphConfig:
+        found = read_config(str(write(code, **keys)), "", Path.cwd())
+        configure(replace(before, langgraph=found))
+        return found
+
+    yield host
+    configure(before)
+
+
+def refusal(path: Path | str, graphs: str = "") -> str:
+    with pytest.raises(BadLangGraphJsonError) as refused:
+        read_config(str(path), graphs, Path.cwd())
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+def test_the_examples_are_read() -> None:
+    config = read_config(str(EXAMPLES), "", Path.cwd())
+    assert list(config.graphs) == ["echo", "steps", "react", "interrupt", "nested"]
+    assert config.graphs["interrupt"].source.attribute == "interrupting"
+    assert config.paths == (EXAMPLES.parent,)
+
+
+def test_without_a_file_nothing_is_hosted() -> None:
+    assert not read_config("", "", Path.cwd()).graphs
+
+
+def test_graphs_may_be_listed_without_a_file(write: Callable[..., Path]) -> None:
+    path = write()
+    listed = json.dumps(
+        {"loud": {"path": f"{path.parent}/graph.py:builder", "description": "It shouts."}, "m": "a.b:c"}
+    )
+    found = read_config("", listed, Path.cwd()).graphs
+    assert found["loud"].description == "It shouts."
+    assert (found["m"].source.place, found["m"].source.attribute) == ("a.b", "c")
+    assert "'loud'" in refusal(write(graphs={"loud": "./graph.py:builder"}), listed)
+
+
+def test_keys_that_only_build_images_are_passed_over(write: Callable[..., Path]) -> None:
+    built = {"python_version": "3.11", "dockerfile_lines": ["RUN x"], "image_distro": "wolfi", "base_image": "y"}
+    assert read_config(str(write(**built)), "", Path.cwd()).graphs
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"grafs": {}}, "'grafs'"),
+        ({"graphs": {}}, "names no graphs"),
+        ({"graphs": {"a": "./agent.ts:graph"}}, "JavaScript"),
+        ({"graphs": {"a": "./missing.py:graph"}}, "no file"),
+        ({"graphs": {"a": "./graph.py"}}, "./file.py:name"),
+        ({"graphs": {"a": {"path": "./graph.py:builder", "color": "red"}}}, "'color'"),
+        ({"graphs": {"6ba7b821-9dad-11d1-80b4-00c04fd430c8": "./graph.py:builder"}}, "no UUID"),
+        ({"dependencies": ["./nowhere"]}, "no folder"),
+        ({"env": "./missing.env"}, "cannot read"),
+        ({"store": {"index": {"dims": 3, "embed": "x"}}}, "store.index"),
+        ({"checkpointer": {"ttl": {"soon": 1}}}, "checkpointer.ttl.soon"),
+        ({"http": {"disable_runs": True}}, "http.disable_runs"),
+        ({"http": {"app": "app"}}, "http.app"),
+        ({"auth": {"path": "./missing.py:auth"}}, "auth.path"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_in_one_line(
+    write: Callable[..., Path], keys: dict[str, Any], told: str
+) -> None:
+    assert told in refusal(write(**keys))
+
+
+def test_a_file_that_is_missing_or_no_json_is_refused(tmp_path: Path) -> None:
+    assert "cannot read" in refusal(tmp_path / "langgraph.json")
+    (tmp_path / "langgraph.json").write_text("{")
+    assert "not valid JSON" in refusal(tmp_path / "langgraph.json")
+
+
+def test_an_env_file_is_read_with_quotes_and_comments(write: Callable[..., Path]) -> None:
+    path = write(env=".env")
+    lines = ["# ours", "", "export A=1", "B = two words # why", "C='#3'", 'D="four\\nlines"', "E="]
+    (path.parent / ".env").write_text("\n".join(lines))
+    config = read_config(str(path), "", Path.cwd())
+    assert config.env == {"A": "1", "B": "two words", "C": "#3", "D": "four\nlines", "E": ""}
+    assert config.files == (path, path.parent / ".env")
+    (path.parent / ".env").write_text("A=1\nnonsense\n")
+    assert "line 2" in refusal(path)
+
+
+def test_variables_of_the_file_itself_become_texts(write: Callable[..., Path]) -> None:
+    assert read_config(str(write(env={"A": "1", "B": 2})), "", Path.cwd()).env == {"A": "1", "B": "2"}
+
+
+async def test_a_graph_is_loaded_once_and_runs(host: Host) -> None:
+    host()
+    assert graph_ids() == ["shout"]
+    assert load_graph("shout") is load_graph("shout")
+    async with graph_for("shout", {}, store=None, checkpointer=None) as graph:
+        assert await graph.ainvoke({"text": "hey"}) == {"text": "HEY"}
+
+
+async def test_what_a_graph_keeps_things_in_is_the_servers(host: Host, caplog: pytest.LogCaptureFixture) -> None:
+    code = (
+        GRAPH
+        + "from langgraph.checkpoint.memory import InMemorySaver\ng = builder.compile(checkpointer=InMemorySaver())\n"
+    )
+    host(code, graphs={"own": "./graph.py:g"})
+    saver, store = InMemorySaver(), InMemoryStore()
+    for _ in range(2):
+        async with graph_for("own", {}, store=store, checkpointer=saver) as graph:
+            assert (graph.checkpointer, graph.store) == (saver, store)
+    assert caplog.text.count("'own'") == 1
+
+
+async def test_a_graph_imports_from_the_folders_beside_it(host: Host, tmp_path: Path) -> None:
+    (tmp_path / "lib" / "src").mkdir(parents=True)
+    (tmp_path / "lib" / "src" / "words_of_ours.py").write_text("WORD = 'hey'\n")
+    host(GRAPH + "from words_of_ours import WORD\n", dependencies=["./lib", "langchain"])
+    assert load_all() == {}
+
+
+async def test_a_graph_that_is_gone_is_named() -> None:
+    with pytest.raises(UnknownGraphError, match="'gone'"):
+        async with graph_for("gone", {}, store=None, checkpointer=None):
+            pass
+
+
+def test_a_graph_that_cannot_be_loaded_is_named_and_the_others_are(host: Host) -> None:
+    code = GRAPH + "number = 3\n"
+    host(code, graphs={"a": "./graph.py:missing", "b": "./graph.py:number", "c": "./graph.py:builder"})
+    broken = load_all()
+    assert list(broken) == ["a", "b"]
+    assert "'missing'" in broken["a"]
+    assert "is a int, and no graph" in broken["b"]
+    with pytest.raises(BrokenGraphError, match="'a'"):
+        load_graph("a")

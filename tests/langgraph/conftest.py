@@ -1,0 +1,75 @@
+"""The official SDK's client at our door: in this process, on the test's database, without a server or a worker."""
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+from langgraph_sdk.client import LangGraphClient
+
+from accounts.models import Workspace
+from config.asgi import application
+from core.db import close_pool, open_pool
+from runtime.configuration import configure, current
+from runtime.langgraph_json import LangGraphConfig, read_config
+from tests.api import Api
+from tests.servers import ROOT
+
+EXAMPLES = ROOT / "examples" / "graphs" / "langgraph.json"
+
+
+@pytest.fixture(autouse=True)
+def graphs() -> Iterator[LangGraphConfig]:
+    """This process hosts the example graphs: echo, steps, react, interrupt and nested."""
+    before = current()
+    found = read_config(str(EXAMPLES), "", Path.cwd())
+    configure(replace(before, langgraph=found))
+    yield found
+    configure(before)
+
+
+@pytest.fixture
+def tenant(transactional_db: None) -> Api:
+    """A workspace with a key for everything."""
+    return Api(Workspace.objects.create(name="Ours", slug="ours"))
+
+
+@pytest.fixture
+def neighbour(transactional_db: None) -> Api:
+    """Another one."""
+    return Api(Workspace.objects.create(name="Theirs", slug="theirs"))
+
+
+@pytest.fixture
+def ann(tenant: Api) -> Api:
+    """A key that is bound to a user."""
+    return Api(tenant.workspace, user_id="ann")
+
+
+def client_of(api: Api) -> LangGraphClient:
+    """A client with the key of `api`; needs the pool."""
+    transport = httpx.ASGITransport(application, raise_app_exceptions=True)
+    http = httpx.AsyncClient(transport=transport, base_url="http://test/langgraph", headers={"x-api-key": api.key})
+    return LangGraphClient(http)
+
+
+@pytest.fixture
+async def open_door(transactional_db: None) -> AsyncIterator[None]:
+    """The pool of this test's event loop, on the test database."""
+    await open_pool(size=4)
+    yield
+    await close_pool()
+
+
+@pytest.fixture
+async def client(tenant: Api, open_door: None) -> AsyncIterator[LangGraphClient]:
+    """The official client. The transport gives an answer once it is whole: streams of runs that go on need a server."""
+    async with client_of(tenant) as client:
+        yield client
+
+
+@pytest.fixture
+async def http(client: LangGraphClient) -> httpx.AsyncClient:
+    """What the client speaks over, for requests that it does not make: `await http.post("/threads", json={})`."""
+    return client.http.client
