@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypedDict
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.func import entrypoint, task
-from langgraph.graph import END, START, StateGraph
+from langgraph.graph import START, StateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import Command, RetryPolicy, Send, interrupt
 
@@ -163,7 +163,7 @@ class Seen(TypedDict, total=False):
 async def _look(state: Seen, config: RunnableConfig, runtime: Runtime[Any]) -> Seen:
     hidden = ("__", "checkpoint_")
     configurable = {name: value for name, value in config["configurable"].items() if not name.startswith(hidden)}
-    seen = {"configurable": configurable, "metadata": config["metadata"], "tags": config["tags"]}
+    seen = {"configurable": configurable, "metadata": config["metadata"], "tags": config.get("tags")}
     return {"seen": {**seen, "context": runtime.context}}
 
 
