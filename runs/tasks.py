@@ -8,6 +8,7 @@ from django.conf import settings
 from runs.announce import announce, look_after_now
 from runs.doorbell import doorbell
 from runs.pruning import prune_idle_sessions
+from runs.removing import end_times_to_live
 from runs.retention import delete_ended_sessions
 from runs.services import end_unanswered
 from runs.services import sweep as sweep_runs
@@ -23,6 +24,7 @@ def sweep() -> None:
     if sweep_runs():
         doorbell.ring()
     look_after_now()
+    end_times_to_live()
 
 
 @shared_task(name="runs.delete_ended_sessions", expires=3_600)
