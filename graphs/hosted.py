@@ -10,15 +10,16 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from graphs.asking import asked_by
+from graphs.classes import allow_classes_of
 from graphs.given import command_of, config_of, context_of, input_of, place_of
 from graphs.parts import Parts
 from graphs.registry import graph_for
 from graphs.rendering import render
 from graphs.said import Said, Spent
 from graphs.saver import Saver
-from graphs.store import Store
 from runtime.contract import Json, Message, State, Step, StepIO
 from runtime.errors import AgentError
 from runtime.graph_rows import GraphRows
@@ -194,12 +195,13 @@ class Hosted:
         state, io = self._state, self._io
         config = {**config_of(self._assistant, state, io), "callbacks": [self._spent]}
         context = context_of(self._assistant, state)
-        saver = Saver(sink=self)
-        store = Store(io.workspace_id, io.user_id)
+        saver = self._saver = Saver(UUID(io.session_id), sink=self)
+        store = None
         user = config["configurable"]["langgraph_auth_user"]
         asked = {**config, "context": context}
         opened = graph_for(self._assistant["graph_id"], asked, store=store, checkpointer=saver, user=user)
         async with opened as graph:
+            allow_classes_of(graph)
             given = await self._begin(graph, saver, config)
             options = {
                 "context": context,
