@@ -66,7 +66,7 @@ class Wanted:
 def find(identity: Identity, assistant_id: UUID, also: Also = EVERY) -> Operation[Row | None]:
     """The assistant with its configuration; None where the caller has none."""
     where, given = Wanted(also=also).where(identity)
-    rows = yield Query(f"{_SELECT} WHERE a.id = %(assistant)s AND {where}", {**given, "assistant": assistant_id})  # noqa: S608
+    rows = yield Query(f"{_SELECT} WHERE a.id = %(assistant)s AND {where}", {**given, "assistant": assistant_id})
     return rows[0] if rows else None
 
 
@@ -78,7 +78,7 @@ def search(
     where, given = wanted.where(identity)
     direction = "DESC" if descending else "ASC"
     order = f"{SORTED_BY[sort_by]} {direction}, a.id {direction}"
-    statement = f"{_SELECT} WHERE {where} ORDER BY {order} LIMIT %(limit)s OFFSET %(offset)s"  # noqa: S608
+    statement = f"{_SELECT} WHERE {where} ORDER BY {order} LIMIT %(limit)s OFFSET %(offset)s"
     return (yield Query(statement, {**given, "limit": limit, "offset": offset}))
 
 
@@ -96,6 +96,8 @@ def versions(
     identity: Identity, assistant_id: UUID, metadata: dict[str, Any], *, limit: int, offset: int
 ) -> Operation[list[Row]]:
     """The assistant's versions, the latest first; `metadata` is in that of each."""
-    statement = f"{_VERSIONS} AND v.config->'metadata' @> %(metadata)s ORDER BY v.number DESC LIMIT %(limit)s OFFSET %(offset)s"  # noqa: S608, E501
+    statement = (
+        f"{_VERSIONS} AND v.config->'metadata' @> %(metadata)s ORDER BY v.number DESC LIMIT %(limit)s OFFSET %(offset)s"
+    )
     given = {"assistant": assistant_id, "metadata": jsonb(metadata), "limit": limit, "offset": offset}
     return (yield Query(statement, {**given, **parameters_of(identity)}))

@@ -33,8 +33,8 @@ SELECT (SELECT count(*) FROM sessions s WHERE {_OF_ASSISTANT}) AS sessions, (SEL
 """  # noqa: S608
 
 _RUNS = "SELECT id, status FROM runs WHERE assistant_id = %(assistant)s"
-_ASKING = f"{_RUNS} AND status = '{Status.INTERRUPTED}'"  # noqa: S608
-_BUSY = f"{_RUNS} AND status = ANY(%(busy)s) LIMIT 1"  # noqa: S608
+_ASKING = f"{_RUNS} AND status = '{Status.INTERRUPTED}'"
+_BUSY = f"{_RUNS} AND status = ANY(%(busy)s) LIMIT 1"
 
 _DELETE = [
     *deletion_of_runs("{0}.assistant_id = %(assistant)s"),

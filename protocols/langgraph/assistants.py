@@ -217,7 +217,7 @@ async def _shown(identity: Identity, assistant_id: UUID) -> HotResponse:
 async def _wanted(request: HotRequest, body: CountAssistants) -> Wanted:
     if body.graph_id is not None:
         _require_graph(body.graph_id)
-    value = {"metadata": body.metadata or {}, "graph_id": body.graph_id}
+    value: dict[str, Any] = {"metadata": body.metadata or {}, "graph_id": body.graph_id}
     filters = await allow(request, "assistants", "search", value)
     await ensure_defaults(request.identity.workspace_id)
     return Wanted(value["metadata"], body.graph_id, body.name, _also(filters))
