@@ -13,7 +13,13 @@ from core.errors import AppError, MethodNotAllowed, NotFound
 from core.hot import Router
 from core.http import as_app_error
 from core.redaction import everywhere
-from protocols.langgraph import info, store, threads
+from protocols.langgraph import (
+    assistant_graphs,
+    assistants,
+    info,
+    store,
+    threads,
+)
 
 PREFIX = "/langgraph"
 # Query keys that clients repeat.
@@ -25,8 +31,15 @@ async def _authenticate(scope: Scope, headers: dict[str, str]) -> Identity:
 
 
 router = Router(_authenticate, admit=acount_request, lists=_LISTS)
-ROUTES: tuple[Router, ...] = (store.router, threads.router, info.router)
+ROUTES: tuple[Router, ...] = (
+    store.router,
+    threads.router,
+    info.router,
+    assistants.router,
+    assistant_graphs.router,
+)
 info.describes(router)
+
 for part in ROUTES:
     router.include(part)
 
