@@ -19,6 +19,7 @@ from core.db import Bound, Row, pool
 from core.errors import Conflict, NotFound
 from core.http import as_app_error
 from core.ids import new_id
+from runs.accepting import create_stateless_run
 from runs.bodies import CreateStatelessRun
 from runs.consumers import NOT_FOUND
 from runs.deletion import delete_assistant_for_good
@@ -28,12 +29,12 @@ from runs.lifecycle import Status
 from runs.live import Subscription
 from runs.models import Artifact, Run, RunEvent, RunResult, RunStep
 from runs.queries import events_of_run, events_of_session
-from runs.services import cancel_run, create_stateless_run
+from runs.services import cancel_run
 from runs.worker.commit import commit_steps
 from runs.worker.rescue import rescue
 from scheduling.models import Firing, Schedule, Trigger, TriggerCall
 from sessions.bodies import OpenSession
-from sessions.models import Session, SharedFile
+from sessions.models import GraphCheckpoint, GraphValue, GraphWrite, Session, SharedFile
 from sessions.services import open_session
 from tests.api import HELLO, Api, assert_refused
 from tests.runs.conftest import make_assistant
@@ -79,6 +80,10 @@ def full(api: Api, **config: Any) -> str:
     )
     RunEvent.objects.create(run_id=run, seq=1, event="end", data={}, ts=NOW)
     RunResult.objects.create(run_id=run, key="task", value=1)
+    of_graph = {"session_id": Run.objects.get(id=run).session_id, "namespace": ""}
+    GraphCheckpoint.objects.create(**of_graph, checkpoint_id=new_id(), document={})
+    GraphValue.objects.create(**of_graph, channel="messages", version="1")
+    GraphWrite.objects.create(**of_graph, checkpoint_id=new_id(), task_id="t", index=0, channel="messages")
     Artifact.objects.create(run_id=run, name="a", mime_type="image/png", size=1, content=b"1")
     SharedFile.objects.create(workspace=api.workspace, assistant_id=assistant, path="/a", content="x", size=1)
     of_both = {"workspace": api.workspace, "assistant_id": assistant, "name": "x", "created_by": "key:x"}
