@@ -18,6 +18,7 @@ from protocols.langgraph import (
     assistants,
     info,
     store,
+    thread_streams,
     threads,
 )
 
@@ -37,8 +38,10 @@ ROUTES: tuple[Router, ...] = (
     info.router,
     assistants.router,
     assistant_graphs.router,
+    thread_streams.router,
 )
 info.describes(router)
+
 
 for part in ROUTES:
     router.include(part)
