@@ -17,6 +17,7 @@ from runs.telling import TELLING, telling_of
 from runtime.errors import AgentError
 from runtime.history import answers_to
 from sessions.documents import message_row
+from sessions.graph_rows import take_out_graphs
 from sessions.models import Activity, CheckpointSource
 from webhooks.doorbell import ring
 
@@ -92,6 +93,7 @@ def end_runs(
     )
     if back := [row["id"] for row in ended if row["rollback"]]:
         yield take_out(back)
+        yield from take_out_graphs(back)
     if ended:
         yield from concluding([row["id"] for row in ended], [row["session_id"] for row in ended])
     return ended
@@ -220,6 +222,16 @@ def take_out(runs: Sequence[UUID]) -> Query:
     checkpoint at which such a run began is there again.
     """
     return Query(_TAKE_OUT, {"runs": list(runs), "terminal": list(TERMINAL)})
+
+
+_ROLLED_BACK = "SELECT id FROM runs WHERE id = ANY(%(runs)s) AND rollback AND status = ANY(%(terminal)s)"
+
+
+@operation()
+def take_out_hosted(runs: Sequence[UUID]) -> Operation[None]:
+    """What `take_out` is, for the rows of hosted graphs' checkpoints that these runs have written."""
+    if back := (yield Query(_ROLLED_BACK, {"runs": list(runs), "terminal": list(TERMINAL)})):
+        yield from take_out_graphs([row["id"] for row in back])
 
 
 # -- open tool calls -------------------------------------------------------------------------------------------------

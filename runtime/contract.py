@@ -62,7 +62,8 @@ class State:
     `resume` is what a person answered to the run's last interrupt (see `runtime.interrupts`), until a step after it is
     stored; None before and from then on. `children` are the ended runs that the step before asked for
     (`Step.children`), by tool call. `usage` is what the run's model calls have taken. `kwargs` is what else a client of
-    the LangGraph protocol asked for (see `protocols.langgraph`), empty for all other runs.
+    the LangGraph protocol asked for (see `protocols.langgraph`), empty for all other runs. `durability` says how often
+    the run is stored, and `begun` whether something of it is stored already, by this execution or one before.
     """
 
     messages: list[Message]
@@ -75,6 +76,8 @@ class State:
     children: Mapping[str, ChildResult] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
     kwargs: Mapping[str, Json] = field(default_factory=dict)
+    durability: Literal["sync", "async", "exit"] = "sync"
+    begun: bool = False
 
 
 @dataclass(slots=True)
@@ -364,7 +367,7 @@ class BaseAgent(ABC):
     `takes_interrupt_on`: the type asks a person before it calls the tools in `interrupt_on`, `takes_middleware`: it
     carries out what `middleware` lists, `takes_output_schema`: its output fits `output_schema`. Runs of a type that
     does not are refused for assistants that want it. `takes_any_input`: an input need be no messages; the type says
-    itself, by what its steps return, which messages the conversation has.
+    itself, by what its steps return, which messages the conversation and which keys the state has.
     """
 
     Config: ClassVar[type[BaseModel] | None] = None
@@ -395,6 +398,13 @@ class BaseAgent(ABC):
 
     def left(self, run_id: str) -> None:  # noqa: B027  (most types keep nothing)
         """The run is not carried out in this process any more, however it came to that: let go what was kept of it."""
+
+    def unfinished(self, run_id: str) -> Step | None:
+        """What is to be stored of a run whose step has not finished: it failed, or was stopped.
+
+        Only messages, changes of the state, the model and `graph` of the step count. None, as by default: nothing is.
+        """
+        return None
 
     @abstractmethod
     async def step(self, state: State, io: StepIO) -> Step:

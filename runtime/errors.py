@@ -21,6 +21,11 @@ class AgentError(Exception):
         self.code = code or type(self).code
         self.retry_after_s = retry_after_s
 
+    @property
+    def type_name(self) -> str:
+        """The class of what went wrong, as clients are told it."""
+        return type(self).__name__
+
     def say(self, message: str) -> None:
         """Say it otherwise."""
         self.message = message

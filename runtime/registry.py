@@ -31,6 +31,7 @@ class AgentType:
     takes_interrupt_on: bool = False
     takes_middleware: bool = False
     takes_output_schema: bool = False
+    takes_any_input: bool = False
 
 
 # Entry strings and not classes, so that a process that runs no agent does not import langchain.
@@ -53,6 +54,8 @@ _BUILT_IN_TYPES = {
     ),
 }
 _registered: dict[str, type[BaseAgent]] = {}
+# Those of the server's own apps above this one, as the built-in ones.
+_added: dict[str, tuple[str, AgentType]] = {}
 
 
 def register_agent(name: str) -> Callable[[A], A]:
@@ -65,12 +68,17 @@ def register_agent(name: str) -> Callable[[A], A]:
     def register(cls: A) -> A:
         taken = _registered.get(name)
         # A module that is imported again under the same name (a reload) is not a second owner of it.
-        if name in _BUILT_IN or (taken is not None and taken.__qualname__ != cls.__qualname__):
+        if name in _BUILT_IN or name in _added or (taken is not None and taken.__qualname__ != cls.__qualname__):
             raise ValueError(f"The agent type {name!r} is registered already.")
         _registered[name] = cls
         return cls
 
     return register
+
+
+def add_agent(entry: str, kind: AgentType) -> None:
+    """Register the class at `entry` ("module:Class"), which is imported when the first such agent is made."""
+    _added[kind.name] = entry, kind
 
 
 def load_agents(modules: Iterable[str]) -> None:
@@ -96,21 +104,24 @@ def load_installed_agents() -> None:
 
 def agent_names() -> list[str]:
     """The registered names, sorted."""
-    return sorted({*_BUILT_IN, *_registered})
+    return sorted({*_BUILT_IN, *_added, *_registered})
 
 
 def agent_class(name: str) -> type[BaseAgent]:
     """The class that is registered as `name`; raises `LookupError`."""
     if name in _registered:
         return _registered[name]
-    if name not in _BUILT_IN:
+    entry = _added[name][0] if name in _added else _BUILT_IN.get(name)
+    if entry is None:
         raise LookupError(f"There is no agent type {name!r}; there are {', '.join(agent_names())}.")
-    cls: type[BaseAgent] = resolve_name(_BUILT_IN[name])
+    cls: type[BaseAgent] = resolve_name(entry)
     return cls
 
 
 def agent_type(name: str) -> AgentType:
     """What is known of the type called `name`; raises `LookupError`."""
+    if name in _added:
+        return _added[name][1]
     return _BUILT_IN_TYPES.get(name) or _describe(name, agent_class(name))
 
 
@@ -128,4 +139,5 @@ def _describe(name: str, cls: type[BaseAgent]) -> AgentType:
         cls.takes_interrupt_on,
         cls.takes_middleware,
         cls.takes_output_schema,
+        cls.takes_any_input,
     )

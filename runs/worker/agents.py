@@ -11,7 +11,7 @@ from core.redaction import in_logs
 from runs.worker.branching import CheckpointGone
 from runs.worker.conversation import Conversation
 from runtime.contract import AgentSpec, BaseAgent, State, Step, StepIO
-from runtime.errors import AgentError
+from runtime.errors import AgentError, NotSupported
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ async def agent_of(row: Row, conversation: Conversation) -> BaseAgent:
         return _BrokenAgent(CheckpointGone())
     try:
         which = row["assistant_id"], row["assistant_version"], row["subagent"]
-        return await agent_for(row["workspace_id"], *which).arun()
+        agent = await agent_for(row["workspace_id"], *which).arun()
     except (psycopg.OperationalError, PoolTimeout):
         raise
     except AgentError as refusal:
@@ -47,3 +47,6 @@ async def agent_of(row: Row, conversation: Conversation) -> BaseAgent:
         return _BrokenAgent(
             AgentError(in_logs.text(f"The assistant cannot be built: {error}"), code="assistant_unusable")
         )
+    if agent.takes_any_input and conversation.branch is not None:
+        return _BrokenAgent(NotSupported("A hosted graph goes on from its own checkpoints, which the session has not."))
+    return agent

@@ -5,7 +5,8 @@
    Late ones drop out here; of the others all is written: messages, checkpoints, steps, events, sessions, outputs.
    So does a run that is to be cancelled and would end otherwise: its worker is told, and ends it so.
    Before that, under the same fence: where a run begins at an earlier checkpoint, its session's line is moved there;
-   files that it shares with other sessions are written; the children of those that delegate are made.
+   files that it shares with other sessions are written, and what hosted graphs' checkpointers store; the children of
+   those that delegate are made.
 3. What runs that are rolled back have written is taken out.
 4. Who wants to hear of runs that ended, or ask a person, is told; sessions whose run ended hand their head to the next
    waiting run.
@@ -21,12 +22,15 @@ from uuid import UUID
 import psycopg
 
 from core.db import After, Row, jsonb
-from runs.ending import conclude, end_unwanted, take_out
+from runs.ending import conclude, end_unwanted, take_out, take_out_hosted
 from runs.lifecycle import TERMINAL, Status
 from runs.worker.artifacts import NewArtifact
 from runs.worker.branching import Branch
 from runs.worker.children import FENCE, spawn
 from runs.worker.outcomes import Cancelled
+from runtime.graph_rows import GraphRows
+from sessions.graph_rows import batch, insertion
+from sessions.graph_rows import written as json_rows
 from sessions.models import Activity
 from sessions.shared_files import FILE_COLUMNS, SET_FILES, TAKE_OUT_FILES
 from webhooks.doorbell import ring
@@ -48,7 +52,9 @@ class StepCommit:
     `run` holds the run's new totals and `base_seq`, its last event before them; `retry_in_s` (seconds)
     is for a run that goes back to pending, `interrupt_timeout_s` for one that asks a person. `answered`: a step took
     what a person had answered. `branch`: these are the first rows of a run that begins at an earlier checkpoint.
-    `files`: those shared with other sessions, by owner and path. `children` are what it waits for from here on; `took`:
+    `files`: those shared with other sessions, by owner and path. `graph`: what a hosted graph's checkpointer stores,
+    where the run is `hosted`.
+    `children` are what it waits for from here on; `took`:
     a step took the results of those before.
     """
 
@@ -71,6 +77,8 @@ class StepCommit:
     steps: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     artifacts: list[NewArtifact] = field(default_factory=list)
+    graph: GraphRows = field(default_factory=GraphRows)
+    hosted: bool = False
     children: list[dict[str, Any]] = field(default_factory=list)
     took: bool = False
 
@@ -117,6 +125,8 @@ WITH new AS (
     JOIN runs r ON {FENCE} ORDER BY g.assistant_id, g.user_id, g.path, g.nth DESC
 ) {SET_FILES}
 """  # noqa: S608 - constants
+
+_WRITE_GRAPHS = insertion(f"JOIN runs r ON {FENCE}")
 
 # One statement for all of it: each costs a worker more than the rows that it writes. Everything joins `ours`, so that
 # nothing is written for a run that is another's now.
@@ -291,8 +301,9 @@ async def commit_steps(conn: psycopg.AsyncConnection[Row], worker: UUID, commits
     over = [UUID(commit.run_id) for commit in commits if commit.status in {*TERMINAL, Status.INTERRUPTED}]
     asking = [UUID(commit.run_id) for commit in commits if commit.status == Status.INTERRUPTED]
     after: list[After] = []
-    # What follows an interrupt depends on what is read there, and the rare commit with one can afford the round trips.
-    async with nullcontext() if asking else conn.pipeline(), conn.transaction():
+    # What follows these depends on what is read there, and the rare commit with one can afford the round trips.
+    hosted = [UUID(commit.run_id) for commit in commits if commit.hosted and commit.status == Status.CANCELLED]
+    async with nullcontext() if asking or hosted else conn.pipeline(), conn.transaction():
         await conn.execute(_LOCK_SESSIONS, {"sessions": [commit.session_id for commit in commits]})
         if moves := [_move_row(commit, commit.branch) for commit in commits if commit.branch]:
             await conn.execute(_MOVE, {"worker": worker, "moves": jsonb(moves)})
@@ -302,6 +313,8 @@ async def commit_steps(conn: psycopg.AsyncConnection[Row], worker: UUID, commits
         if files := [row for nth, commit in enumerate(commits) for row in _file_rows(commit, nth)]:
             await conn.execute(_WRITE_FILES, {"worker": worker, "files": jsonb(files)})
             await conn.execute(TAKE_OUT_FILES, {"files": jsonb(files)})
+        if graphs := [{**batch(c.session_id, c.run_id, c.graph), **_fenced(c)} for c in commits if c.graph]:
+            await conn.execute(_WRITE_GRAPHS, {"worker": worker, "graphs": json_rows(graphs)})
         if children := [_child_row(commit, child) for commit in commits for child in commit.children]:
             spawning = spawn(worker, children)
             await conn.execute(spawning.sql, spawning.params)
@@ -309,6 +322,8 @@ async def commit_steps(conn: psycopg.AsyncConnection[Row], worker: UUID, commits
         if stopped := [UUID(commit.run_id) for commit in commits if commit.status == Status.CANCELLED]:
             back = take_out(stopped)
             await conn.execute(back.sql, back.params)
+        if hosted:
+            await take_out_hosted(hosted).on(conn, after)
         conclusion = conclude(over, ended, written_here=True)
         concluded = await conn.execute(conclusion.sql, conclusion.params) if over else None
         unwanted = await end_unwanted(asking).on(conn, after) if asking else []

@@ -10,17 +10,13 @@ handed back.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
-
-import orjson
 
 from core.cancelling import is_to_stop
 from core.db import Row
-from core.ids import new_id
 from core.redaction import Redactor
 from runs.models import CRASHES_BEFORE_ALONE, Durability
 from runs.notices import Said
@@ -44,9 +40,10 @@ from runs.worker.outcomes import (
 from runs.worker.outside import Outside, with_changes
 from runs.worker.recorder import Recorder
 from runs.worker.step_files import StepFiles
+from runs.worker.step_io import RunIO, redact, refuse_unless_json
 from runs.worker.telemetry import Counted, count
-from runs.worker.traffic.traffic import WAIT_S, Call, Traffic
-from runtime.contract import BaseAgent, ChildRun, Message, Step, ToolRecord
+from runs.worker.traffic.traffic import WAIT_S, Traffic
+from runtime.contract import BaseAgent, ChildRun, Message, Step
 from runtime.errors import AgentError, MustWait
 from runtime.interrupts import sound_interrupt
 from runtime.secrets import redactor
@@ -86,7 +83,14 @@ class Execution:
         self._committer = committer
         self._assured = assured
         patience_s = agent.spec.config.get("interrupt_timeout_s")
-        self._recorder = Recorder(claim, conversation, journal, worker_id, interrupt_timeout_s=patience_s)
+        self._recorder = Recorder(
+            claim,
+            conversation,
+            journal,
+            worker_id,
+            interrupt_timeout_s=patience_s,
+            speaks_itself=agent.takes_any_input,
+        )
         self._deadline = time.monotonic() + claim["time_left_s"]
         self._step_timeout_s = float(agent.spec.config["step_timeout_s"])
         # What waits in its slot must not be taken for a step that hangs.
@@ -96,7 +100,7 @@ class Execution:
         self._artifacts = Artifacts(self.session_id, self._redactor)
         self._files = StepFiles(claim, self._redactor)
         wait_s = min(WAIT_S, self._step_timeout_s / 2)
-        self._io = _IO(claim, journal, traffic, self._redactor, keeper, self._files, self._artifacts, wait_s=wait_s)
+        self._io = RunIO(claim, journal, traffic, self._redactor, keeper, self._files, self._artifacts, wait_s=wait_s)
         self._outside = Outside(self.run_id, agent, journal)
         self._stop: Outcome | None = Cancelled(claim["superseded"]) if claim["cancel_requested_at"] else None
         self._in_flight: asyncio.Task[Step] | None = None
@@ -116,7 +120,7 @@ class Execution:
                 duration_ms = (time.perf_counter() - clock) * 1_000
                 await self._written()
                 made = self._files.take(), self._artifacts.take()
-                commit = self._recorder.record(outcome, started, duration_ms, *made)
+                commit = self._recorder.record(outcome, started, duration_ms, *made, self._left_by(outcome))
                 if commit is None:
                     continue
                 self._write(commit)
@@ -201,7 +205,7 @@ class Execution:
         try:
             async with asyncio.timeout(min(time_left, self._step_timeout_s)):
                 step = with_changes(await self._in_flight, changed)
-            return Finished(_checked(step, self._redactor))
+            return Finished(self._checked(step))
         except TimeoutError:
             if time.monotonic() >= self._deadline:
                 return TimedOut()
@@ -225,6 +229,21 @@ class Execution:
         finally:
             self._in_flight = None
 
+    def _checked(self, step: Step) -> Step:
+        return _checked(step, self._redactor, own_state=self._agent.takes_any_input)
+
+    def _left_by(self, outcome: Outcome) -> Step | None:
+        """What is to be stored of a step that did not finish."""
+        if isinstance(outcome, Finished):
+            return None
+        try:
+            left = self._agent.unfinished(self.run_id)
+            return None if left is None else self._checked(left)
+        except Exception:
+            # The edge: how the run ended is what matters.
+            log.exception("run %s: what its step left cannot be stored", self.run_id)
+            return None
+
     def _failure(self, error: Exception) -> Failed:
         """An agent's or tool's own bug ends its run, never the worker."""
         if isinstance(error, AgentError):
@@ -245,24 +264,24 @@ class Execution:
         """A message of the run's input, as the agent wants it."""
         taken = self._agent.incoming(message)
         if taken is not message:
-            _refuse_unless_json("A message", [taken.content, taken.metadata])
+            refuse_unless_json("A message", [taken.content, taken.metadata])
             # Who wrote it, and which one it is, is not the agent's to say.
             taken.id, taken.role = message.id, message.role
         return taken
 
 
-def _checked(step: Step, redactor: Redactor) -> Step:
+def _checked(step: Step, redactor: Redactor, *, own_state: bool) -> Step:
     """The step, with what it asks a person as readers and answers find it, and without secrets. Raises AgentError.
 
     What is not JSON would be refused with all that is committed beside it. What a model says is left as it is: its
-    tokens have been heard by then, and it has seen no secret.
+    tokens have been heard by then, and it has seen no secret. `own_state`: no key of the state means anything here.
     """
     if step.changes or step.structured is not None:
-        _refuse_unless_json("What a step keeps", [step.changes, step.structured])
-    if METADATA in step.changes:
+        refuse_unless_json("What a step keeps", [step.changes, step.structured])
+    if METADATA in step.changes and not own_state:
         _refuse_unless_metadata(step.changes[METADATA])
     if step.kind == "custom":
-        _refuse_unless_json("A message", [[message.content, message.metadata] for message in step.messages])
+        refuse_unless_json("A message", [[message.content, message.metadata] for message in step.messages])
     if step.interrupt is not None:
         if step.done:
             raise AgentError("A step that asks a person cannot be the last one.")
@@ -275,7 +294,7 @@ def _checked(step: Step, redactor: Redactor) -> Step:
         for message in step.messages:
             message.content, message.metadata = redactor.value(message.content), redactor.value(message.metadata)
         for record in step.tool_calls:
-            _redact(record, redactor)
+            redact(record, redactor)
     step.changes, step.structured = redactor.value(step.changes), redactor.value(step.structured)
     return step
 
@@ -288,92 +307,10 @@ def _refuse_unless_metadata(value: Any) -> None:
 
 
 def _sound_child(child: ChildRun, redactor: Redactor) -> ChildRun:
-    _refuse_unless_json("What another run is given", child.input)
+    refuse_unless_json("What another run is given", child.input)
     try:
         assistant_id = child.assistant_id and str(UUID(child.assistant_id))
     except ValueError:
         raise AgentError(f"{child.assistant_id!r} is not the id of an assistant.") from None
     told = {"input": redactor.value(child.input), "title": redactor.text(child.title)}
     return replace(child, assistant_id=assistant_id, **told)
-
-
-def _redact(record: ToolRecord, redactor: Redactor) -> None:
-    record.result, record.error = redactor.value(record.result), redactor.value(record.error)
-
-
-def _refuse_unless_json(what: str, value: Any) -> None:
-    try:
-        orjson.dumps(value)
-    except TypeError as error:
-        raise AgentError(f"{what} is not JSON: {error}.", code=UnexpectedError.code) from None
-
-
-class _IO:
-    """What the agent sees of its run while it steps (`runtime.contract.StepIO`)."""
-
-    def __init__(
-        self,
-        claim: Row,
-        journal: Journal,
-        traffic: Traffic,
-        redactor: Redactor,
-        keeper: Keeper,
-        files: StepFiles,
-        artifacts: Artifacts,
-        *,
-        wait_s: float,
-    ):
-        self.run_id = str(claim["id"])
-        self.session_id = str(claim["session_id"])
-        self.workspace_id = str(claim["workspace_id"])
-        self.user_id: str | None = claim["user_id"]
-        self.attempt: int = claim["attempt"]
-        self.metadata: Mapping[str, Any] = MappingProxyType(claim["metadata"])
-        self.files = files
-        self._journal = journal
-        self._traffic = traffic
-        self._redactor = redactor
-        self._keeper = keeper
-        self._artifacts = artifacts
-        self._wait_s = wait_s
-
-    def token(self, message_id: str, text: str, kind: Literal["text", "reasoning"] = "text") -> None:
-        self._journal.token(message_id, text, kind)
-
-    def tool_result(self, record: ToolRecord) -> None:
-        # The record itself: the message that the model is shown is made of it.
-        _redact(record, self._redactor)
-        self._artifacts.shorten(record)
-        document = record.document()
-        if record.decision != "edit":
-            # They stand with the call that the model made.
-            del document["args"]
-        self._journal.tell("tool_result", document)
-
-    def part(self, mode: str, namespace: Sequence[str], data: Any) -> None:
-        self._journal.tell("graph", {"mode": mode, "ns": list(namespace), "data": self._redactor.value(data)})
-
-    def custom(self, name: str, value: Any) -> None:
-        _refuse_unless_json(f"The event {name!r}", value)
-        self._journal.tell("custom", {"name": name, "value": self._redactor.value(value)})
-
-    def model_call(self, provider: str, model: str, place: str = "") -> Call:
-        return self._traffic.call(self.run_id, provider, model, place, wait_s=self._wait_s)
-
-    async def keep(self, key: str, value: Any) -> None:
-        await self._keeper.keep(key, value)
-
-    async def kept(self) -> Mapping[str, Any]:
-        return await self._keeper.kept()
-
-    def artifact(self, name: str, mime_type: str, content: bytes, call_id: str | None = None) -> str:
-        return self._artifacts.add(name, mime_type, content, call_id)
-
-    async def read_artifact(self, artifact_id: str, offset: int, limit: int) -> tuple[bytes, int] | None:
-        return await self._artifacts.read(artifact_id, offset, limit)
-
-    def new_id(self) -> str:
-        return str(new_id())
-
-    def now(self) -> str:
-        return self._journal.now()

@@ -81,7 +81,7 @@ def retry_delay_s(policy: dict[str, Any], error: AgentError, failures: int) -> f
 def error_document(error: AgentError, *, retryable: bool) -> dict[str, Any]:
     """The `error` of a run or event."""
     return {
-        "type": type(error).__name__,
+        "type": error.type_name,
         "code": error.code,
         "message": error.message[:4_000],
         "retryable": retryable,

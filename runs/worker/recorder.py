@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Any
 
 from core.db import Row
-from core.ids import new_id
 from core.text import clean
 from runs.ending import Superseded
 from runs.lifecycle import Status
@@ -22,6 +21,7 @@ from runs.worker.claim import TRANSFERRING, tell_claimed
 from runs.worker.commit import StepCommit
 from runs.worker.conversation import Conversation
 from runs.worker.journal import Journal
+from runs.worker.line import Line
 from runs.worker.outcomes import (
     Cancelled,
     Failed,
@@ -37,7 +37,6 @@ from runs.worker.rows import step_row
 from runtime.contract import ChildResult, Message, ModelRecord, State, Step, Usage
 from runtime.errors import AgentError, ModelError, ModelUnavailable
 from runtime.history import answers_for_open_calls
-from sessions.documents import message_row
 from sessions.models import CheckpointSource
 
 # A run of durability `exit` is stored before it has told more events than this, or a rescue's gap could not cover them.
@@ -67,6 +66,7 @@ class Recorder:
         worker_id: str,
         *,
         interrupt_timeout_s: float | None = None,
+        speaks_itself: bool = False,
     ):
         self.conversation = conversation
         self._claim = claim
@@ -74,6 +74,8 @@ class Recorder:
         self._journal = journal
         self._worker_id = worker_id
         self._interrupt_timeout_s = interrupt_timeout_s
+        # The agent's steps say which messages and which state there are (`BaseAgent.takes_any_input`).
+        self._speaks_itself = speaks_itself
         cost = claim["cost_usd"]
         self._usage = Usage(claim["input_tokens"], claim["output_tokens"], None if cost is None else float(cost))
         self._step_count: int = claim["step_count"]
@@ -81,15 +83,12 @@ class Recorder:
         self._failures: int = claim["failures"]
         self._resume = claim["resume"]
         self._children: dict[str, ChildResult] = claim["children"]
-        self._checkpoint_id: str | None = claim["checkpoint_id"] and str(claim["checkpoint_id"])
         self._message_start: int = len(conversation.messages)
         self._fresh: list[Message] = []  # the run's input, until the first commit has it
         self._at_exit: bool = claim["durability"] == Durability.EXIT
         self._gathered: StepCommit | None = None  # what finished steps have left to be stored with the next one
         self._held_bytes = 0  # of its artifacts
-        self._changes: dict[str, Any] = {}  # of the state, since the last checkpoint
-        self._removed: list[str] = []
-        self._covered = len(conversation.messages)  # how many messages the last checkpoint has
+        self._line = Line(claim, conversation, journal)
 
     def begin(self, incoming: Callable[[Message], Message] = lambda message: message) -> None:
         """Tell that the run goes on here, and take its input into the conversation if that is new.
@@ -100,13 +99,13 @@ class Recorder:
         tell_claimed(journal, claim, self._worker_id)
         if claim["message_start"] is not None:
             self._message_start = claim["message_start"]
-        elif not self.conversation.checkpoint_gone:
+        elif not (self.conversation.checkpoint_gone or self._speaks_itself):
             said = self.conversation.messages
             fresh, start = first_messages(claim, said, self.conversation.branch)
             self._fresh = [incoming(message) if message.role == "user" else message for message in fresh]
             self._message_start = start
             for seq, message in enumerate(self._fresh, start=len(said) + 1):
-                journal.tell("message", self._message(message, seq))
+                journal.tell("message", self._line.message(message, seq))
 
     def state(self) -> State:
         """What the next step begins with."""
@@ -122,6 +121,8 @@ class Recorder:
             children=self._children,
             usage=replace(self._usage),
             kwargs=self._claim["kwargs"] or {},
+            durability=self._claim["durability"],
+            begun=self._step_count > 0,
         )
 
     def record(
@@ -131,11 +132,12 @@ class Recorder:
         duration_ms: float,
         files: Sequence[dict[str, Any]] = (),
         artifacts: Sequence[NewArtifact] = (),
+        unfinished: Step | None = None,
     ) -> StepCommit | None:
         """The outcome as rows and events, and as the run's new totals; None where nothing is to be stored yet.
 
         `files`: the rows of shared files that the step changed, if it finished. `artifacts` are those that it has made,
-        however it ended: what it told may name them.
+        however it ended: what it told may name them. `unfinished` is what is left of one that did not finish.
         """
         self._held_bytes += sum(len(artifact.content) for artifact in artifacts)
         match outcome:
@@ -143,15 +145,17 @@ class Recorder:
                 commit = self._finished(step, started, duration_ms)
                 commit.files |= {(file["user_id"], file["path"]): file for file in files}
             case Failed(error):
-                commit = self._failed(error, started, duration_ms)
+                commit = self._failed(error, started, duration_ms, unfinished)
             case TimedOut():
-                commit = self._ended(Status.TIMEOUT, AgentError("The run took too long.", code="run_timeout"))
+                commit = self._ended(
+                    Status.TIMEOUT, AgentError("The run took too long.", code="run_timeout"), left=unfinished
+                )
             case Cancelled(superseded):
-                commit = self._ended(Status.CANCELLED, Superseded() if superseded else None)
+                commit = self._ended(Status.CANCELLED, Superseded() if superseded else None, left=unfinished)
             case HandedBack():
-                commit = self._handed_back()
+                commit = self._handed_back(unfinished)
             case Postponed(delay_s):
-                commit = self._put_off(delay_s)
+                commit = self._put_off(delay_s, unfinished)
         commit.artifacts += artifacts
         if commit.status is None and not self._is_stored_now:
             self._gathered = commit
@@ -167,7 +171,7 @@ class Recorder:
             "output_tokens": self._usage.output_tokens,
             "cost_usd": self._usage.cost_usd,
             "failures": self._failures,
-            "checkpoint_id": self._checkpoint_id,
+            "checkpoint_id": self._line.checkpoint_id,
             "message_start": self._message_start,
         }
         commit.events = self._journal.seal()
@@ -190,13 +194,13 @@ class Recorder:
         if step.kind == "custom" and step.interrupt is not None and not step.messages:
             # The message whose tokens were told is told anew once somebody has answered.
             self._journal.hold_superseded("interrupt")
-        changes = dict(clean(step.changes))
-        if step.model is not None:
-            self._model_calls += 1
-            changes[MODEL_CALLS] = self.conversation.values.get(MODEL_CALLS, 0) + 1
+        changes = self._changes_of(step)
         stays = not step.done and step.interrupt is None and not step.children
-        source = step.kind if step.interrupt is None else "interrupt"
+        source: str | None = step.kind if step.interrupt is None else "interrupt"
+        if self._speaks_itself and stays and not (step.messages or changes or step.removed):
+            source = None
         commit = self._commit_with(step.messages, source, list(step.next), changes, list(step.removed), stays=stays)
+        commit.graph.add(step.graph)
         commit.steps.append(
             self._step_row(step.kind, "ok", started, duration_ms, model=step.model, tool_calls=step.tool_calls)
         )
@@ -225,7 +229,15 @@ class Recorder:
             self._hold_pending(None)
         return commit
 
-    def _failed(self, error: AgentError, started: str, duration_ms: float) -> StepCommit:
+    def _changes_of(self, step: Step) -> dict[str, Any]:
+        changes = dict(clean(step.changes))
+        if step.model is not None:
+            self._model_calls += 1
+            if not self._speaks_itself:
+                changes[MODEL_CALLS] = self.conversation.values.get(MODEL_CALLS, 0) + 1
+        return changes
+
+    def _failed(self, error: AgentError, started: str, duration_ms: float, left: Step | None) -> StepCommit:
         self._failures += 1
         changes = {}
         of_model = error.record is not None or isinstance(error, ModelError)
@@ -235,36 +247,60 @@ class Recorder:
             self._count(record)
         delay = retry_delay_s(self._claim["retry_policy"], error, self._failures)
         if delay is None:
-            commit = self._ended(Status.ERROR, error, changes)
+            commit = self._ended(Status.ERROR, error, changes, left)
         else:
             self._journal.hold_superseded("retry")
             document = clean(error_document(error, retryable=True))
             self._journal.hold("error", {**document, "attempt": self._claim["attempt"]})
             self._hold_pending(delay)
-            commit = self._commit_with([], "custom" if changes else None, ["model"], changes, [])
+            commit = self._commit_left(left, "custom" if changes else None, ["model"], changes)
             commit.status, commit.retry_in_s = Status.PENDING, delay
         kind = "model" if of_model else "custom"
         commit.steps.append(self._step_row(kind, "error", started, duration_ms, model=error.record))
         return commit
 
-    def _handed_back(self) -> StepCommit:
-        commit = self._put_off(None)
+    def _handed_back(self, left: Step | None) -> StepCommit:
+        commit = self._put_off(None, left)
         # The last of its events: see `runs.worker.claim`.
         self._journal.hold("custom", {"name": TRANSFERRING, "value": {"from_node": self._worker_id}})
         return commit
 
-    def _put_off(self, delay_s: float | None) -> StepCommit:
+    def _put_off(self, delay_s: float | None, left: Step | None) -> StepCommit:
         """Back to the queue as if the step in flight had not begun; None: at once."""
         self._journal.hold_superseded("retry")
         self._hold_pending(delay_s)
-        commit = self._commit_with([], None, [], {}, [])
+        commit = self._commit_left(left, None, [], {})
+        if commit.graph:
+            # What is stored is begun: the run goes on from there.
+            commit.steps.append(self._step_row("custom", "ok", self._journal.now(), 0))
         commit.status, commit.retry_in_s = Status.PENDING, delay_s
         return commit
 
-    def _ended(self, status: Status, error: AgentError | None, changes: dict[str, Any] | None = None) -> StepCommit:
+    def _commit_left(
+        self, left: Step | None, source: str | None, following: list[str], changes: dict[str, Any]
+    ) -> StepCommit:
+        """A commit of what there is although the step did not finish."""
+        if left is None:
+            return self._commit_with([], source, following, changes, [])
+        changes = changes | self._changes_of(left)
+        commit = self._commit_with(left.messages, source, following, changes, list(left.removed))
+        commit.graph.add(left.graph)
+        if left.model is not None:
+            self._count(left.model)
+        return commit
+
+    def _ended(
+        self,
+        status: Status,
+        error: AgentError | None,
+        changes: dict[str, Any] | None = None,
+        left: Step | None = None,
+    ) -> StepCommit:
         document = None if error is None else clean(error_document(error, retryable=False))
-        own = self.conversation.messages[self._message_start :]
-        commit = self._commit_with(answers_for_open_calls(own), None, [], changes or {}, [])
+        if left is None:
+            own = self.conversation.messages[self._message_start :]
+            left = Step("custom", messages=answers_for_open_calls(own))
+        commit = self._commit_left(left, None, [], changes or {})
         commit.status, commit.error = status, document
         if document is not None:
             self._journal.hold("error", {**document, "attempt": self._claim["attempt"]})
@@ -286,92 +322,42 @@ class Recorder:
         `source` None writes no checkpoint of the step's own unless messages or changes call for one. `stays`: the run
         goes on here, so that with durability `exit` what there is to store is gathered, without a checkpoint.
         """
-        conversation = self.conversation
+        conversation, line = self.conversation, self._line
         commit = self._gathered or StepCommit(
             run_id=self._run_id,
             session_id=conversation.session_id,
             epoch=self._claim["epoch"],
             run={},
             session={},
+            hosted=self._speaks_itself,
         )
         if self._fresh or conversation.branch is not None:
             self._open(commit)
         for offset, message in enumerate(messages):
             message.content = clean(message.content)
-            self._journal.hold("message", self._message(message, len(conversation.messages) + offset + 1))
-        self._append(commit, messages)
-        self._change(changes, removed)
+            self._journal.hold("message", self._line.message(message, len(conversation.messages) + offset + 1))
+        line.append(commit, messages)
+        line.change(changes, removed)
         if stays and not self._is_stored_now:
             return commit
-        changed = bool(self._changes or self._removed)
         # Whatever changes the state is in a checkpoint: a run is taken out by going back to the one before it.
-        if source is not None or changed or len(conversation.messages) > self._covered:
-            self._checkpoint(commit, CheckpointSource.END if source is None else _SOURCES[source], following)
+        if source is not None or line.is_open:
+            line.checkpoint(commit, CheckpointSource.END if source is None else _SOURCES[source], following)
         elif commit.branch is not None and not commit.checkpoints:
             # Nothing has happened, but the line moves: there is a checkpoint to go back to the one before.
-            self._checkpoint(commit, CheckpointSource.FORK, commit.branch.next)
-        commit.session = {
-            "message_count": len(conversation.messages),
-            "step": conversation.step,
-            "checkpoint_id": conversation.checkpoint_id,
-            # Where the line stays, what changes is in the checkpoints: a state may be large.
-            "state": conversation.values if commit.branch else None,
-        }
+            line.checkpoint(commit, CheckpointSource.FORK, commit.branch.next)
+        commit.session = line.session_row(commit)
         return commit
 
     def _open(self, commit: StepCommit) -> None:
         """Add what the run begins with; where that is an earlier checkpoint the commit moves the session's line."""
         commit.branch, self.conversation.branch = self.conversation.branch, None
-        self._append(commit, self._fresh)
+        self._line.append(commit, self._fresh)
         if not self._at_exit:
             went_on = commit.branch if not self._fresh else None
             source = CheckpointSource.INPUT if went_on is None else CheckpointSource.FORK
-            self._checkpoint(commit, source, ["model"] if went_on is None else went_on.next)
+            self._line.checkpoint(commit, source, ["model"] if went_on is None else went_on.next)
         self._fresh = []
-
-    def _change(self, changes: dict[str, Any], removed: list[str]) -> None:
-        conversation = self.conversation
-        conversation.values = {k: v for k, v in conversation.values.items() if k not in removed} | changes
-        self._changes = {k: v for k, v in self._changes.items() if k not in removed} | changes
-        self._removed = [key for key in {*self._removed, *removed} if key not in changes]
-
-    def _append(self, commit: StepCommit, messages: list[Message]) -> None:
-        for message in messages:
-            self.conversation.messages.append(message)
-            row = self._message(message, len(self.conversation.messages))
-            commit.messages.append({**row, "step": self.conversation.step + 1})
-
-    def _message(self, message: Message, seq: int) -> dict[str, Any]:
-        return {
-            **clean(message_row(message)),
-            "session_id": self.conversation.session_id,
-            "run_id": self._run_id,
-            "seq": seq,
-            "created_at": self._journal.now(),
-        }
-
-    def _checkpoint(self, commit: StepCommit, source: str, following: list[str]) -> None:
-        """Store the state as it is now, by what changed since the checkpoint before."""
-        conversation = self.conversation
-        checkpoint_id = str(new_id())
-        row = {
-            "id": checkpoint_id,
-            "session_id": conversation.session_id,
-            "run_id": self._run_id,
-            "parent_id": conversation.checkpoint_id,
-            "step": conversation.step + 1,
-            "source": source,
-            "next": following,
-            "message_count": len(conversation.messages),
-            "changes": self._changes,
-            "removed": self._removed,
-        }
-        commit.checkpoints.append(row)
-        self._changes, self._removed, self._covered = {}, [], len(conversation.messages)
-        conversation.checkpoint_id = self._checkpoint_id = checkpoint_id
-        conversation.step += 1
-        told = {name: row[name] for name in ("parent_id", "step", "source")}
-        self._journal.hold("checkpoint", {"checkpoint_id": checkpoint_id, **told})
 
     def _step_row(self, kind: str, status: str, started: str, duration_ms: float, **done: Any) -> dict[str, Any]:
         self._step_count += 1
@@ -381,7 +367,7 @@ class Recorder:
         last, seq = self.conversation.last_answer(self._message_start)
         return {
             "text": last.text if last else "",
-            "message": last and self._message(last, seq),
+            "message": last and self._line.message(last, seq),
             "structured": clean(step.structured),
             "citations": [],
         }
