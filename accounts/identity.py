@@ -43,6 +43,8 @@ class Identity:
     limits: tuple[Holder, ...] = ()
     # In Unix seconds, where somebody else vouches for the caller and has said until when.
     expires_at: float | None = None
+    # Who asks as a LangGraph deployment's own authentication tells it: its `Auth` handlers and its graphs see this.
+    user: dict[str, Any] | None = field(default=None, repr=False, hash=False)
 
     @property
     def actor_id(self) -> UUID | None:
@@ -92,6 +94,7 @@ class Identity:
             "user_id": self.user_id,
             "login_key": self.login_key,
             "expires_at": self.expires_at,
+            "user": self.user,
             "limits": [holder_document(holder) for holder in self.limits],
             **{name: str(value) if value else None for name, value in ids.items()},
         }
@@ -107,6 +110,7 @@ class Identity:
             user_id=document["user_id"],
             login_key=document.get("login_key"),
             expires_at=document.get("expires_at"),
+            user=document.get("user"),
             limits=tuple(holder_from(holder) for holder in document.get("limits", ())),
             **ids,
         )

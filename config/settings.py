@@ -279,6 +279,7 @@ CELERY_BEAT_SCHEDULE = {
     "delete_ended_sessions": {"task": "runs.delete_ended_sessions", "schedule": 3600.0},
     "prune_idle_sessions": {"task": "runs.prune_idle_sessions", "schedule": 3600.0},
     "forget_expired": {"task": "accounts.forget_expired", "schedule": 3600.0},
+    "sweep_store": {"task": "memory.sweep", "schedule": 60.0},
     "sweep_webhooks": {"task": "webhooks.sweep", "schedule": 5.0},
     "forget_webhooks": {"task": "webhooks.forget_old", "schedule": 3600.0},
 }

@@ -74,9 +74,11 @@ def error_headers(error: AppError) -> dict[str, str]:
 
 
 async def send_document(send: Send, document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
-    """One whole JSON answer."""
-    body = dump_json(document)
-    raw = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    """One whole JSON answer; one with the status 204 has no body."""
+    body, raw = b"", []
+    if status != 204:
+        body = dump_json(document)
+        raw = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     for name, value in (headers or {}).items():
         raw.append((name.lower().encode("latin-1"), value.encode("latin-1")))
     await send({"type": "http.response.start", "status": status, "headers": raw})

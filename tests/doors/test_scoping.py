@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("accounts", "assistants", "sessions", "runs", "scheduling", "webhooks", "console", "config")
+ROOMS = ("accounts", "memory", "assistants", "sessions", "runs", "scheduling", "webhooks", "console", "config")
 # No caller's read: whoever adds a line here says why.
 WITHOUT = {
     "accounts/scoping.py": "the one place",
@@ -25,6 +25,7 @@ WITHOUT = {
     "runs/worker/children.py": "the assistant that a run names must be one of its own workspace",
     "runs/pools.py": "the workspaces that have runs to claim: workers serve all of them",
     "runs/worker/claim.py": "workers serve all workspaces, and are fair between them",
+    "memory/services.py": "a store has an owner: a graph's is its session's user, whoever runs it",
     "webhooks/admin/deliveries.py": "all workspaces, for a superuser: the log's indexes begin with the workspace",
 }
 _LOOKUPS = {"filter", "exclude", "get", "get_or_create", "update_or_create", "aget", "aupdate_or_create"}
