@@ -1,0 +1,389 @@
+"""What graphs hold, as JSON: plain JSON stays as it is, all else is a small object with the key `$lg`.
+
+What is stored names no class that would be imported: messages, documents and LangGraph's own are built through closed
+tables, pydantic models, dataclasses, named tuples and enums of a graph's own through the classes that it has allowed
+(`allow`). An object of any other class loads as a plain dict.
+"""
+
+import math
+import sys
+from base64 import b64decode, b64encode
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import MISSING, fields, is_dataclass
+from datetime import date, datetime, time, timedelta, timezone, tzinfo
+from decimal import Decimal
+from enum import Enum
+from functools import lru_cache
+from ipaddress import ip_address, ip_interface, ip_network
+from pathlib import Path, PurePath
+from re import Pattern
+from re import compile as compile_pattern
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import orjson
+from langchain_core.documents import Document
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    ChatMessage,
+    ChatMessageChunk,
+    FunctionMessage,
+    FunctionMessageChunk,
+    HumanMessage,
+    HumanMessageChunk,
+    RemoveMessage,
+    SystemMessage,
+    SystemMessageChunk,
+    ToolMessage,
+    ToolMessageChunk,
+)
+from langgraph.checkpoint.serde.types import _DeltaSnapshot
+from langgraph.store.base import Item
+from langgraph.types import Command, Interrupt, Overwrite, Send, TimeoutPolicy
+from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
+
+from graphs.rendering import INTEGERS, TAG, Json, render, render_stored, text
+
+__all__ = ["RecordedError", "Serde", "allow", "dump", "load", "render", "render_stored"]
+
+_MESSAGES: dict[str, type[BaseMessage]] = {
+    kind.model_fields["type"].default: kind
+    for kind in (
+        AIMessage,
+        AIMessageChunk,
+        ChatMessage,
+        ChatMessageChunk,
+        FunctionMessage,
+        FunctionMessageChunk,
+        HumanMessage,
+        HumanMessageChunk,
+        RemoveMessage,
+        SystemMessage,
+        SystemMessageChunk,
+        ToolMessage,
+        ToolMessageChunk,
+    )
+}
+
+
+class RecordedError(Exception):
+    """An exception that a task of a graph ended with, as it is read from its checkpoint: what it was, in words."""
+
+    def __init__(self, kind: str, message: str, shown: str):
+        super().__init__(message)
+        self.kind, self.message, self.shown = kind, message, shown
+
+    def __repr__(self) -> str:
+        return self.shown
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RecordedError) and other.shown == self.shown
+
+    def __hash__(self) -> int:
+        return hash(self.shown)
+
+
+# -- classes of graphs -------------------------------------------------------------------------------------------------
+
+_allowed: dict[str, type[Any]] = {}
+
+
+def allow(*classes: type[Any]) -> None:
+    """Let objects of these classes be built again from what is stored of them.
+
+    Pydantic models, dataclasses, named tuples and enums. A class of the same module and name takes the place of one
+    that was allowed before it.
+    """
+    _allowed.update({_name(kind): kind for kind in classes})
+
+
+def _name(kind: type[Any]) -> str:
+    return f"{kind.__module__}:{kind.__qualname__}"
+
+
+allow(TimeoutPolicy, Item)
+
+# -- dumping -----------------------------------------------------------------------------------------------------------
+
+
+def dump(value: Any) -> Json:
+    """`value` as JSON that `load` makes the same of, a copy through and through.
+
+    NUL and lone surrogates in texts become U+FFFD. Raises TypeError for what has no form: a function, a connection.
+    """
+    kind: Any = type(value)
+    if kind is str:
+        return text(value)
+    if kind is bool or value is None:
+        return value
+    if kind is int:
+        return value if value in INTEGERS else {TAG: "int", "value": str(value)}
+    if kind is float:
+        return value if math.isfinite(value) else {TAG: "float", "value": str(value)}
+    if kind is list:
+        return [dump(item) for item in value]
+    if kind is dict:
+        return _dump_dict(value)
+    return _form(kind)(value)
+
+
+def _dump_dict(value: Mapping[Any, Any]) -> Json:
+    if TAG in value or not all(type(key) is str for key in value):
+        return {TAG: "dict", "items": [[dump(key), dump(item)] for key, item in value.items()]}
+    return {text(key): dump(item) for key, item in value.items()}
+
+
+def _message(message: BaseMessage) -> Json:
+    held = {**message.__dict__, **(message.__pydantic_extra__ or {})}
+    return {TAG: "message", **{name: dump(item) for name, item in held.items() if name != TAG}}
+
+
+def _tagged(tag: str, *names: str) -> Callable[[Any], Json]:
+    return lambda value: {TAG: tag, **{name: dump(getattr(value, name)) for name in names}}
+
+
+def _items(tag: str) -> Callable[[Any], Json]:
+    return lambda value: {TAG: tag, "items": [dump(item) for item in value]}
+
+
+def _words(tag: str) -> Callable[[Any], Json]:
+    return lambda value: {TAG: tag, "value": text(str(value))}
+
+
+def _moment(value: datetime | time) -> Json:
+    stored: dict[str, Json] = {TAG: type(value).__name__ if type(value) in (datetime, time) else "datetime"}
+    zone = value.tzinfo
+    if isinstance(zone, ZoneInfo) and zone.key:
+        stored |= {"value": value.replace(tzinfo=None).isoformat(), "zone": zone.key}
+    else:
+        stored |= {"value": value.isoformat()}
+    return stored | ({"fold": value.fold} if value.fold else {})
+
+
+def _interrupt(value: Interrupt[Any]) -> Json:
+    stored = {TAG: "interrupt", "value": dump(value.value), "id": value.id}
+    # A class was its schema already where it could be shown.
+    schema = value.response_schema if isinstance(value.response_schema, dict) else None
+    return stored | {"response_schema": dump(schema)}
+
+
+def _error(value: BaseException) -> Json:
+    if isinstance(value, RecordedError):
+        return {TAG: "error", "type": value.kind, "message": value.message, "repr": value.shown}
+    return {TAG: "error", "type": type(value).__name__, "message": text(str(value)), "repr": text(repr(value))}
+
+
+def _secret(value: SecretStr | SecretBytes) -> Json:
+    return {TAG: "secret", "value": dump(value.get_secret_value())}
+
+
+def _array(value: Any) -> Json:
+    return {TAG: "array", "dtype": value.dtype.str, "items": dump(value.tolist())}
+
+
+def _object(value: Any, held: Mapping[str, Any]) -> Json:
+    return {TAG: "object", "class": _name(type(value)), "value": _dump_dict(held)}
+
+
+_FORMS: tuple[tuple[Any, Callable[[Any], Json]], ...] = (
+    (Enum, lambda value: {TAG: "enum", "class": _name(type(value)), "value": dump(value.value)}),
+    (str, lambda value: text(str(value))),
+    (BaseMessage, _message),
+    (Document, _tagged("document", "id", "metadata", "page_content", "type")),
+    (Interrupt, _interrupt),
+    (Send, _tagged("send", "node", "arg", "timeout")),
+    (Command, _tagged("command", "graph", "update", "resume", "goto")),
+    (Overwrite, _tagged("overwrite", "value", "type")),
+    (_DeltaSnapshot, _tagged("delta", "value")),
+    (BaseModel, lambda value: _object(value, {**value.__dict__, **(value.__pydantic_extra__ or {})})),
+    ((SecretStr, SecretBytes), _secret),
+    (Mapping, _dump_dict),
+    (list, lambda value: [dump(item) for item in value]),
+    (tuple, _items("tuple")),
+    (set, _items("set")),
+    (frozenset, _items("frozenset")),
+    (deque, lambda value: {TAG: "deque", "items": [dump(item) for item in value], "maxlen": value.maxlen}),
+    ((datetime, time), _moment),
+    (date, _words("date")),
+    (timedelta, lambda value: {TAG: "timedelta", "value": [value.days, value.seconds, value.microseconds]}),
+    (ZoneInfo, _words("zone")),
+    (timezone, lambda value: {TAG: "timezone", "value": value.utcoffset(None).total_seconds()}),
+    (UUID, _words("uuid")),
+    (Decimal, _words("decimal")),
+    (PurePath, _words("path")),
+    ((bytes, memoryview), lambda value: {TAG: "bytes", "value": b64encode(value).decode()}),
+    (bytearray, lambda value: {TAG: "bytearray", "value": b64encode(value).decode()}),
+    (Pattern, lambda value: {TAG: "pattern", "value": dump(value.pattern), "flags": value.flags}),
+    (BaseException, _error),
+    (int, lambda value: dump(int(value))),
+    (float, lambda value: dump(float(value))),
+)
+
+
+@lru_cache(maxsize=1_000)
+def _form(kind: Any) -> Callable[[Any], Json]:
+    """How values of this class are stored; raises TypeError where they cannot be."""
+    if issubclass(kind, tuple) and hasattr(kind, "_asdict") and kind is not _DeltaSnapshot:
+        return lambda value: _object(value, value._asdict())
+    for base, how in _FORMS:
+        if issubclass(kind, base):
+            return how
+    if is_dataclass(kind):
+        names = [field.name for field in fields(kind)]
+        return lambda value: _object(value, {name: getattr(value, name) for name in names})
+    if kind is Item:
+        return lambda value: _object(value, {name: getattr(value, name) for name in Item.__slots__})
+    if kind.__module__ == "ipaddress":
+        return _words(_ADDRESSES[kind.__name__[4:]])
+    if kind.__module__ == "numpy" and hasattr(kind, "tolist"):
+        return _array if kind.__name__ == "ndarray" else lambda value: dump(value.tolist())
+    raise TypeError(f"A graph's state cannot hold a value of the type {kind.__name__}: it has no form in JSON.")
+
+
+_ADDRESSES = {"Address": "address", "Interface": "interface", "Network": "network"}
+
+# -- loading -----------------------------------------------------------------------------------------------------------
+
+
+def load(stored: Json) -> Any:
+    """What `dump` was given. An object of a class that is not allowed is a dict of what it held."""
+    kind = type(stored)
+    if kind is list:
+        return [load(item) for item in stored]
+    if kind is not dict:
+        return stored
+    if (tag := stored.get(TAG)) is None:
+        return {key: load(item) for key, item in stored.items()}
+    return _LOADERS[tag](stored)
+
+
+def _held(stored: dict[str, Json]) -> Iterator[Any]:
+    return (load(item) for item in stored["items"])
+
+
+def _fields(stored: dict[str, Json]) -> dict[str, Any]:
+    return {key: load(item) for key, item in stored.items() if key != TAG}
+
+
+def _load_message(stored: dict[str, Json]) -> Any:
+    held = _fields(stored)
+    kind = _MESSAGES.get(held.get("type", ""))
+    return held if kind is None else kind.model_construct(**held)
+
+
+def _load_moment(kind: type[datetime] | type[time]) -> Callable[[dict[str, Json]], Any]:
+    def loader(stored: dict[str, Json]) -> Any:
+        moment = kind.fromisoformat(stored["value"])
+        zone: tzinfo | None = ZoneInfo(stored["zone"]) if "zone" in stored else moment.tzinfo
+        return moment.replace(tzinfo=zone, fold=stored.get("fold", 0))
+
+    return loader
+
+
+def _load_enum(stored: dict[str, Json]) -> Any:
+    value = load(stored["value"])
+    kind = _allowed.get(stored["class"])
+    if kind is not None:
+        with suppress(ValueError):
+            return kind(value)
+    return value
+
+
+def _load_secret(stored: dict[str, Json]) -> SecretStr | SecretBytes:
+    value = load(stored["value"])
+    return SecretBytes(value) if isinstance(value, bytes) else SecretStr(value)
+
+
+def _load_array(stored: dict[str, Json]) -> Any:
+    items, numpy = load(stored["items"]), sys.modules.get("numpy")  # a graph that has arrays has loaded it
+    return items if numpy is None else numpy.array(items, dtype=stored["dtype"])
+
+
+def _load_object(stored: dict[str, Json]) -> Any:
+    held = load(stored["value"])
+    kind = _allowed.get(stored["class"])
+    if kind is None:
+        return held
+    if issubclass(kind, BaseModel):
+        try:
+            return kind.model_validate(held)
+        except ValidationError:
+            return kind.model_construct(**held)
+    if is_dataclass(kind):
+        return _load_dataclass(kind, held)
+    with suppress(TypeError):
+        return kind(**held)
+    return held
+
+
+def _load_dataclass(kind: type[Any], held: dict[str, Any]) -> Any:
+    """Without its constructor, which may have made other values of what it was given."""
+    made = object.__new__(kind)
+    for field in fields(kind):
+        if field.name in held:
+            value = held[field.name]
+        elif field.default is not MISSING:
+            value = field.default
+        elif field.default_factory is not MISSING:
+            value = field.default_factory()
+        else:
+            return held
+        object.__setattr__(made, field.name, value)
+    return made
+
+
+_LOADERS: dict[str, Callable[[dict[str, Json]], Any]] = {
+    "none": lambda stored: None,
+    "dict": lambda stored: {load(key): load(item) for key, item in stored["items"]},
+    "int": lambda stored: int(stored["value"]),
+    "float": lambda stored: float(stored["value"]),
+    "message": _load_message,
+    "document": lambda stored: Document(**_fields(stored)),
+    "interrupt": lambda stored: Interrupt(**_fields(stored)),
+    "send": lambda stored: Send(**_fields(stored)),
+    "command": lambda stored: Command(**_fields(stored)),
+    "overwrite": lambda stored: Overwrite(load(stored["value"])),
+    "delta": lambda stored: _DeltaSnapshot(load(stored["value"])),
+    "object": _load_object,
+    "enum": _load_enum,
+    "secret": _load_secret,
+    "tuple": lambda stored: tuple(_held(stored)),
+    "set": lambda stored: set(_held(stored)),
+    "frozenset": lambda stored: frozenset(_held(stored)),
+    "deque": lambda stored: deque(_held(stored), stored["maxlen"]),
+    "datetime": _load_moment(datetime),
+    "time": _load_moment(time),
+    "date": lambda stored: date.fromisoformat(stored["value"]),
+    "timedelta": lambda stored: timedelta(*stored["value"]),
+    "zone": lambda stored: ZoneInfo(stored["value"]),
+    "timezone": lambda stored: timezone(timedelta(seconds=stored["value"])),
+    "uuid": lambda stored: UUID(stored["value"]),
+    "decimal": lambda stored: Decimal(stored["value"]),
+    "path": lambda stored: Path(stored["value"]),
+    "bytes": lambda stored: b64decode(stored["value"]),
+    "bytearray": lambda stored: bytearray(b64decode(stored["value"])),
+    "pattern": lambda stored: compile_pattern(load(stored["value"]), stored["flags"]),
+    "address": lambda stored: ip_address(stored["value"]),
+    "interface": lambda stored: ip_interface(stored["value"]),
+    "network": lambda stored: ip_network(stored["value"]),
+    "array": _load_array,
+    "error": lambda stored: RecordedError(stored["type"], stored["message"], stored["repr"]),
+}
+
+
+class Serde:
+    """The same as LangGraph's `SerializerProtocol`, for what asks a checkpointer for its own."""
+
+    def dumps_typed(self, value: Any) -> tuple[str, bytes]:
+        return "json", orjson.dumps(dump(value))
+
+    def loads_typed(self, data: tuple[str, bytes]) -> Any:
+        """Raises ValueError for another form than JSON."""
+        if data[0] != "json":
+            raise ValueError(f"{data[0]!r} is not stored here: JSON only.")
+        return load(orjson.loads(data[1]))
