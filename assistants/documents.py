@@ -3,10 +3,11 @@
 from functools import lru_cache
 from typing import Any, Literal, cast, get_args, get_origin
 
-from pydantic import BaseModel, create_model
+from pydantic import BaseModel, Field, create_model
 from pydantic.json_schema import models_json_schema
 
-from assistants.config import AssistantConfig, Config
+from assistants.config import GRAPH, AssistantConfig, Config
+from assistants.config.llm import LLMConfig
 from assistants.models import Assistant, AssistantVersion
 from core.clock import isoformat
 from core.mount import address
@@ -66,7 +67,10 @@ def version_document(version: AssistantVersion) -> dict[str, Any]:
 def agent_type_document(kind: AgentType) -> dict[str, Any]:
     """An agent type with the JSON Schema of its assistants' configuration."""
     name: Any = Literal[kind.name]
-    whole = create_model("AssistantConfig", __base__=AssistantConfig, type=(name, kind.name))
+    fields: dict[str, Any] = {"type": (name, kind.name)}
+    if kind.name != GRAPH:
+        fields["llm"] = (LLMConfig, Field())
+    whole = create_model("AssistantConfig", __base__=AssistantConfig, **fields)
     schema = whole.model_json_schema()
     if kind.config is not None:
         parts, definitions = models_json_schema([(whole, "validation"), (kind.config, "validation")])

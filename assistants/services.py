@@ -314,6 +314,7 @@ def _make_current(
 def _store(assistant: Assistant, config: Config, checks: list[Check], moment: datetime) -> None:
     """Save the row with what it repeats of its current version, for filters, claims and limits."""
     assistant.name, assistant.type = config["name"], config["type"]
+    assistant.graph_id = config.get("graph_id")
     assistant.description = config["description"]
     assistant.metadata, assistant.labels = config["metadata"], config["resources"]["labels"]
     assistant.max_concurrent_runs = config["max_concurrent_runs"]

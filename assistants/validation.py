@@ -11,12 +11,13 @@ from uuid import UUID
 from pydantic import BaseModel, ValidationError
 
 from accounts.queries import open_secrets
-from assistants.config import Config
+from assistants.config import GRAPH, Config
 from assistants.engines import Path, unsupported
 from core.canonical import canonical
 from core.errors import FieldError
 from core.text import sentence
 from runtime.blocks import blocks_within
+from runtime.configuration import current
 from runtime.contract import Tool
 from runtime.middleware import middleware_class, middleware_names
 from runtime.middleware.base import Middleware
@@ -78,6 +79,7 @@ def run_checks(workspace_id: UUID, config: Config, reachability: Reachability) -
     secrets = open_secrets(workspace_id, names_in(config)).run()
     return [
         *_check_type(config),
+        *_check_graph(config),
         *_check_llm(config, secrets),
         *_check_tools(config, secrets),
         *_check_middleware(config, secrets),
@@ -108,7 +110,18 @@ def _check_type(config: Config) -> Iterator[Check]:
         yield Check("type", ("type",))
 
 
+def _check_graph(config: Config) -> Iterator[Check]:
+    if config["type"] != GRAPH:
+        return
+    if config["graph_id"] in current().langgraph.graphs:
+        yield Check("graph_id", ("graph_id",))
+    else:
+        yield _failed("graph_id", ("graph_id",), f"This server hosts no graph {config['graph_id']!r}.")
+
+
 def _check_llm(config: Config, secrets: Secrets) -> Iterator[Check]:
+    if config["type"] == GRAPH:
+        return
     problems = check_llm(config["llm"], secrets)
     if not problems:
         yield Check("llm", ("llm",))

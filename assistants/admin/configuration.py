@@ -13,6 +13,10 @@ _SHOWN = {
     "name",
     "type",
     "description",
+    "graph_id",
+    "config",
+    "context",
+    "llm",
     "llm.provider",
     "llm.model",
     "llm.fallbacks",
@@ -31,11 +35,14 @@ _MAX_BRIEF = 120
 def summary(config: Config) -> dict[str, Any]:
     """What `_configuration.html` shows."""
     config = in_order(config)
-    llm = config["llm"]
+    llm = config.get("llm")
     settings = _settings(config)
     return {
-        "model": _model(llm),
-        "fallbacks": [_model(fallback) for fallback in llm["fallbacks"]],
+        "graph_id": config.get("graph_id"),
+        "graph_config": facts(config.get("config") or {}),
+        "graph_context": facts(config.get("context") or {}),
+        "model": _model(llm) if llm else None,
+        "fallbacks": [_model(fallback) for fallback in llm["fallbacks"]] if llm else [],
         "model_settings": [(path[4:], value) for path, value in settings if path.startswith("llm.")],
         "settings": [(path, value) for path, value in settings if not path.startswith("llm.")],
         "limits": _limits(config),
@@ -68,7 +75,8 @@ def _settings(config: Config) -> list[tuple[str, str]]:
     return [
         (change["path"], json.dumps(change["to"], ensure_ascii=False))
         for change in changes(defaults, config)
-        if change["path"] not in _SHOWN and not change["path"].startswith(("metadata.", "metadata["))
+        if change["path"] not in _SHOWN
+        and not change["path"].startswith(("metadata.", "metadata[", "config.", "context."))
     ]
 
 

@@ -54,7 +54,10 @@ class NewAssistantForm(forms.Form):
     """The body of `POST /assistants`."""
 
     workspace = forms.ModelChoiceField(Workspace.objects.none(), widget=UnfoldAdminSelectWidget())
-    configuration = ConfigurationField(help_text="As the body of POST /assistants. Only name and llm are required.")
+    configuration = ConfigurationField(
+        help_text="As the body of POST /assistants. Only name and llm are required; for a hosted graph name, type and "
+        "graph_id."
+    )
 
     def __init__(self, *args: Any, workspaces: QuerySet[Workspace], **kwargs: Any):
         super().__init__(*args, **kwargs)

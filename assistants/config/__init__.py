@@ -3,11 +3,12 @@
 What depends on the server (a tool, a key variable) is checked in `assistants.validation`.
 """
 
-from assistants.config.assistant import AssistantConfig, CreateAssistant, UpdateOptions
+from assistants.config.assistant import GRAPH, AssistantConfig, CreateAssistant, UpdateOptions
 from assistants.config.merging import merged, same
 from assistants.config.parsing import Config, parse, parse_update, stored
 
 __all__ = [
+    "GRAPH",
     "AssistantConfig",
     "Config",
     "CreateAssistant",

@@ -3,11 +3,13 @@
 from typing import Annotated, Any, Literal
 
 from django.conf import settings
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from assistants.config.blocks import (
     Block,
     Count,
+    GraphConfig,
     Interrupt,
     MCPConfig,
     MemoryConfig,
@@ -24,6 +26,13 @@ from assistants.config.blocks import (
 from assistants.config.llm import LLMConfig
 from core.ids import parse_id
 from core.validation import Metadata
+
+# The type of what LangGraph calls an assistant: a hosted graph and what it is configured with.
+GRAPH = "Graph"
+
+
+def _is_none(value: Any) -> bool:
+    return value is None
 
 
 def _known_id(text: str) -> str:
@@ -43,7 +52,20 @@ class AssistantConfig(Block):
     name: Name = Field(description="Unique in the workspace.")
     type: Name = Field("ReactAgent", description="One of `/assistant-types`.")
     description: Annotated[str, StringConstraints(max_length=10_000)] = ""
-    llm: LLMConfig
+    # Assistants of hosted graphs alone have these three, and they alone no `llm`. What is not there is not stored.
+    graph_id: Name | None = Field(
+        default=None, exclude_if=_is_none, description="Which of the hosted graphs, for the type `Graph`."
+    )
+    config: GraphConfig | None = Field(default=None, exclude_if=_is_none, description="For the type `Graph`.")
+    context: dict[str, Any] | None = Field(
+        default=None, exclude_if=_is_none, description="What runs of a hosted graph have as their context."
+    )
+    llm: LLMConfig | None = Field(
+        default=None,
+        exclude_if=_is_none,
+        validate_default=True,
+        description="The model; needed for all types but `Graph`, whose graphs bring their own.",
+    )
     system_prompt: Annotated[str, StringConstraints(max_length=200_000)] = Field(
         default="", description="The first message of every model call."
     )
@@ -82,6 +104,14 @@ class AssistantConfig(Block):
         default=None, description="How long a session lives after it was last used."
     )
     metadata: Metadata = Field(default_factory=dict)
+
+    @field_validator("llm")
+    @classmethod
+    def _needed(cls, llm: LLMConfig | None, info: ValidationInfo) -> LLMConfig | None:
+        # A type that is wrong itself is a fault of its own.
+        if llm is None and info.data.get("type", GRAPH) != GRAPH:
+            raise PydanticCustomError("missing", "Field required")
+        return llm
 
 
 class CreateAssistant(AssistantConfig):

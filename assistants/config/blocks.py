@@ -173,6 +173,18 @@ class QuotaConfig(Block):
     tokens_per_day: Annotated[int, Field(ge=1, le=2**53)] | None = None
 
 
+class GraphConfig(Block):
+    """What each run of a hosted graph is configured with (LangGraph's `RunnableConfig`), unless it says otherwise."""
+
+    tags: list[Annotated[str, StringConstraints(max_length=1_000)]] | None = Field(
+        default=None, max_length=100, exclude_if=lambda value: value is None
+    )
+    recursion_limit: Count | None = Field(
+        default=None, exclude_if=lambda value: value is None, description="How many steps of the graph a run may take."
+    )
+    configurable: dict[str, Any] | None = Field(default=None, exclude_if=lambda value: value is None)
+
+
 class ResourcesConfig(Block):
     """Where the assistant's runs may be carried out."""
 

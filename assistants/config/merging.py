@@ -5,7 +5,15 @@ from typing import Any
 from core.canonical import canonical
 
 # Objects whose keys are the user's own: there null takes a key away, known or not.
-_OPEN = {("interrupt_on",), ("input_schema",), ("output_schema",), ("llm", "settings"), ("metadata",)}
+_OPEN = {
+    ("interrupt_on",),
+    ("input_schema",),
+    ("output_schema",),
+    ("llm", "settings"),
+    ("metadata",),
+    ("config",),
+    ("context",),
+}
 
 
 def merged(old: Any, change: Any, path: tuple[str, ...] = (), *, is_open: bool = False) -> Any:

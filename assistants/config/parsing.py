@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 import orjson
 from pydantic import ValidationError
 
-from assistants.config.assistant import AssistantConfig, UpdateOptions
+from assistants.config.assistant import GRAPH, AssistantConfig, UpdateOptions
+from assistants.config.blocks import GraphConfig
 from core.errors import FieldError, Invalid
 from core.http import invalid_from_pydantic
 from core.schemas import BadSchemaError, check_schema
@@ -20,11 +21,20 @@ Config = dict[str, Any]
 
 # Lists of assistants and versions hold up to 100 of them.
 MAX_BYTES = 512 * 1024
+# What a hosted graph brings itself, so that an assistant of one cannot choose it, and what such assistants alone have.
+_OF_AGENTS = (
+    *("llm", "system_prompt", "tools", "skills", "memory", "mcp_servers", "knowledge_bases", "middleware"),
+    *("interrupt_on", "output_schema", "max_steps"),
+)
+_OF_GRAPHS = ("graph_id", "config", "context")
 
 
 def parse(model: type[C], body: Any) -> C:
     """`body` as a configuration; raises `Invalid`."""
     parsed = validate(model, body)
+    if parsed.type == GRAPH:
+        # Readers need not ask whether they are there.
+        parsed.config, parsed.context = parsed.config or GraphConfig(), parsed.context or {}
     faults = [*_unknown_names(parsed), *_repeated_names(parsed), *_bad_schemas(parsed)] or [*_unfit_for_type(parsed)]
     if faults:
         raise Invalid(faults[0].message, errors=faults)
@@ -50,6 +60,8 @@ def parse_update(body: Any) -> tuple[UpdateOptions, dict[str, Any]]:
 def _unknown_names(config: AssistantConfig) -> Iterator[FieldError]:
     if config.type not in agent_names():
         yield FieldError(("type",), f"There is no assistant type {config.type!r}, only {_list(agent_names())}.")
+    if config.llm is None:
+        return
     places: list[tuple[str | int, ...]] = [("llm",)]
     places += [("llm", "fallbacks", index) for index in range(len(config.llm.fallbacks))]
     for place, model in zip(places, [config.llm, *config.llm.fallbacks], strict=True):
@@ -86,6 +98,7 @@ def _bad_schemas(config: AssistantConfig) -> Iterator[FieldError]:
 
 def _unfit_for_type(config: AssistantConfig) -> Iterator[FieldError]:
     """What the agent type does not take."""
+    yield from _unfit_for_graphs(config)
     kind = agent_type(config.type)
     if kind.read_only_tools:
         for index, use in enumerate(config.tools):
@@ -97,3 +110,16 @@ def _unfit_for_type(config: AssistantConfig) -> Iterator[FieldError]:
             kind.config.model_validate(stored(config), extra="ignore")
         except ValidationError as error:
             yield from invalid_from_pydantic(error).errors
+
+
+def _unfit_for_graphs(config: AssistantConfig) -> Iterator[FieldError]:
+    if config.type != GRAPH:
+        for name in _OF_GRAPHS:
+            if getattr(config, name) is not None:
+                yield FieldError((name,), f"{name} is for assistants of the type {GRAPH}.")
+        return
+    if config.graph_id is None:
+        yield FieldError(("graph_id",), "Field required")
+    for name in _OF_AGENTS:
+        if getattr(config, name) != AssistantConfig.model_fields[name].get_default(call_default_factory=True):
+            yield FieldError((name,), f"{name} is not for hosted graphs, which bring their own.")

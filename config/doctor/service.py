@@ -89,7 +89,7 @@ def _models() -> Found:
         rows = connection.execute(
             """SELECT a.name, v.config->'llm' AS llm FROM assistants a
                JOIN assistant_versions v ON v.assistant_id = a.id AND v.number = a.version
-               WHERE a.status = 'active' ORDER BY a.created_at DESC LIMIT %s""",
+               WHERE a.status = 'active' AND a.graph_id IS NULL ORDER BY a.created_at DESC LIMIT %s""",
             [MOST_ASSISTANTS],
         ).fetchall()
     lacks = Counter(problem.message for each in rows for problem in check_llm(each["llm"]))
