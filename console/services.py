@@ -7,10 +7,10 @@ from django.db import IntegrityError, transaction
 from accounts.identity import Identity
 from core.errors import NotFound, QuotaExceeded, RateLimited
 from core.ids import new_id
+from runs.accepting import create_run
 from runs.bodies import CreateRun
 from runs.doorbell import doorbell
 from runs.queries import get_run_state
-from runs.services import create_run
 from sessions.bodies import OpenSession
 from sessions.services import open_session
 

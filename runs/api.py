@@ -27,7 +27,7 @@ from core.mount import address
 from core.openapi import list_parameters, listed
 from core.pagination import BY_AGE, Filter, Listing, ListQuery, choices, identifier, paginate, read_no_query, text
 from core.validation import Body, validate
-from runs import queries, services
+from runs import accepting, queries, services
 from runs.announce import (
     announce_accepted_after_commit,
     announce_after_commit,
@@ -183,7 +183,7 @@ class SessionRuns(ViewSet):
         raise _no_stream()
 
     def _accept(self, request: Request, session_id: str, body: CreateRun) -> "_Accept":
-        return partial(services.create_run, identity_of(request), path_id(session_id), body)
+        return partial(accepting.create_run, identity_of(request), path_id(session_id), body)
 
     def get_serializer(self, *args: Any, **kwargs: Any) -> BodyForm:
         """The browsable API's form: an example."""
@@ -211,13 +211,13 @@ class RunViewSet(ViewSet):
     def create(self, request: Request) -> Response:
         """Open a session and queue its first run; `wait` and `stream` do as `/wait` and `/stream`."""
         body = validate(CreateStatelessRun, request.data)
-        return _create(request, body, partial(services.create_stateless_run, identity_of(request), body))
+        return _create(request, body, partial(accepting.create_stateless_run, identity_of(request), body))
 
     @extend_schema(request=CreateStatelessRun, parameters=[_WAIT_S], responses=_WAITED)
     def wait(self, request: Request) -> Response:
         """Open a session, queue its first run and wait until it ends or is interrupted."""
         body = validate(CreateStatelessRun, request.data)
-        return _wait(request, partial(services.create_stateless_run, identity_of(request), body))
+        return _wait(request, partial(accepting.create_stateless_run, identity_of(request), body))
 
     @extend_schema(request=CreateStatelessRun, responses=_STREAMED)
     def stream(self, request: Request) -> Response:

@@ -12,11 +12,11 @@ from accounts.scoping import in_workspace, parameters_of, visible, visible_run
 from core.db import Operation, Query, Row, operation
 from core.errors import AppError, FieldError, Invalid, NotFound
 from core.ids import new_id
+from runs.accepting import accept, accept_with_session
 from runs.bodies import BatchedRun, CreateRuns
 from runs.ending import end_waiting
 from runs.lifecycle import ACTIVE, Status
 from runs.limits import take_turns
-from runs.services import accept, accept_with_session
 
 # Sessions, and so rows, that one transaction of a great cancelling locks.
 BATCH = 500

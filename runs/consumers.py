@@ -23,6 +23,7 @@ from core.errors import AppError, BadRequest, Invalid, NotFound, RateLimited, Un
 from core.ids import new_id, path_id
 from core.strict_json import dump_json, parse_json
 from core.validation import validate
+from runs.accepting import create_run
 from runs.announce import announce, look_after, tell_accepted
 from runs.bodies import CancelRun, CreateRun, ResumeRun
 from runs.documents import run_document
@@ -34,7 +35,7 @@ from runs.live import hub
 from runs.notices import stop_now
 from runs.queries import events_of_session, get_run
 from runs.resuming import resume_run
-from runs.services import cancel_run, create_run
+from runs.services import cancel_run
 from sessions.queries import get_session
 
 log = logging.getLogger(__name__)

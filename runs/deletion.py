@@ -55,7 +55,20 @@ def deletion_of(runs: str, sessions: str) -> list[str]:
     code, never input. The caller has locked the sessions, none of which has a run that has not ended, and those of
     their sub-agents are among them.
     """
-    of_run, of_session = runs.format("r"), sessions.format("s")
+    of_session = sessions.format("s")
+    return [
+        *deletion_of_runs(runs),
+        *(
+            f"DELETE FROM {table} USING sessions s WHERE s.id = {table}.session_id AND {of_session}"  # noqa: S608
+            for table in ("graph_writes", "graph_values", "graph_checkpoints", "checkpoints", "messages")
+        ),
+        f"DELETE FROM sessions s WHERE {of_session}",  # noqa: S608
+    ]
+
+
+def deletion_of_runs(runs: str) -> list[str]:
+    """The statements that delete runs that have ended, and leave in their sessions what they have written there."""
+    of_run = runs.format("r")
     # Foreign keys are checked at the commit, but the rows are found through each other: the leaves go first.
     return [
         # A run that stays and was started by one of these goes on without its parent.
@@ -67,11 +80,6 @@ def deletion_of(runs: str, sessions: str) -> list[str]:
             for table in ("run_events", "run_results", "artifacts", "run_steps", "run_payloads")
         ),
         f"DELETE FROM runs r WHERE {of_run}",  # noqa: S608
-        *(
-            f"DELETE FROM {table} USING sessions s WHERE s.id = {table}.session_id AND {of_session}"  # noqa: S608
-            for table in ("checkpoints", "messages")
-        ),
-        f"DELETE FROM sessions s WHERE {of_session}",  # noqa: S608
     ]
 
 

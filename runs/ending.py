@@ -50,6 +50,10 @@ SELECT id, session_id, status, rollback FROM ended ORDER BY session_id, number
 """
 
 
+# The ends of runs after which nothing is wrong with their sessions.
+_QUIET = (Status.CANCELLED, Status.SUCCESS)
+
+
 class Superseded(AgentError):
     """A newer run of its session took the run's place."""
 
@@ -88,7 +92,7 @@ def end_runs(
             "status": str(status),
             "sources": allowed,
             "error": None if error is None else jsonb(error),
-            "activity": str(Activity.IDLE if status == Status.CANCELLED else Activity.ERROR),
+            "activity": str(Activity.IDLE if status in _QUIET else Activity.ERROR),
         },
     )
     if back := [row["id"] for row in ended if row["rollback"]]:
@@ -137,15 +141,21 @@ def concluding(runs: Sequence[UUID], sessions: Sequence[UUID]) -> Operation[None
 
 # -- runs that wait for nobody -----------------------------------------------------------------------------------------
 
+# `continued`: the run behind it is one of LangGraph's protocol, which goes on where this one asks. See
+# `runs.accepting`, too.
 _UNWANTED = """
 WITH asking AS (
-    SELECT r.id, r.cancel_requested_at, r.superseded FROM runs r WHERE r.id = ANY(%(runs)s) AND r.status = 'interrupted'
-        AND (r.cancel_requested_at IS NOT NULL OR EXISTS (
-            SELECT FROM runs next WHERE next.session_id = r.session_id AND next.status = 'pending'))
+    SELECT r.id, r.cancel_requested_at, r.superseded, r.cancel_requested_at IS NULL AND next.continues AS continued
+    FROM runs r LEFT JOIN LATERAL (
+        SELECT p.kwargs IS NOT NULL AS continues FROM runs n JOIN run_payloads p ON p.run_id = n.id
+        WHERE n.session_id = r.session_id AND n.status = 'pending' ORDER BY n.created_at, n.id LIMIT 1) next ON true
+    WHERE r.id = ANY(%(runs)s) AND r.status = 'interrupted'
+        AND (r.cancel_requested_at IS NOT NULL OR next.continues IS NOT NULL)
 )
-UPDATE runs r SET superseded = asking.superseded OR asking.cancel_requested_at IS NULL,
-    cancel_requested_at = coalesce(asking.cancel_requested_at, clock_timestamp())
-FROM asking WHERE r.id = asking.id RETURNING r.id, r.superseded
+UPDATE runs r SET superseded = asking.superseded OR (asking.cancel_requested_at IS NULL AND NOT asking.continued),
+    cancel_requested_at = CASE WHEN asking.continued THEN NULL
+        ELSE coalesce(asking.cancel_requested_at, clock_timestamp()) END
+FROM asking WHERE r.id = asking.id RETURNING r.id, r.superseded, coalesce(asking.continued, false) AS continued
 """
 
 
@@ -153,15 +163,17 @@ FROM asking WHERE r.id = asking.id RETURNING r.id, r.superseded
 def end_unwanted(runs: Sequence[UUID]) -> Operation[list[Row]]:
     """End those of the runs that ask a person while they are to be cancelled, or while another waits behind them.
 
-    What `runs.services.accept` does to a run that asks already, for what came while it did not ask yet. The caller
+    What `runs.accepting.accept` does to a run that asks already, for what came while it did not ask yet. The caller
     has just made them ask, in the same transaction. Gives the rows that ended.
     """
     unwanted = yield Query(_UNWANTED, {"runs": list(runs)})
     ended = []
     for superseded, error in ((False, None), (True, SUPERSEDED)):
-        those = [row["id"] for row in unwanted if row["superseded"] == superseded]
+        those = [row["id"] for row in unwanted if row["superseded"] == superseded and not row["continued"]]
         if those:
             ended += yield from end_waiting(those, Status.CANCELLED, error)
+    if answered := [row["id"] for row in unwanted if row["continued"]]:
+        ended += yield from end_waiting(answered, Status.SUCCESS, None)
     return ended
 
 

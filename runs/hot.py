@@ -16,6 +16,7 @@ from core.hot import HotRequest, HotResponse, HotStream, Router
 from core.ids import new_id
 from core.mount import address
 from core.validation import validate
+from runs.accepting import create_run, create_stateless_run
 from runs.announce import tell_accepted
 from runs.bodies import CreateRun, CreateStatelessRun, parse_wait_s
 from runs.documents import has_ended, run_document
@@ -23,7 +24,6 @@ from runs.events import Position, parse_event_id
 from runs.follow import follow
 from runs.live import HungUp, Subscription, hub
 from runs.queries import events_of_run, get_run, get_run_state
-from runs.services import create_run, create_stateless_run
 
 router = Router()
 

@@ -27,7 +27,8 @@ TRANSITIONS: dict[str, tuple[str, ...]] = {
     Status.RUNNING: (Status.PENDING,),
     # A pending run that waits for its children asks what they ask.
     Status.INTERRUPTED: (Status.RUNNING, Status.PENDING),
-    Status.SUCCESS: (Status.RUNNING,),
+    # Whoever goes on in LangGraph's way does so with a new run: the one that asked is over then.
+    Status.SUCCESS: (Status.RUNNING, Status.INTERRUPTED),
     Status.ERROR: (Status.RUNNING,),
     Status.TIMEOUT: (Status.RUNNING, Status.PENDING),
     Status.CANCELLED: (Status.RUNNING, Status.PENDING, Status.INTERRUPTED),

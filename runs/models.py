@@ -86,6 +86,7 @@ class Run(models.Model):
     cancel_requested_at = models.DateTimeField(null=True)
     superseded = models.BooleanField(db_default=False, help_text="Cancelled because a newer run takes its place.")
     rollback = models.BooleanField(db_default=False, help_text="What it wrote is taken out when it ends.")
+    discarded = models.BooleanField(db_default=False, help_text="Deleted once it has ended.")
     next_attempt_at = models.DateTimeField(null=True)
     queue_deadline_at = models.DateTimeField(null=True)
     created_at = created_field()
@@ -170,6 +171,7 @@ class Run(models.Model):
                 condition=Q(schedule_id__isnull=False),
                 name="run_of_schedule",
             ),
+            models.Index(fields=["id"], condition=Q(discarded=True), name="run_discarded"),
             # These two are empty where no run has children that have not ended: what a worker asks twice a second.
             models.Index(fields=["id"], condition=Q(waiting=True), name="run_waiting"),
             models.Index(

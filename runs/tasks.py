@@ -7,6 +7,7 @@ from django.conf import settings
 
 from runs.announce import announce, look_after_now
 from runs.doorbell import doorbell
+from runs.forgetting import forget
 from runs.pruning import prune_idle_sessions
 from runs.retention import delete_ended_sessions
 from runs.services import end_unanswered
@@ -17,12 +18,13 @@ log = logging.getLogger(__name__)
 
 @shared_task(name="runs.sweep", expires=60)
 def sweep() -> None:
-    """End what waited too long, and wake a worker in case a doorbell was lost."""
+    """End what waited too long, delete what is over for good, and wake a worker in case a doorbell was lost."""
     for run in end_unanswered().run():
         announce(run["session_id"], run["id"])
     if sweep_runs():
         doorbell.ring()
     look_after_now()
+    forget()
 
 
 @shared_task(name="runs.delete_ended_sessions", expires=3_600)

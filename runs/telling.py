@@ -37,7 +37,8 @@ WHERE runs.id = c.id
 # deletes one waits for this transaction.
 TELLING = f"""
 concerned AS (
-    SELECT r.id, r.workspace_id, r.webhook, given.event, CASE r.status {_WHEN} END AS kind
+    SELECT r.id, r.workspace_id, r.webhook, given.event, CASE r.status {_WHEN} END AS kind,
+        r.status = 'success' AND r.interrupted_at IS NOT NULL AS told_when_it_asked
     FROM jsonb_to_recordset(%(told)s) AS given(run uuid, event uuid)
     JOIN runs r ON r.id = given.run
     WHERE r.parent_run_id IS NULL AND r.status IN ({_TOLD_OF})
@@ -54,6 +55,7 @@ concerned AS (
     SELECT c.event, c.workspace_id, c.kind, NULL, c.webhook->>'url', c.webhook->>'secret_env',
         left(lower(substring(c.webhook->>'url' FROM '^[a-z]+://[^/?#]+')), 300), %(retries)s::int
     FROM concerned c WHERE c.webhook->'events' ? c.kind
+        AND NOT (c.told_when_it_asked AND c.webhook->>'format' = 'langgraph')
 ), told AS (
     INSERT INTO webhook_events (id, workspace_id, kind, run_id, data)
     SELECT c.event, c.workspace_id, c.kind, c.id, snapshot.run ||

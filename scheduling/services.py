@@ -154,7 +154,7 @@ def _take_over(schedule: Schedule, given: dict[str, Any]) -> None:
 def _check_run(identity: Identity, schedule: Schedule) -> None:
     """Raise what a run by the schedule would be refused with now, and set whose the schedule is."""
     version = targets.settle(identity, schedule)
-    check_input(schedule.input, run_defaults(schedule.assistant_id, version).run().input_schema)
+    check_input(schedule.input, run_defaults(schedule.assistant_id, version).run())
 
 
 # -- when --------------------------------------------------------------------------------------------------------------

@@ -13,9 +13,9 @@ from core.db import Operation, Query, Row, operation
 from core.errors import AppError
 from core.ids import new_id
 from core.validation import validate
+from runs.accepting import accept, accept_with_session
 from runs.announce import announce_accepted_after_commit
 from runs.bodies import CreateRun, CreateStatelessRun
-from runs.services import accept, accept_with_session
 from scheduling.models import Outcome, Schedule
 from scheduling.settling import count_ends
 
@@ -84,7 +84,7 @@ class Slots:
 
 @operation()
 def accept_run(schedule: Schedule, run_id: UUID, limits: tuple[Holder, ...]) -> Operation[Row]:
-    """Accept a run of the schedule, inside the caller's transaction; gives its row, as `runs.services.accept`.
+    """Accept a run of the schedule, inside the caller's transaction; gives its row, as `runs.accepting.accept`.
 
     `limits`: whose it counts for. Raises what accepting it by hand does.
     """

@@ -23,10 +23,10 @@ from core.errors import AppError, Invalid, RateLimited, Unauthenticated, Unsuppo
 from core.ids import new_id
 from core.strict_json import media_type, parse_json
 from core.validation import validate
+from runs.accepting import accept
 from runs.announce import announce_accepted_after_commit
 from runs.bodies import CreateRun
 from runs.inputs import MessageInput
-from runs.services import accept
 from scheduling import trigger_secrets
 from scheduling.models import Verification
 from scheduling.proofs import Delivery, proven

@@ -22,8 +22,8 @@ from accounts.watch import WATCH
 from assistants.services import create_assistant
 from config.asgi import application
 from core.ids import new_id
+from runs.accepting import create_run
 from runs.bodies import CreateRun
-from runs.services import create_run
 from sessions.bodies import OpenSession
 from sessions.services import open_session
 from tests.accounts.conftest import PASSWORD, in_thread

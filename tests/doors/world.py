@@ -20,9 +20,9 @@ from assistants.services import tag_version
 from config.asgi import application, django_app
 from core.edge import Edge
 from core.ids import new_id
+from runs.accepting import create_run
 from runs.bodies import CreateRun
 from runs.models import Artifact
-from runs.services import create_run
 from scheduling.bodies import CreateSchedule
 from scheduling.models import Firing, Outcome, TriggerCall
 from scheduling.services import create_schedule

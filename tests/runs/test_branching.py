@@ -12,8 +12,9 @@ from core.db import Row
 from core.errors import Invalid
 from core.ids import new_id
 from core.validation import validate
+from runs.accepting import create_run
 from runs.bodies import CreateRun
-from runs.services import cancel_run, create_run
+from runs.services import cancel_run
 from runs.worker.agents import agent_of
 from runs.worker.outcomes import Cancelled, Failed, Finished, HandedBack
 from runs.worker.rescue import put_back

@@ -19,6 +19,7 @@ from core.db import Bound, Row, pool
 from core.errors import Conflict, NotFound
 from core.http import as_app_error
 from core.ids import new_id
+from runs.accepting import create_stateless_run
 from runs.bodies import CreateStatelessRun
 from runs.consumers import NOT_FOUND
 from runs.deletion import delete_assistant_for_good
@@ -28,7 +29,7 @@ from runs.lifecycle import Status
 from runs.live import Subscription
 from runs.models import Artifact, Run, RunEvent, RunResult, RunStep
 from runs.queries import events_of_run, events_of_session
-from runs.services import cancel_run, create_stateless_run
+from runs.services import cancel_run
 from runs.worker.commit import commit_steps
 from runs.worker.rescue import rescue
 from scheduling.models import Firing, Schedule, Trigger, TriggerCall

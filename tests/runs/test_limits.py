@@ -13,9 +13,9 @@ from pytest_django import DjangoAssertNumQueries
 
 from core.errors import QuotaExceeded, RateLimited
 from core.ids import new_id
+from runs.accepting import create_run
 from runs.bodies import CreateRun
 from runs.models import Run, RunPayload
-from runs.services import create_run
 from runs.worker.rescue import rescue
 from sessions.models import Session
 from tests.api import HELLO, Api, assert_refused

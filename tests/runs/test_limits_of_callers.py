@@ -18,10 +18,10 @@ from accounts.limits import Holder, Limits
 from core.errors import QuotaExceeded, RateLimited
 from core.ids import new_id
 from runs import limits as module
+from runs.accepting import create_run
 from runs.bodies import CreateRun, CreateRuns
 from runs.bulk import create_runs
 from runs.models import Run, RunPayload
-from runs.services import create_run
 from sessions.models import Session
 from tests.api import HELLO, Api, assert_refused
 from tests.runs.conftest import make_session, scripted

@@ -20,8 +20,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from core.db import close_pool, open_pool
 from core.ids import new_id
 from core.validation import validate
+from runs.accepting import create_run
 from runs.bodies import CreateRun
-from runs.services import cancel_run, create_run
+from runs.services import cancel_run
 from runs.worker.outcomes import Cancelled, Finished, HandedBack, Outcome
 from runs.worker.rescue import put_back
 from runtime.contract import Message as Said

@@ -12,11 +12,12 @@ from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from core.ids import new_id
 from core.redis import client
+from runs.accepting import create_run
 from runs.announce import tell_accepted
 from runs.bodies import CreateRun
 from runs.models import Run
 from runs.notices import Notice, Process, channel, stop_now, tell_of_death
-from runs.services import cancel_run, create_run
+from runs.services import cancel_run
 from runs.worker import rescue
 from runs.worker import runner as worker
 from runs.worker.presence import Presence

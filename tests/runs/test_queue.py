@@ -10,10 +10,11 @@ from django.db import connection
 from core.db import pool
 from core.errors import RunFinished, SessionBusy
 from core.ids import new_id
+from runs.accepting import create_run
 from runs.bodies import CreateRun
 from runs.lifecycle import Status
 from runs.models import Run
-from runs.services import cancel_run, close_session, create_run
+from runs.services import cancel_run, close_session
 from runs.worker.commit import commit_steps, written_before
 from runs.worker.presence import Presence
 from runs.worker.rescue import SEQ_GAP, held_by, put_back, rescue, rescue_lost, suspects

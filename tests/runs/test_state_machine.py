@@ -60,6 +60,7 @@ class Expected:
     stopped: bool = False
     holder: "Claimed | None" = None
     parent: UUID | None = None
+    continues: bool = False  # it goes on where the run before it asks
     waiting: bool = False  # for its children, or for what they ask
     children: list[UUID] = field(default_factory=list)  # of its last delegating
     asked_by: list[UUID] = field(default_factory=list)
@@ -116,12 +117,14 @@ class Lives(RuleBasedStateMachine):
         for index in range(6):
             self.create(index, reject=False)
 
-    @rule(index=ANY, reject=st.sampled_from([False, False, True]))
-    def create(self, index: int, reject: bool) -> None:
+    @rule(index=ANY, reject=st.sampled_from([False, False, True]), continues=st.booleans())
+    def create(self, index: int, reject: bool, continues: bool = False) -> None:
         session = one(self.sessions, index)
-        busy = self.queue_of(session) != []
+        asking = [run for run in self.queue_of(session) if self.expected[run].status == "interrupted"]
+        busy = self.queue_of(session) != [] and not (continues and asking)
+        create = self.tenant.langgraph_run if continues else self.tenant.run
         try:
-            run = self.tenant.run(session, multitask_strategy="reject" if reject else "enqueue")
+            run = create(session, multitask_strategy="reject" if reject else "enqueue")
         except SessionClosed:
             assert session in self.closed
         except SessionBusy:
@@ -132,8 +135,8 @@ class Lives(RuleBasedStateMachine):
             assert not (reject and busy)
             for other in self.queue_of(session):
                 if self.expected[other].status == "interrupted":
-                    self.end(self.expected[other], "cancelled")
-            self.expected[run] = Expected(session)
+                    self.end(self.expected[other], "success" if continues else "cancelled")
+            self.expected[run] = Expected(session, continues=continues)
 
     @rule(index=ANY)
     def cancel(self, index: int) -> None:
@@ -263,8 +266,14 @@ class Lives(RuleBasedStateMachine):
         commit.interrupt = {"type": "custom", "value": None}
         if self.commit(held, commit):
             expected = self.expected[held.row["id"]]
-            unwanted = expected.stopped or len(self.queue_of(expected.session)) > 1
-            self.let_go(held, "cancelled" if unwanted else "interrupted")
+            self.let_go(held, self.how_asking_ends(expected) or "interrupted")
+
+    def how_asking_ends(self, expected: Expected) -> str | None:
+        """How it ends where it may not wait for a person: as who is behind it has it, unless it is stopped."""
+        if expected.stopped:
+            return "cancelled"
+        behind = self.queue_of(expected.session)[1:2]
+        return next(("success" if self.expected[run].continues else "cancelled" for run in behind), None)
 
     @rule(index=ANY, count=st.integers(1, 2), late=st.sampled_from([False, False, True]))
     def delegate(self, index: int, count: int, late: bool) -> None:
@@ -317,8 +326,8 @@ class Lives(RuleBasedStateMachine):
                     return True
                 if expected.status == "pending" and not under_way:
                     expected.asked_by, expected.waiting = asking, bool(asking)
-                    if asking and len(self.queue_of(expected.session)) > 1:
-                        self.end(expected, "cancelled")
+                    if asking and (end := self.how_asking_ends(expected)):
+                        self.end(expected, end)
                     elif asking:
                         expected.status = "interrupted"
                     return True

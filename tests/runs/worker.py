@@ -14,11 +14,11 @@ from assistants.models import Assistant
 from assistants.services import create_assistant
 from core.db import Row, pool
 from core.ids import new_id
+from runs.accepting import Besides, create_run
 from runs.bodies import CreateRun
 from runs.lifecycle import Status, sources
 from runs.models import Worker
 from runs.pools import COMMON, Pool
-from runs.services import create_run
 from runs.worker.claim import claim
 from runs.worker.commit import StepCommit
 from sessions.bodies import OpenSession
@@ -50,6 +50,13 @@ class Tenant:
         row = create_run(
             self.identity, session or self.session(), CreateRun(input={"message": "hi"}, **body), new_id()
         ).run()
+        return UUID(str(row["id"]))
+
+    def langgraph_run(self, session: UUID | None = None, *, kwargs: Row | None = None, **body: Any) -> UUID:
+        """A run as a client of LangGraph's protocol starts it."""
+        besides = Besides(self.assistant, kwargs or {})
+        given = CreateRun(input={"message": "hi"}, **body)
+        row = create_run(self.identity, session or self.session(), given, new_id(), besides=besides).run()
         return UUID(str(row["id"]))
 
 
