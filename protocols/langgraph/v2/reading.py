@@ -13,7 +13,6 @@ from uuid import UUID
 
 from accounts.identity import Identity
 from accounts.scoping import parameters_of, visible
-from accounts.watch import WATCH
 from core.db import Operation, Query, Row, operation
 from protocols.langgraph.access import Filters, holds
 from protocols.langgraph.messages import langchain_messages
@@ -23,7 +22,7 @@ from protocols.langgraph.v2.numbering import run_number_of
 from protocols.langgraph.v2.translation import About, Translator
 from runs.events import Position, event_from_row
 from runs.follow import follow
-from runs.live import HungUp, Subscription, hub
+from runs.live import HungUp, Subscription
 from runs.queries import events_of_run, events_of_session
 
 RECENT_S = 120
@@ -36,19 +35,20 @@ GRAPH = "Graph"
 Told = dict[str, Any]
 
 
-async def events(identity: Identity, thread_id: UUID, filters: Filters, wanted: Wanted) -> AsyncIterator[Told | None]:
-    """The events that are wanted, until the caller may not read on or this process leaves; None for a heartbeat.
+async def events(
+    subscription: Subscription, identity: Identity, thread_id: UUID, filters: Filters, wanted: Wanted
+) -> AsyncIterator[Told | None]:
+    """The events that are wanted, until the subscription to the thread is hung up; None for a heartbeat.
 
     A thread that is not there yet is waited for. `filters`: what its metadata must hold.
     """
-    with hub().subscribe(str(thread_id)) as subscription, WATCH.over(identity, subscription.hang_up):
-        async with aclosing(_heard(identity, thread_id, filters, wanted, subscription)) as heard:
-            async for event in _with_heartbeats(heard):
-                yield event
+    async with aclosing(_heard(subscription, identity, thread_id, filters, wanted)) as heard:
+        async for event in _with_heartbeats(heard):
+            yield event
 
 
 async def _heard(
-    identity: Identity, thread_id: UUID, filters: Filters, wanted: Wanted, subscription: Subscription
+    subscription: Subscription, identity: Identity, thread_id: UUID, filters: Filters, wanted: Wanted
 ) -> AsyncGenerator[Told | None, None]:
     with suppress(HungUp):
         while (first := await _first_run(identity, thread_id, filters).arun()) is None:

@@ -7,11 +7,13 @@ from typing import Any
 import orjson
 
 from accounts.streams import take_stream
+from accounts.watch import WATCH
 from core.hot import HotRequest, HotStream, Router
 from protocols.langgraph.access import allow
 from protocols.langgraph.v2.filters import wanted
 from protocols.langgraph.v2.places import thread_id_of
 from protocols.langgraph.v2.reading import Told, events
+from runs.live import hub
 
 router = Router()
 
@@ -26,7 +28,9 @@ async def stream_events(request: HotRequest) -> HotStream:
     filters = await allow(request, "threads", "read", {"thread_id": thread_id})
     with ExitStack() as held:
         held.callback(await take_stream(request.identity))
-        frames = _frames(events(request.identity, thread_id, filters, body))
+        subscription = held.enter_context(hub().subscribe(str(thread_id)))
+        held.enter_context(WATCH.over(request.identity, subscription.hang_up))
+        frames = _frames(events(subscription, request.identity, thread_id, filters, body))
         return HotStream(frames, ended=held.pop_all().close)
 
 
