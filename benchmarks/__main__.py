@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.client import Client
+from benchmarks.peers import PEERS, NotInstalled, ours
+from benchmarks.protocol import measure as through_protocol
 from benchmarks.server import Server, server
 
 TOKENS = " ".join(f"token{i:02d}" for i in range(20))
@@ -149,18 +151,48 @@ async def measure(at: Server, repeats: int, runs: int) -> list[Figure]:
     ]
 
 
+def compare(repeats: int) -> list[Figure]:
+    """By LangGraph's protocol: ours beside the peers, repeat by repeat in turns, and how many times as good we are."""
+    found: dict[str, list[dict[str, float]]] = {}
+    for _ in range(max(1, repeats // 2)):
+        for place in (ours, *PEERS):
+            try:
+                with place() as at:
+                    runs = 800 if place is ours else 160
+                    found.setdefault(at.name, []).append(asyncio.run(through_protocol(at, runs)))
+            except NotInstalled as reason:
+                print(f"NOT MEASURED: {reason}", flush=True)
+    names = list(found)
+    heads = " ".join(f"{name:>15}" for name in names)
+    print(f"\n{'LangGraph protocol':<52} {heads}   times as good as each", flush=True)
+    figures = []
+    for figure in found[names[0]][0]:
+        unit = "ms" if figure.endswith("(ms)") else "runs/s"
+        medians = [statistics.median(each[figure] for each in found[name]) for name in names]
+        ratios = [value / medians[0] if unit == "ms" else medians[0] / value for value in medians[1:]]
+        print(
+            f"{figure:<52} " + " ".join(f"{m:>15.1f}" for m in medians) + "   " + "  ".join(f"{r:.1f}" for r in ratios)
+        )
+        figures += [Figure(f"{name}: {figure}", unit, [each[figure] for each in found[name]]) for name in names]
+    return figures
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--runs", type=int, default=1_600, help="runs in each repeat of a throughput figure")
+    parser.add_argument("--peers-only", action="store_true", help="only the comparison by LangGraph's protocol")
     parser.add_argument("--json", type=Path, default=Path("bench.json"))
     options = parser.parse_args()
     print(f"{os.cpu_count()} cores, load generator included; {platform.platform()}; commits durable.", flush=True)
-    with server() as at:
-        figures = asyncio.run(measure(at, options.repeats, options.runs))
-    print(f"{'':<52} {'median':>9} {'p95':>9} {'min':>9} - max")
-    for figure in figures:
-        print(figure.line())
+    figures = []
+    if not options.peers_only:
+        with server() as at:
+            figures = asyncio.run(measure(at, options.repeats, options.runs))
+        print(f"{'':<52} {'median':>9} {'p95':>9} {'min':>9} - max")
+        for figure in figures:
+            print(figure.line())
+    figures += compare(options.repeats)
     options.json.write_text(json.dumps({f.name: {"unit": f.unit, "values": f.values} for f in figures}, indent=1))
 
 

@@ -19,7 +19,10 @@ class Client:
         """The answer's document; raises RuntimeError for an error status."""
         status, headers = await self._ask(method, path, body)
         assert self._reader is not None
-        raw = await self._reader.readexactly(int(headers.get(b"content-length", b"0")))
+        if headers.get(b"transfer-encoding") == b"chunked":
+            raw = b"".join([piece async for piece in self._pieces()])
+        else:
+            raw = await self._reader.readexactly(int(headers.get(b"content-length", b"0")))
         if status >= 400:
             raise RuntimeError(f"{method} {path}: {status} {raw[:500]!r}")
         return json.loads(raw) if raw else None
@@ -31,14 +34,18 @@ class Client:
             raise RuntimeError(f"{method} {path}: {status}")
         assert self._reader is not None
         rest = b""
-        while size := int(await self._reader.readline(), 16):
-            rest += (await self._reader.readexactly(size + 2))[:-2]
-            *frames, rest = rest.split(b"\n\n")
+        async for piece in self._pieces():
+            *lines, rest = (rest + piece).split(b"\n")
             now = time.perf_counter()
-            for frame in frames:
-                for line in frame.split(b"\n"):
-                    if line.startswith(b"event: "):
-                        yield now, line[7:].decode()
+            for line in lines:
+                if line.startswith(b"event: "):
+                    yield now, line[7:].rstrip(b"\r").decode()
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        """The chunks of an answer that comes in such."""
+        assert self._reader is not None
+        while size := int(await self._reader.readline(), 16):
+            yield (await self._reader.readexactly(size + 2))[:-2]
         await self._reader.readline()
 
     async def close(self) -> None:

@@ -29,7 +29,7 @@ class Server:
 def server(**environment: str) -> Iterator[Server]:
     """`manage.py serve` on a free port with an empty data folder; stopped and removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="agent-bench-") as folder:
-        port, key = _free_port(), secrets.token_hex(20)
+        port, key = free_port(), secrets.token_hex(20)
         process = subprocess.Popen(
             [sys.executable, "manage.py", "serve"],
             cwd=ROOT,
@@ -53,7 +53,7 @@ def server(**environment: str) -> Iterator[Server]:
             process.communicate(timeout=60)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

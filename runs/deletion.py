@@ -18,6 +18,7 @@ from accounts.scoping import in_workspace, parameters_of
 from core.db import Operation, Query, Row, operation
 from core.errors import Conflict, Forbidden, NotFound
 from runs.lifecycle import ACTIVE
+from sessions.graph_rows import TABLES
 
 _LOCK = f"""
 SELECT id, name FROM assistants WHERE id = %(assistant)s AND {in_workspace("assistants")} FOR UPDATE
@@ -60,7 +61,7 @@ def deletion_of(runs: str, sessions: str) -> list[str]:
         *deletion_of_runs(runs),
         *(
             f"DELETE FROM {table} USING sessions s WHERE s.id = {table}.session_id AND {of_session}"  # noqa: S608
-            for table in ("graph_writes", "graph_values", "graph_checkpoints", "checkpoints", "messages")
+            for table in (*TABLES, "checkpoints", "messages")
         ),
         f"DELETE FROM sessions s WHERE {of_session}",  # noqa: S608
     ]

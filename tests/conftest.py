@@ -13,11 +13,13 @@ from urllib.parse import urlsplit, urlunsplit
 import django
 import pytest
 
-from tests.servers import TEMPLATE, Engines, Server
+from tests.servers import ROOT, TEMPLATE, Engines, Server
 from tests.template import keep_template, kept_template
 
 # Agent types of the server that all tests share.
 AGENTS = "tests.stubs.agents,examples.approval,examples.functional,examples.multi_modal"
+# And the graphs that it hosts.
+GRAPHS = ROOT / "examples" / "graphs" / "langgraph.json"
 
 if TEMPLATE not in os.environ and (kept := kept_template()) is not None:
     os.environ[TEMPLATE] = str(kept)
@@ -83,6 +85,6 @@ def server() -> Iterator[Server]:
     """A running server that all tests share: leave it as you would like to find it."""
     with (
         tempfile.TemporaryDirectory(prefix="agent-server-") as folder,
-        Server(Path(folder), AGENT_SERVER_AGENTS=AGENTS) as running,
+        Server(Path(folder), AGENT_SERVER_AGENTS=AGENTS, AGENT_SERVER_LANGGRAPH=str(GRAPHS)) as running,
     ):
         yield running

@@ -162,12 +162,12 @@ async def _streaming(client: LangGraphClient, steps: Steps) -> None:
 
 
 async def _interrupting(client: LangGraphClient, steps: Steps) -> None:
-    thread = (await client.threads.create())["thread_id"]
+    thread = (await client.threads.create(metadata={"script": "asks"}))["thread_id"]
     modes: Any = ["values", "updates"]
     await steps.hear("asks", client.runs.stream(thread, "interrupt", input={"question": "Sure?"}, stream_mode=modes))
     await steps.ask("the thread waits", client.threads.get(thread))
     await steps.ask("what it asks", client.threads.get_state(thread))
-    await steps.ask("found by its status", client.threads.count(status="interrupted"))
+    await steps.ask("found by its status", client.threads.count(metadata={"script": "asks"}, status="interrupted"))
     await steps.ask("answered", client.runs.wait(thread, "interrupt", command={"resume": "yes"}))
     await steps.ask("the thread rests", client.threads.get(thread))
     await steps.ask("nothing is asked", client.runs.wait(thread, "interrupt", command={"resume": "again"}))

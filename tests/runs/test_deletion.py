@@ -34,7 +34,7 @@ from runs.worker.commit import commit_steps
 from runs.worker.rescue import rescue
 from scheduling.models import Firing, Schedule, Trigger, TriggerCall
 from sessions.bodies import OpenSession
-from sessions.models import Session, SharedFile
+from sessions.models import GraphCheckpoint, GraphValue, GraphWrite, Session, SharedFile
 from sessions.services import open_session
 from tests.api import HELLO, Api, assert_refused
 from tests.runs.conftest import make_assistant
@@ -80,6 +80,10 @@ def full(api: Api, **config: Any) -> str:
     )
     RunEvent.objects.create(run_id=run, seq=1, event="end", data={}, ts=NOW)
     RunResult.objects.create(run_id=run, key="task", value=1)
+    of_graph = {"session_id": Run.objects.get(id=run).session_id, "namespace": ""}
+    GraphCheckpoint.objects.create(**of_graph, checkpoint_id=new_id(), document={})
+    GraphValue.objects.create(**of_graph, channel="messages", version="1")
+    GraphWrite.objects.create(**of_graph, checkpoint_id=new_id(), task_id="t", index=0, channel="messages")
     Artifact.objects.create(run_id=run, name="a", mime_type="image/png", size=1, content=b"1")
     SharedFile.objects.create(workspace=api.workspace, assistant_id=assistant, path="/a", content="x", size=1)
     of_both = {"workspace": api.workspace, "assistant_id": assistant, "name": "x", "created_by": "key:x"}
