@@ -13,8 +13,8 @@ from core.errors import AppError, MethodNotAllowed, NotFound
 from core.hot import Router
 from core.http import as_app_error
 from core.redaction import everywhere
-from protocols.langgraph import store
-from protocols.langgraph.v2 import streams as v2_streams
+from protocols.langgraph import runs, store, threads
+from protocols.langgraph.v2 import commands, streams
 
 PREFIX = "/langgraph"
 # Query keys that clients repeat.
@@ -26,7 +26,7 @@ async def _authenticate(scope: Scope, headers: dict[str, str]) -> Identity:
 
 
 router = Router(_authenticate, admit=acount_request, lists=_LISTS)
-ROUTES: tuple[Router, ...] = (store.router, v2_streams.router)
+ROUTES: tuple[Router, ...] = (store.router, threads.router, runs.router, streams.router, commands.router)
 for part in ROUTES:
     router.include(part)
 
