@@ -1,5 +1,6 @@
 """Hosted graphs carried out by a worker that is not there: its steps on the test's database."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,8 +9,8 @@ import pytest
 
 from runtime.configuration import configure, current
 from runtime.langgraph_json import read_config
+from tests.graphs import made
 from tests.graphs.hosting import GRAPHS, Host
-from tests.graphs.made import done
 from tests.runs.conftest import async_pool, stage  # noqa: F401  (fixtures)
 from tests.runs.stage import Stage
 
@@ -19,7 +20,8 @@ def _graphs() -> Iterator[None]:
     """This process hosts the examples' graphs, and those of the tests."""
     before = current()
     configure(replace(before, langgraph=read_config("", GRAPHS, Path.cwd())))
-    done.clear()
+    made.done.clear()
+    made.reached, made.opened = asyncio.Event(), asyncio.Event()
     yield
     configure(before)
 
