@@ -13,7 +13,7 @@ from core.errors import AppError, MethodNotAllowed, NotFound
 from core.hot import Router
 from core.http import as_app_error
 from core.redaction import everywhere
-from protocols.langgraph import runs, store, threads
+from protocols.langgraph import info, runs, store, threads
 from protocols.langgraph.v2 import commands, streams
 
 PREFIX = "/langgraph"
@@ -26,7 +26,15 @@ async def _authenticate(scope: Scope, headers: dict[str, str]) -> Identity:
 
 
 router = Router(_authenticate, admit=acount_request, lists=_LISTS)
-ROUTES: tuple[Router, ...] = (store.router, threads.router, runs.router, streams.router, commands.router)
+ROUTES: tuple[Router, ...] = (
+    store.router,
+    threads.router,
+    runs.router,
+    streams.router,
+    commands.router,
+    info.router,
+)
+info.describes(router)
 for part in ROUTES:
     router.include(part)
 
