@@ -13,7 +13,7 @@ from core.errors import AppError, MethodNotAllowed, NotFound
 from core.hot import Router
 from core.http import as_app_error
 from core.redaction import everywhere
-from protocols.langgraph import info, runs, store, threads
+from protocols.langgraph import assistant_graphs, assistants, info, runs, store, threads
 from protocols.langgraph.v2 import commands, streams
 
 PREFIX = "/langgraph"
@@ -27,11 +27,13 @@ async def _authenticate(scope: Scope, headers: dict[str, str]) -> Identity:
 
 router = Router(_authenticate, admit=acount_request, lists=_LISTS)
 ROUTES: tuple[Router, ...] = (
-    store.router,
+    assistants.router,
+    assistant_graphs.router,
     threads.router,
     runs.router,
     streams.router,
     commands.router,
+    store.router,
     info.router,
 )
 info.describes(router)

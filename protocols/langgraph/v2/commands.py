@@ -17,9 +17,9 @@ from core.hot import HotRequest, HotResponse, Router
 from core.validation import Body, Id, validate
 from protocols.langgraph.access import Filters, allow, holds
 from protocols.langgraph.interrupts import interrupts_of
+from protocols.langgraph.reading import thread_of
 from protocols.langgraph.v2.filters import Namespace
 from protocols.langgraph.v2.numbering import through
-from protocols.langgraph.v2.places import thread_id_of
 from protocols.langgraph.v2.reading import tree_of
 from protocols.langgraph.v2.starting import start_run
 from runs.queries import latest_positions
@@ -142,7 +142,7 @@ async def carried_out(request: HotRequest, command: dict[str, Any]) -> Answer:
 
 async def _carry_out(request: HotRequest, method: str, params: Any) -> tuple[Any, int]:
     """The command's result, and the `seq` that the thread's events had come to before."""
-    thread_id = thread_id_of(request.params["thread_id"])
+    thread_id = thread_of(request)
     match method:
         case "run.start":
             if not isinstance(params, dict) or not isinstance(params.get("assistant_id"), str):

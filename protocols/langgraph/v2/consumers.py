@@ -28,9 +28,9 @@ from core.ids import new_id
 from core.strict_json import dump_json, parse_json
 from core.validation import Body, validate
 from protocols.langgraph.access import Filters, allow
+from protocols.langgraph.reading import thread_of
 from protocols.langgraph.v2.commands import CommandError, carried_out, malformed, refused
 from protocols.langgraph.v2.filters import Wanted, wanted
-from protocols.langgraph.v2.places import thread_id_of
 from protocols.langgraph.v2.reading import events
 from runs.live import hub
 
@@ -85,7 +85,7 @@ class ThreadConsumer(AsyncWebsocketConsumer):
             self.identity.require("runs:read")
             await acount_request(self.identity)
             self._request = self._as_request(headers)
-            self.thread_id = thread_id_of(self._request.params["thread_id"])
+            self.thread_id = thread_of(self._request)
             self._filters = await allow(self._request, "threads", "read", {"thread_id": self.thread_id})
             self._held.callback(await take_stream(self.identity))
         except RateLimited as refusal:

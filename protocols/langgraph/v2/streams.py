@@ -10,8 +10,8 @@ from accounts.streams import take_stream
 from accounts.watch import WATCH
 from core.hot import HotRequest, HotStream, Router
 from protocols.langgraph.access import allow
+from protocols.langgraph.reading import thread_of
 from protocols.langgraph.v2.filters import wanted
-from protocols.langgraph.v2.places import thread_id_of
 from protocols.langgraph.v2.reading import Told, events
 from runs.live import hub
 
@@ -23,7 +23,7 @@ _HEARTBEAT = b": heartbeat\r\n\r\n"
 @router.route("POST", "/threads/{thread_id}/stream/events", scope="runs:read")
 async def stream_events(request: HotRequest) -> HotStream:
     request.only_query()
-    thread_id = thread_id_of(request.params["thread_id"])
+    thread_id = thread_of(request)
     body = wanted(request.json())
     filters = await allow(request, "threads", "read", {"thread_id": thread_id})
     with ExitStack() as held:
