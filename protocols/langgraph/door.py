@@ -17,10 +17,13 @@ from protocols.langgraph import (
     assistant_graphs,
     assistants,
     info,
+    runs,
     store,
     thread_streams,
     threads,
 )
+
+from protocols.langgraph.v2 import commands, streams
 
 PREFIX = "/langgraph"
 # Query keys that clients repeat.
@@ -33,7 +36,7 @@ async def _authenticate(scope: Scope, headers: dict[str, str]) -> Identity:
 
 router = Router(_authenticate, admit=acount_request, lists=_LISTS)
 ROUTES: tuple[Router, ...] = (
-    store.router,
+    <<<<<<< HEAD     store.router,
     threads.router,
     info.router,
     assistants.router,
@@ -43,6 +46,9 @@ ROUTES: tuple[Router, ...] = (
 info.describes(router)
 
 
+    runs.router,
+    streams.router,
+    commands.router,
 for part in ROUTES:
     router.include(part)
 
