@@ -11,7 +11,7 @@ from core.errors import AppError, MethodNotAllowed, NotFound
 from core.hot import Router
 from core.http import as_app_error
 from core.redaction import everywhere
-from protocols.langgraph import deployment, info, store
+from protocols.langgraph import assistant_graphs, assistants, deployment, info, store
 from protocols.langgraph.auth import Refused, User, user_of
 from protocols.langgraph.callers import PREFIX, authenticate
 
@@ -20,7 +20,12 @@ _LISTS = ("select", "stream_mode", "stream_modes")
 
 
 router = Router(authenticate, admit=acount_request, lists=_LISTS)
-ROUTES: tuple[Router, ...] = (store.router, info.router)
+ROUTES: tuple[Router, ...] = (
+    store.router,
+    info.router,
+    assistants.router,
+    assistant_graphs.router,
+)
 info.describes(router)
 for part in ROUTES:
     router.include(part)
