@@ -11,7 +11,7 @@ from core.errors import AppError, MethodNotAllowed, NotFound
 from core.hot import Router
 from core.http import as_app_error
 from core.redaction import everywhere
-from protocols.langgraph import assistant_graphs, assistants, deployment, info, store
+from protocols.langgraph import assistant_graphs, assistants, deployment, info, store, threads
 from protocols.langgraph.auth import Refused, User, user_of
 from protocols.langgraph.callers import PREFIX, authenticate
 
@@ -25,6 +25,7 @@ ROUTES: tuple[Router, ...] = (
     info.router,
     assistants.router,
     assistant_graphs.router,
+    threads.router,
 )
 info.describes(router)
 for part in ROUTES:
