@@ -77,7 +77,7 @@ class Saver(BaseCheckpointSaver[str]):
     def get_next_version(self, current: str | None, channel: None) -> str:
         """A counter, which texts are compared by, and what tells versions of two forks apart."""
         count = int(str(current).partition(".")[0]) + 1 if current is not None else 1
-        return f"{count:010}.{random.getrandbits(48):012x}"  # noqa: S311 - no secret
+        return f"{count:010}.{random.getrandbits(48):012x}"
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
