@@ -88,7 +88,7 @@ ALL = ["values", "updates", "messages", "tools", "lifecycle", "input", "custom",
 
 async def start(api: Api, session: str | None = None) -> tuple[str, str]:
     """A pending run of a native assistant; gives its session's id and its own."""
-    opened = session or await in_thread(api.session)
+    opened: str = session or await in_thread(lambda: api.session())
     return opened, await in_thread(api.run, opened)
 
 
