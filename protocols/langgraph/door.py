@@ -13,7 +13,7 @@ from core.errors import AppError, MethodNotAllowed, NotFound
 from core.hot import Router
 from core.http import as_app_error
 from core.redaction import everywhere
-from protocols.langgraph import assistant_graphs, assistants, store
+from protocols.langgraph import assistant_graphs, assistants, info, store, threads
 
 PREFIX = "/langgraph"
 # Query keys that clients repeat.
@@ -25,7 +25,14 @@ async def _authenticate(scope: Scope, headers: dict[str, str]) -> Identity:
 
 
 router = Router(_authenticate, admit=acount_request, lists=_LISTS)
-ROUTES: tuple[Router, ...] = (store.router, assistants.router, assistant_graphs.router)
+ROUTES: tuple[Router, ...] = (
+    assistants.router,
+    assistant_graphs.router,
+    threads.router,
+    store.router,
+    info.router,
+)
+info.describes(router)
 for part in ROUTES:
     router.include(part)
 

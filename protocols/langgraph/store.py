@@ -60,7 +60,7 @@ class ListNamespaces(Body):
     offset: Offset = 0
 
 
-@router.route("PUT", "/store/items", "memory:write")
+@router.route("PUT", "/store/items", "memory:write", body=PutItem)
 async def put_item(request: HotRequest) -> HotResponse:
     """Write a document in the place of the one that has its name."""
     body = read(request, PutItem)
@@ -96,7 +96,7 @@ async def get_item(request: HotRequest) -> HotResponse:
     return HotResponse(item_document(found[name]) if found else None)
 
 
-@router.route("DELETE", "/store/items", "memory:write")
+@router.route("DELETE", "/store/items", "memory:write", body=DeleteItem)
 async def delete_item(request: HotRequest) -> HotResponse:
     """Delete a document; again without effect."""
     body = read(request, DeleteItem)
@@ -107,7 +107,7 @@ async def delete_item(request: HotRequest) -> HotResponse:
     return HotResponse(None, 204)
 
 
-@router.route("POST", "/store/items/search", "memory:read")
+@router.route("POST", "/store/items/search", "memory:read", body=SearchItems)
 async def search(request: HotRequest) -> HotResponse:
     """Documents whose namespace begins with a prefix, those changed last first."""
     body = read(request, SearchItems)
@@ -129,7 +129,7 @@ async def search(request: HotRequest) -> HotResponse:
     return HotResponse({"items": [{**item_document(row), "score": None} for row in found]})
 
 
-@router.route("POST", "/store/namespaces", "memory:read")
+@router.route("POST", "/store/namespaces", "memory:read", body=ListNamespaces)
 async def namespaces(request: HotRequest) -> HotResponse:
     """The namespaces that have documents."""
     body = read(request, ListNamespaces)
