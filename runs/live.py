@@ -107,6 +107,11 @@ class Hub:
         self._down = False
         self._leaving = False
 
+    @property
+    def leaving(self) -> bool:
+        """Whether the process is told to stop."""
+        return self._leaving
+
     def hang_up(self) -> None:
         """End all subscriptions, and those to come: the process is told to stop."""
         self._leaving = True
