@@ -20,7 +20,7 @@ class Worker:
     async def claims(self) -> Held:
         """Waits until there is a run to claim."""
         async with asyncio.timeout(10):
-            while not (held := await self.hand.claim_all()):
+            while not (held := await self.hand.claim_all()):  # noqa: ASYNC110 - others are to come to their turn
                 await asyncio.sleep(0.01)
         return held[0]
 
