@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import is_dataclass
 from enum import Enum
 from typing import Any, get_args, get_type_hints
+from weakref import WeakSet
 
 from langgraph.pregel import Pregel
 from pydantic import BaseModel
@@ -20,9 +21,16 @@ from graphs.serde import allow
 # What their modules name is not the graph's.
 _LIBRARIES = sys.stdlib_module_names | {"langgraph", "langchain", "langchain_core", "pydantic"}
 
+_seen: WeakSet[Any] = WeakSet()
+
 
 def allow_classes_of(graph: Pregel[Any, Any, Any, Any]) -> None:
-    """Let objects of the classes that the graph and its subgraphs know be built again."""
+    """Let objects of the classes that the graph and its subgraphs know be built again; a graph is looked at once."""
+    builder = getattr(graph, "builder", None)
+    if builder in _seen:
+        return
+    if builder is not None:
+        _seen.add(builder)
     for each in (graph, *(subgraph for _, subgraph in graph.get_subgraphs(recurse=True))):
         if isinstance(each, Pregel):
             allow(*classes_of(each))
