@@ -21,38 +21,27 @@ from protocols.langgraph import (
     thread_streams,
     threads,
 )
-
-from protocols.langgraph.v2 import commands, streams
-
 from protocols.langgraph.auth import Refused, User, user_of
 from protocols.langgraph.callers import PREFIX, authenticate
+from protocols.langgraph.v2 import commands, streams
 
 # Query keys that clients repeat.
 _LISTS = ("select", "stream_mode", "stream_modes")
 
 
-async def _authenticate(scope: Scope, headers: dict[str, str]) -> Identity:
-    return await authenticate_scope({**scope, "root_path": scope["root_path"].removesuffix(PREFIX)})
-
-
-router = Router(_authenticate, admit=acount_request, lists=_LISTS)
+router = Router(authenticate, admit=acount_request, lists=_LISTS)
 ROUTES: tuple[Router, ...] = (
-    <<<<<<< HEAD     store.router,
-    threads.router,
-    info.router,
     assistants.router,
     assistant_graphs.router,
-    thread_streams.router,
-    store.router,
-)
-info.describes(router)
-
-
+    threads.router,
     runs.router,
+    thread_streams.router,
     streams.router,
     commands.router,
-router = Router(authenticate, admit=acount_request, lists=_LISTS)
     store.router,
+    info.router,
+)
+info.describes(router)
 for part in ROUTES:
     router.include(part)
 
