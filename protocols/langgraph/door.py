@@ -17,9 +17,11 @@ from protocols.langgraph import (
     deployment,
     info,
     runs,
+    state,
     store,
     thread_streams,
     threads,
+    waiting,
 )
 from protocols.langgraph.auth import Refused, User, user_of
 from protocols.langgraph.callers import PREFIX, authenticate
@@ -34,7 +36,9 @@ ROUTES: tuple[Router, ...] = (
     assistants.router,
     assistant_graphs.router,
     threads.router,
+    state.router,
     runs.router,
+    waiting.router,
     thread_streams.router,
     streams.router,
     commands.router,
