@@ -45,6 +45,25 @@ async def tell_accepted(run: Row) -> None:
         await look_after(run["ended"])
 
 
+async def tell_resumed(resumed: Sequence[Row]) -> None:
+    """Wake a worker for runs that go on with an answer (rows with `id` and `session_id`), once that is committed."""
+    doorbell.ring()
+    for row in resumed:
+        await asyncio.to_thread(announce, row["session_id"], row["id"])
+    await look_after([row["id"] for row in resumed])
+
+
+async def tell_stopped(ended: Sequence[Row], asked: Sequence[UUID]) -> None:
+    """Tell of runs that ended when they were cancelled (rows), and have those stopped that were asked to."""
+    if ended:
+        doorbell.ring()
+        for row in ended:
+            await asyncio.to_thread(announce, row["session_id"], row["id"])
+        await look_after([row["id"] for row in ended])
+    if asked:
+        await asyncio.to_thread(stop_now, asked)
+
+
 def _ring_for(run: Row) -> None:
     # Who may start later only is found by the workers' poll; who ended may have made room for another.
     if run["next_attempt_at"] is None or run["ended"]:
@@ -77,6 +96,18 @@ def announce_rows_after_commit(rows: Sequence[Row]) -> None:
     for row in rows:
         announce_after_commit(row["session_id"], [row["id"]])
     look_after_commit([row["id"] for row in rows])
+
+
+async def tell_removed(ended: Sequence[Row]) -> None:
+    """Tell of runs that ended because their sessions were deleted (rows with `id` and `session_id`).
+
+    Call it after the commit: who carries one out stops, who follows one hears that it is gone.
+    """
+    if ended:
+        await asyncio.to_thread(stop_now, [row["id"] for row in ended])
+        for row in ended:
+            await asyncio.to_thread(announce, row["session_id"], row["id"])
+        await look_after([row["id"] for row in ended])
 
 
 # -- relatives ---------------------------------------------------------------------------------------------------------

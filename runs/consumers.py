@@ -24,15 +24,13 @@ from core.ids import new_id, path_id
 from core.strict_json import dump_json, parse_json
 from core.validation import validate
 from runs.accepting import create_run
-from runs.announce import announce, look_after, tell_accepted
+from runs.announce import tell_accepted, tell_resumed, tell_stopped
 from runs.bodies import CancelRun, CreateRun, ResumeRun
 from runs.documents import run_document
-from runs.doorbell import doorbell
 from runs.events import START, Position, parse_event_id
 from runs.follow import follow
 from runs.lifecycle import Status
 from runs.live import hub
-from runs.notices import stop_now
 from runs.queries import events_of_session, get_run
 from runs.resuming import resume_run
 from runs.services import cancel_run
@@ -163,22 +161,18 @@ class SessionConsumer(AsyncWebsocketConsumer):
         self.identity.require("runs:write")
         run_id = await self._own_run(command)
         body = validate(CancelRun, command)
-        if await cancel_run(self.identity, run_id, rollback=body.action == "rollback").arun() == Status.CANCELLED:
-            doorbell.ring()
-            await asyncio.to_thread(announce, self.session_id, run_id)
-            await look_after([run_id])
+        status = await cancel_run(self.identity, run_id, rollback=body.action == "rollback").arun()
+        if status == Status.CANCELLED:
+            await tell_stopped([{"id": run_id, "session_id": self.session_id}], [])
         else:
-            await asyncio.to_thread(stop_now, [run_id])
+            await tell_stopped([], [run_id])
         return run_document(await get_run(self.identity, run_id).arun())
 
     async def _resume(self, command: dict[str, Any]) -> Any:
         self.identity.require("runs:write")
         run_id = await self._own_run(command)
         resumed = await resume_run(self.identity, run_id, validate(ResumeRun, command)).arun()
-        doorbell.ring()
-        for row in resumed:
-            await asyncio.to_thread(announce, row["session_id"], row["id"])
-        await look_after([row["id"] for row in resumed])
+        await tell_resumed(resumed)
         return run_document(await get_run(self.identity, run_id).arun())
 
     async def _own_run(self, command: dict[str, Any]) -> UUID:
