@@ -13,7 +13,7 @@ from core.errors import AppError, MethodNotAllowed, NotFound
 from core.hot import Router
 from core.http import as_app_error
 from core.redaction import everywhere
-from protocols.langgraph import runs, store, waiting
+from protocols.langgraph import run_streams, runs, store, thread_streams, waiting
 
 PREFIX = "/langgraph"
 # Query keys that clients repeat.
@@ -25,7 +25,13 @@ async def _authenticate(scope: Scope, headers: dict[str, str]) -> Identity:
 
 
 router = Router(_authenticate, admit=acount_request, lists=_LISTS)
-ROUTES: tuple[Router, ...] = (store.router, runs.router, waiting.router)
+ROUTES: tuple[Router, ...] = (
+    run_streams.router,
+    runs.router,
+    store.router,
+    thread_streams.router,
+    waiting.router,
+)
 for part in ROUTES:
     router.include(part)
 
