@@ -42,7 +42,7 @@ _known: OrderedDict[tuple[UUID, str], Row] = OrderedDict()
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A run that was accepted, or that goes on: its row, with `input`, `kwargs`, and its assistant's `type`, `graph_id`.
+    """A run that was accepted, or that goes on: its row, with `input`, `kwargs`, `type` and `graph_id`.
 
     `after`: its last event before that.
     """

@@ -48,6 +48,12 @@ def neighbour(transactional_db: None) -> Api:
     return Api(Workspace.objects.create(name="Theirs", slug="theirs"))
 
 
+@pytest.fixture
+def ann(tenant: Api) -> Api:
+    """A key that is bound to a user."""
+    return Api(tenant.workspace, user_id="ann")
+
+
 def client_of(api: Api) -> LangGraphClient:
     """A client with the key of `api`; needs the pool."""
     transport = httpx.ASGITransport(application, raise_app_exceptions=True)
