@@ -14,6 +14,8 @@ from core.db import close_pool, open_pool
 from runtime.configuration import configure, current
 from runtime.langgraph_json import LangGraphConfig, read_config
 from tests.api import Api
+from tests.runs.hand import Hand
+from tests.runs.worker import Tenant, in_thread
 from tests.servers import ROOT
 
 EXAMPLES = ROOT / "examples" / "graphs" / "langgraph.json"
@@ -67,3 +69,15 @@ async def client(tenant: Api, open_door: None) -> AsyncIterator[LangGraphClient]
 async def http(client: LangGraphClient) -> httpx.AsyncClient:
     """What the client speaks over, for requests that it does not make: `await http.post("/threads", json={})`."""
     return client.http.client
+
+
+@pytest.fixture
+async def owner(open_door: None) -> Tenant:
+    """A workspace whose runs are carried out by hand (`tests.langgraph.carried`)."""
+    return await in_thread(Tenant.make)
+
+
+@pytest.fixture
+async def hand(open_door: None) -> Hand:
+    """Who carries them out."""
+    return await in_thread(Hand)

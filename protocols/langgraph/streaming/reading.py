@@ -24,12 +24,11 @@ WHERE r.id = %(run)s
 """
 
 
-def about(row: Row) -> About:
-    """What readers must know of a run: `type` and `graph_id` of its assistant, and its `kwargs`."""
-    kwargs: dict[str, Any] | None = row["kwargs"]
+def about_of(graph_id: str, kwargs: dict[str, Any] | None, *, hosted: bool) -> About:
+    """What readers must know of a run, by its assistant's graph or type, and by what it was asked for."""
     return About(
-        graph_id=row["graph_id"] or row["type"],
-        hosted=row["type"] == GRAPH,
+        graph_id=graph_id,
+        hosted=hosted,
         modes=None if kwargs is None else _modes(kwargs.get("stream_mode")),
         subgraphs=bool(kwargs and kwargs.get("stream_subgraphs")),
         resumable=bool(kwargs and kwargs.get("stream_resumable")),
@@ -46,7 +45,10 @@ def _modes(given: Any) -> frozenset[str]:
 def read_about(run_id: UUID) -> Operation[About]:
     """What readers must know of a run that the caller may see; of one that is gone there is nothing to say."""
     rows = yield Query(_ABOUT, {"run": run_id})
-    return about(rows[0]) if rows else About("", hosted=True)
+    if not rows:
+        return About("", hosted=True)
+    row = rows[0]
+    return about_of(row["graph_id"] or row["type"], row["kwargs"], hosted=row["type"] == GRAPH)
 
 
 @operation()
