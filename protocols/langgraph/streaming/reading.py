@@ -35,6 +35,11 @@ def about_of(graph_id: str, kwargs: dict[str, Any] | None, *, hosted: bool) -> A
     )
 
 
+def about(run: Row) -> About:
+    """The same by a run's row, with `type` and `graph_id` of its assistant and its `kwargs`."""
+    return about_of(run["graph_id"] or run["type"], run["kwargs"], hosted=run["type"] == GRAPH)
+
+
 def _modes(given: Any) -> frozenset[str]:
     if isinstance(given, str):
         return frozenset({given})
@@ -45,10 +50,7 @@ def _modes(given: Any) -> frozenset[str]:
 def read_about(run_id: UUID) -> Operation[About]:
     """What readers must know of a run that the caller may see; of one that is gone there is nothing to say."""
     rows = yield Query(_ABOUT, {"run": run_id})
-    if not rows:
-        return About("", hosted=True)
-    row = rows[0]
-    return about_of(row["graph_id"] or row["type"], row["kwargs"], hosted=row["type"] == GRAPH)
+    return about(rows[0]) if rows else About("", hosted=True)
 
 
 @operation()
