@@ -14,6 +14,7 @@ GROUPS = {
         "agent_sessions.Message": "chat",
         "agent_sessions.Checkpoint": "flag",
         "agent_sessions.SharedFile": "draft",
+        "memory.StoreItem": "inventory_2",
     },
     "Execution": {"runs.Run": "play_circle", "runs.RunEvent": "list", "runs.Worker": "dns"},
     "Schedules and triggers": {

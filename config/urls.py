@@ -7,7 +7,6 @@ from django.views.generic import RedirectView
 
 from accounts.views import sign_out
 from config import views
-from config.metrics import Metrics
 
 urlpatterns = [
     path("", views.root, name="root"),
@@ -25,7 +24,7 @@ urlpatterns = [
     # So is the way out, which is kept in the audit trail.
     path("admin/logout/", sign_out),
     path("admin/", admin.site.urls),
-    path("metrics", Metrics.as_view()),
+    path("metrics", views.Metrics.as_view()),
     path("openapi.json", views.OpenApi.as_view(), name="openapi"),
     path("docs/", views.Docs.as_view(url_name="openapi")),
 ]

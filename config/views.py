@@ -1,20 +1,24 @@
-"""The way in, and the API's description."""
+"""The way in, the API's description, and the figures."""
 
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
 from drf_spectacular.renderers import OpenApiJsonRenderer2
 from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 from rest_framework.renderers import TemplateHTMLRenderer
+from rest_framework.request import Request
+from rest_framework.views import APIView
 
-from accounts.permissions import HasScope
+from accounts.permissions import HasScope, identity_of
 from core.errors import Forbidden, Unauthenticated
 from core.http import JSONRenderer
+from core.pagination import read_no_query
+from runs.server_figures import prometheus
 
 
 def root(request: HttpRequest) -> HttpResponseBase:
@@ -43,6 +47,19 @@ class Docs(SpectacularSwaggerSplitView):
         if isinstance(exception, Unauthenticated) and "text/html" in self.request.headers.get("accept", ""):
             return redirect_to_login(self.request.get_full_path())
         return super().handle_exception(exception)
+
+
+class Metrics(APIView):
+    """The server's figures in Prometheus' text format."""
+
+    scope_family = None
+
+    @extend_schema(responses={(200, "text/plain"): str})
+    def get(self, request: Request) -> HttpResponse:
+        read_no_query(request.query_params)
+        identity_of(request).require_unbound("no figures of the server")
+        figures, content_type = prometheus()
+        return HttpResponse(figures, content_type=content_type)
 
 
 def admin_login(request: HttpRequest) -> HttpResponseBase:

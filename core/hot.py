@@ -116,6 +116,8 @@ class _Route:
     scope: str | None
     idempotent: bool
     besides: frozenset[str]
+    path: str
+    body: Any
 
 
 class Router:
@@ -135,18 +137,26 @@ class Router:
         self._routes: dict[str, list[_Route]] = {}
 
     def route(
-        self, method: str, pattern: str, scope: str | None, *, idempotent: bool = False, besides: Collection[str] = ()
+        self,
+        method: str,
+        pattern: str,
+        scope: str | None,
+        *,
+        idempotent: bool = False,
+        besides: Collection[str] = (),
+        body: Any = None,
     ) -> Callable[[Handler], Handler]:
         """Serve `method` at `pattern` ("/runs/{run_id}") to callers with `scope`; None opens it to all.
 
         `idempotent`: the handler honours an `Idempotency-Key`. `besides`: addresses that the pattern fits too and that
-        are others', of other methods: there Django says that this one is not allowed.
+        are others', of other methods: there Django says that this one is not allowed. `body`: what it takes, as a
+        pydantic model, for descriptions.
         """
         expression = re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(pattern)))
 
         def decorate(handler: Handler) -> Handler:
             self._routes.setdefault(method, []).append(
-                _Route(expression, handler, scope, idempotent, frozenset(besides))
+                _Route(expression, handler, scope, idempotent, frozenset(besides), pattern, body)
             )
             return handler
 
@@ -156,6 +166,10 @@ class Router:
         """Take over another router's routes; this one's authenticator serves them."""
         for method, routes in other._routes.items():
             self._routes.setdefault(method, []).extend(routes)
+
+    def table(self) -> list[tuple[str, str, Handler, Any]]:
+        """What is served, for descriptions: method, path, handler, and the model of its body, if it says one."""
+        return [(method, r.path, r.handler, r.body) for method, routes in self._routes.items() for r in routes]
 
     def methods(self, path: str) -> list[str]:
         """The methods that are served at this path."""

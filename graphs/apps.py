@@ -3,7 +3,7 @@ from django.apps import AppConfig
 from runtime.registry import AgentType, add_agent
 
 GRAPH = AgentType(
-    "Graph", "A LangGraph graph that this server hosts, by its `graph_id` in langgraph.json.", takes_any_input=True
+    "Graph", "Runs a LangGraph graph that this server hosts, with a config and a context.", takes_any_input=True
 )
 
 

@@ -42,7 +42,7 @@ def render(value: Any) -> Json:
     else there is no form for as its `repr`. What JSON has no number for is null (NaN, infinity) or text (integers of
     more than 64 bits).
     """
-    kind = type(value)
+    kind: Any = type(value)
     if kind is str:
         return text(value)
     if kind is bool or value is None:

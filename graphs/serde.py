@@ -116,7 +116,7 @@ def dump(value: Any) -> Json:
 
     NUL and lone surrogates in texts become U+FFFD. Raises TypeError for what has no form: a function, a connection.
     """
-    kind = type(value)
+    kind: Any = type(value)
     if kind is str:
         return text(value)
     if kind is bool or value is None:

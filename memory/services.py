@@ -10,10 +10,12 @@ from uuid import UUID
 
 import orjson
 
+from accounts import audit
 from accounts.identity import Identity
+from accounts.scoping import in_workspace, parameters_of
 from core.batches import in_batches
 from core.db import Operation, Query, Row, jsonb, operation
-from core.errors import Invalid
+from core.errors import Invalid, NotFound
 from core.ids import new_id
 from core.text import clean
 from memory.filters import Conditions
@@ -117,6 +119,18 @@ def delete_items(owner: Owner, names: Sequence[tuple[Namespace, str]]) -> Operat
     if not names:
         return 0
     return len((yield Query(_DELETE, {**_whose(owner), "names": _names(names)})))
+
+
+@operation(atomic=True)
+def delete_item(identity: Identity, item_id: UUID) -> Operation[None]:
+    """Delete a document of whomever in the caller's workspace, by its id. Raises NotFound."""
+    gone = yield Query(
+        f"DELETE FROM store_items i WHERE i.id = %(id)s AND {in_workspace('i')} RETURNING i.namespace, i.key",  # noqa: S608
+        {"id": item_id, **parameters_of(identity)},
+    )
+    if not gone:
+        raise NotFound("There is no such document.")
+    yield audit.entry(identity, "deleted", "store_item", item_id, namespace=gone[0]["namespace"], key=gone[0]["key"])
 
 
 @operation()

@@ -98,6 +98,18 @@ def announce_rows_after_commit(rows: Sequence[Row]) -> None:
     look_after_commit([row["id"] for row in rows])
 
 
+async def tell_removed(ended: Sequence[Row]) -> None:
+    """Tell of runs that ended because their sessions were deleted (rows with `id` and `session_id`).
+
+    Call it after the commit: who carries one out stops, who follows one hears that it is gone.
+    """
+    if ended:
+        await asyncio.to_thread(stop_now, [row["id"] for row in ended])
+        for row in ended:
+            await asyncio.to_thread(announce, row["session_id"], row["id"])
+        await look_after([row["id"] for row in ended])
+
+
 # -- relatives ---------------------------------------------------------------------------------------------------------
 
 

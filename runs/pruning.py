@@ -1,4 +1,5 @@
-"""Thinning out sessions that nobody has used for long: what was said stays, how it came about goes.
+"""Thinning out sessions that nobody has used for long, or that are to keep their latest state only: what was said
+stays, how it came about goes.
 
 Of the checkpoints the latest stays, and holds the whole state then; what was said on lines that the session has left
 goes with theirs. Of the events of a run its end stays, behind one
@@ -6,9 +7,11 @@ that covers the numbers of the others, so that no reader finds a gap. Messages, 
 of a message that a run never finished nothing but its events tells, so that it goes.
 """
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from core.db import Operation, Query, operation
+from sessions.graph_rows import thin_out_graphs
 
 BATCH = 100
 # Sessions of one call: a large backlog is spread over several.
@@ -81,6 +84,12 @@ def _idle(days: int, most: int) -> Operation[list[UUID]]:
 def _prune(sessions: list[UUID], days: int) -> Operation[int]:
     locked = yield Query(_LOCK, {"sessions": sessions, "days": days})
     if locked:
-        for statement in _PRUNE:
-            yield Query(statement, {"sessions": [row["id"] for row in locked]})
+        yield from thin_out([row["id"] for row in locked])
     return len(locked)
+
+
+def thin_out(sessions: Sequence[UUID]) -> Operation[None]:
+    """Leave the latest of these sessions, none of which has a run that has not ended; the caller has locked them."""
+    for statement in _PRUNE:
+        yield Query(statement, {"sessions": list(sessions)})
+    yield from thin_out_graphs(sessions)

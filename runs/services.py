@@ -174,7 +174,7 @@ def end_unanswered() -> Operation[list[Row]]:
 def _expire_sessions() -> Operation[None]:
     yield Query(
         "UPDATE sessions SET status = 'expired', updated_at = clock_timestamp() WHERE status = 'active' "
-        "AND expires_at < clock_timestamp() AND head_run_id IS NULL"
+        "AND expires_at < clock_timestamp() AND head_run_id IS NULL AND ttl_strategy IS NULL"
     )
 
 

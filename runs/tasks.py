@@ -9,6 +9,7 @@ from runs.announce import announce, look_after_now
 from runs.doorbell import doorbell
 from runs.forgetting import forget
 from runs.pruning import prune_idle_sessions
+from runs.removing import end_times_to_live
 from runs.retention import delete_ended_sessions
 from runs.services import end_unanswered
 from runs.services import sweep as sweep_runs
@@ -24,6 +25,7 @@ def sweep() -> None:
     if sweep_runs():
         doorbell.ring()
     look_after_now()
+    end_times_to_live()
     forget()
 
 

@@ -172,6 +172,7 @@ class StepIO(Protocol):
     run_id: str
     session_id: str
     workspace_id: str
+    assistant_id: str
     user_id: str | None
     attempt: int
     metadata: Mapping[str, Json]

@@ -38,7 +38,6 @@ class AgentType:
 _BUILT_IN = {
     "ReactAgent": "runtime.react:ReactAgent",
     "DocumentAssistant": "runtime.documents:DocumentAssistant",
-    "Graph": "graphs.agent:GraphAgent",
 }
 _BUILT_IN_TYPES = {
     "ReactAgent": AgentType(
@@ -53,7 +52,6 @@ _BUILT_IN_TYPES = {
         "Retrieves from knowledge bases before it answers, and cites what it used. Its tools only read.",
         read_only_tools=True,
     ),
-    "Graph": AgentType("Graph", "Runs a LangGraph graph that this server hosts, with a config and a context."),
 }
 _registered: dict[str, type[BaseAgent]] = {}
 # Those of the server's own apps above this one, as the built-in ones.

@@ -50,6 +50,7 @@ class RunIO:
         self.run_id = str(claim["id"])
         self.session_id = str(claim["session_id"])
         self.workspace_id = str(claim["workspace_id"])
+        self.assistant_id = str(claim["assistant_id"])
         self.user_id: str | None = claim["user_id"]
         self.attempt: int = claim["attempt"]
         self.metadata: Mapping[str, Any] = MappingProxyType(claim["metadata"])

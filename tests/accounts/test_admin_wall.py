@@ -15,6 +15,7 @@ from accounts.models import Membership, Role, Secret, User, Workspace
 from accounts.services import put_secret
 from accounts.wall import ServerAdmin, WalledAdmin
 from assistants.models import Assistant
+from memory.models import StoreItem
 from runs.models import Run, RunEvent, RunStep
 from scheduling.models import Firing, Schedule, Trigger, TriggerCall
 from sessions.models import Session, SharedFile
@@ -41,6 +42,7 @@ def fill(api: Api) -> None:
     Run.objects.filter(id=run.id).update(last_seq=1)
     shared = {"path": f"/{api.workspace.name}", "content": api.workspace.name, "size": 1}
     SharedFile.objects.create(workspace=api.workspace, assistant_id=run.assistant_id, **shared)
+    StoreItem.objects.create(workspace=api.workspace, namespace=["a"], key=api.workspace.name, value={})
     _fill_schedules(api, run)
     _fill_webhooks(api)
     put_secret(api.identity, "crm", "a value", ["crm.example.com"])

@@ -100,12 +100,6 @@ async def test_what_is_no_json_is_said_to_be(http: httpx.AsyncClient) -> None:
 
 
 @pytest.fixture
-def ann(tenant: Api) -> Api:
-    """A key that is bound to a user."""
-    return Api(tenant.workspace, user_id="ann")
-
-
-@pytest.fixture
 def reader(tenant: Api) -> Api:
     return Api(tenant.workspace, scopes=("memory:read",))
 

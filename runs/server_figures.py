@@ -1,4 +1,4 @@
-"""`/metrics`: read from PostgreSQL and Redis at the moment of the scrape, so that every web process tells the same."""
+"""What a scrape tells: read from PostgreSQL and Redis at its moment, so that every web process tells the same."""
 
 from collections.abc import Iterator
 
@@ -6,17 +6,12 @@ import redis
 from django.conf import settings
 from django.db.models import Count, F, Min, Sum
 from django.db.models.functions import Extract
-from django.http import HttpResponse
-from drf_spectacular.utils import extend_schema
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from rest_framework.request import Request
-from rest_framework.views import APIView
 
-from accounts.permissions import identity_of
 from core.clock import ClockTimestamp
-from core.pagination import read_no_query
+from core.db import Operation, Query, Row, operation
 from runs.lifecycle import Status
 from runs.models import Run, Worker, WorkerState
 from runs.worker.telemetry import counts
@@ -124,13 +119,31 @@ REGISTRY = CollectorRegistry(auto_describe=False)
 REGISTRY.register(ServerCollector())
 
 
-class Metrics(APIView):
-    """The server's figures in Prometheus' text format."""
+def prometheus() -> tuple[bytes, str]:
+    """The server's figures in Prometheus' text format, and what that is called."""
+    return generate_latest(REGISTRY), CONTENT_TYPE_LATEST
 
-    scope_family = None
 
-    @extend_schema(responses={(200, "text/plain"): str})
-    def get(self, request: Request) -> HttpResponse:
-        read_no_query(request.query_params)
-        identity_of(request).require_unbound("no figures of the server")
-        return HttpResponse(generate_latest(REGISTRY), content_type=CONTENT_TYPE_LATEST)
+_QUEUE = """
+SELECT count(*) FILTER (WHERE status = 'pending') AS pending, count(*) FILTER (WHERE status = 'running') AS running,
+    max(age) AS longest_s, percentile_cont(0.5) WITHIN GROUP (ORDER BY age) AS median_s,
+    max(age) FILTER (WHERE ready) AS longest_ready_s
+FROM (SELECT status, ready, CASE WHEN status = 'pending' THEN
+    greatest(extract(epoch FROM clock_timestamp() - queued_at), 0)::float8 END AS age
+    FROM runs WHERE status IN ('pending', 'running')) waiting
+"""
+
+_WORKERS = """
+SELECT coalesce(sum(slots), 0)::int AS slots, coalesce(sum(used), 0)::int AS used FROM workers
+WHERE state <> 'lost' AND lease_expires_at > clock_timestamp()
+"""
+
+
+@operation()
+def queue_figures() -> Operation[Row]:
+    """How many runs are `pending` and `running`, for how long (seconds, null if none) the pending ones wait
+    (`longest_s`, `median_s`, and `longest_ready_s` of those that wait for a worker alone), and the `slots` of live
+    workers, and how many are `used`."""
+    (queue,) = yield Query(_QUEUE)
+    (workers,) = yield Query(_WORKERS)
+    return {**queue, **workers}

@@ -1,0 +1,231 @@
+"""One run of a hosted graph in one worker: a task that carries the graph out, and the steps in which it is stored.
+
+The task goes its own way. What its checkpointer hands over is gathered here and given to the executor step by step, so
+that it is committed in the executor's fenced transactions and nowhere else. What the graph streams is told at once.
+
+Imports langgraph: imported where a graph is carried out only.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from graphs.asking import asked_by
+from graphs.given import command_of, config_of, context_of, input_of, place_of
+from graphs.parts import Parts
+from graphs.registry import graph_for
+from graphs.rendering import render
+from graphs.said import Said, Spent
+from graphs.saver import Saver
+from runtime.contract import Json, Message, State, Step, StepIO
+from runtime.errors import AgentError
+from runtime.graph_rows import GraphRows
+
+log = logging.getLogger(__name__)
+
+# How long what is handed over waits for more of it, and for the graph's end: a quick graph is one commit.
+GATHER_S = 0.02
+# How long a graph that is stopped may take to end, and the most that a run of durability `exit` is one step.
+LEAVE_S = 1.0
+PROGRESS_S = 30.0
+# The session's state is an object; what is none stands there under this key, LangGraph's name for it.
+ROOT = "__root__"
+
+
+class GraphError(AgentError):
+    """The graph raised; clients are told the class and the text of it, as by LangGraph's own server."""
+
+    code = "graph_error"
+
+    def __init__(self, error: BaseException):
+        super().__init__(str(error))
+        self._type = type(error).__name__
+
+    @property
+    def type_name(self) -> str:
+        return self._type
+
+
+class Hosted:
+    """A graph while it is carried out for one run.
+
+    With durability `sync` each checkpoint is a step, and the graph waits until it is stored; with `async` a step is
+    what has come together in a moment; with `exit` there is one, at the end.
+    """
+
+    def __init__(self, assistant: Mapping[str, Any], state: State, io: StepIO):
+        self._assistant = assistant
+        self._state = state
+        self._io = io
+        self._parts = Parts(io, state.kwargs, self._progressed)
+        self._spent = Spent()
+        self._said: Said | None = None
+        self._rows = GraphRows()  # handed over, and not given to a step yet
+        self._asked: dict[str, Json] | None = None
+        self._arrived = asyncio.Event()  # something to make a step of
+        self._urgent = False  # and the graph waits for it
+        self._stored = asyncio.Event()  # what is handed over now
+        self._given: asyncio.Event | None = None  # the same for what the step in flight took
+        self._stopping = False
+        self._step_began = 0.0
+        self._task = asyncio.create_task(self._carry_out(), name=f"graph of run {io.run_id}")
+        self._task.add_done_callback(self._ended)
+
+    # -- the executor's side -----------------------------------------------------------------------------------------
+
+    async def step(self, state: State) -> Step:
+        """What is to be stored next. Raises GraphError, or what else ended the graph and is an AgentError."""
+        self._state = state
+        self._step_began = asyncio.get_running_loop().time()
+        if self._given is not None:
+            self._given.set()
+        try:
+            await self._arrived.wait()
+            if not (self._urgent or self._task.done()):
+                await asyncio.wait({self._task}, timeout=GATHER_S)
+        except asyncio.CancelledError:
+            await self._stop()
+            raise
+        if not self._task.done():
+            return self._taken()
+        if (error := self._error()) is not None:
+            raise error
+        return self._last()
+
+    def unfinished(self) -> Step:
+        """What there is to store although no step took it."""
+        step = self._taken()
+        if self._parts.values is not None:
+            self._change(step)
+        return step
+
+    def leave(self) -> None:
+        """The run is not carried out here any more."""
+        self._let_go()
+        self._task.cancel()
+
+    async def _stop(self) -> None:
+        """End the graph, and wait briefly for what it hands over last."""
+        self._let_go()
+        self._task.cancel()
+        await asyncio.wait({self._task}, timeout=LEAVE_S)
+
+    def _let_go(self) -> None:
+        self._stopping = True
+        for event in (self._stored, self._given):
+            if event is not None:
+                event.set()
+
+    def _taken(self) -> Step:
+        rows, self._rows = self._rows, GraphRows()
+        self._given, self._stored = self._stored, asyncio.Event()
+        self._urgent = False
+        if not self._task.done():
+            self._arrived.clear()
+        messages = self._new_messages()
+        step = Step("custom", messages=messages, graph=rows, model=self._spent.take())
+        if self._said is not None:
+            step.tool_calls = self._said.results(messages)
+        return step
+
+    def _last(self) -> Step:
+        step = self._taken()
+        values = self._change(step)
+        if self._asked is not None:
+            step.interrupt, step.next = self._asked, self._asked["value"]["next"]
+        else:
+            step.done, step.structured = True, values
+        return step
+
+    def _new_messages(self) -> list[Message]:
+        if self._parts.values is None:
+            return []
+        if self._said is None:
+            self._said = Said(self._io.run_id, self._state.messages)
+        return self._said.new(self._parts.values)
+
+    def _change(self, step: Step) -> Json:
+        """Have the step bring the session's state to where the graph's stands; gives that."""
+        values = render(self._parts.values)
+        if isinstance(values, dict):
+            values.pop("__interrupt__", None)
+        shown = values if isinstance(values, dict) else {} if values is None else {ROOT: values}
+        before = self._state.values
+        step.changes = {key: value for key, value in shown.items() if key not in before or before[key] != value}
+        step.removed = [key for key in before if key not in shown]
+        return values
+
+    def _error(self) -> AgentError | None:
+        error = asyncio.CancelledError() if self._task.cancelled() else self._task.exception()
+        if error is None or isinstance(error, AgentError):
+            return error
+        log.warning("run %s: the graph %s raised", self._io.run_id, self._assistant["graph_id"], exc_info=error)
+        return GraphError(error)
+
+    # -- the graph's side --------------------------------------------------------------------------------------------
+
+    async def put(self, rows: GraphRows) -> None:
+        """Take over rows of the graph's checkpointer, which may go on once they are as safe as it asked for."""
+        self._rows.add(rows)
+        if self._state.durability == "exit":
+            return
+        self._arrived.set()
+        if self._state.durability == "sync" and rows.checkpoints and not self._stopping:
+            self._urgent = True
+            await self._stored.wait()
+
+    def _progressed(self) -> None:
+        """A superstep has ended: none that is stored with `exit` is to be taken for one that hangs."""
+        if self._state.durability == "exit" and self._lasted_s > PROGRESS_S:
+            self._arrived.set()
+
+    @property
+    def _lasted_s(self) -> float:
+        return asyncio.get_running_loop().time() - self._step_began
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._arrived.set()
+        if not task.cancelled():
+            task.exception()  # is told by a step, if there is one to tell it
+
+    async def _carry_out(self) -> None:
+        state, io = self._state, self._io
+        config = {**config_of(self._assistant, state, io), "callbacks": [self._spent]}
+        context = context_of(self._assistant, state)
+        saver = self._saver = Saver(UUID(io.session_id), sink=self)
+        store = None
+        user = config["configurable"]["langgraph_auth_user"]
+        asked = {**config, "context": context}
+        opened = graph_for(self._assistant["graph_id"], asked, store=store, checkpointer=saver, user=user)
+        async with opened as graph:
+            given = await self._begin(graph, saver, config)
+            options = {
+                "context": context,
+                "interrupt_before": state.kwargs.get("interrupt_before"),
+                "interrupt_after": state.kwargs.get("interrupt_after"),
+                "durability": state.durability,
+            }
+            async for _ in self._parts.of(graph, given, config, options):
+                pass
+            if self._parts.asks:
+                place = {"configurable": {"thread_id": io.session_id, "checkpoint_ns": ""}}
+                self._asked = asked_by(await graph.aget_state(place, subgraphs=True))
+
+    async def _begin(self, graph: Any, saver: Saver, config: dict[str, Any]) -> Any:
+        """What the graph is given, and in `config` where: None, where it goes on from what the run has stored."""
+        state, io = self._state, self._io
+        place = {"configurable": {"thread_id": io.session_id, "checkpoint_ns": ""}}
+        if state.resume is not None:
+            snapshot = await graph.aget_state(place)
+            # At a breakpoint nobody takes the answer: it would be the next one's who asks.
+            return command_of({"resume": state.resume["value"]}) if snapshot.interrupts else None
+        if io.attempt > 1 or state.begun:
+            latest = await saver.aget_tuple(place)
+            own = latest is not None and latest.metadata.get("run_id") == io.run_id
+            # A command that changes nothing yet is stored with the checkpoint that it was given at.
+            if own or (state.begun and state.kwargs.get("command")):
+                return None
+        config["configurable"] |= place_of(state)
+        return input_of(graph.channels, state, io)

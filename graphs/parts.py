@@ -1,0 +1,103 @@
+"""What a hosted graph streams, told as events of its run.
+
+Imports langchain-core: imported where a graph is carried out only. The modes are those of LangGraph's `astream`, and
+`events`, which are LangChain's (`astream_events`, v2).
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any
+from uuid import UUID
+
+from langchain_core.messages import AIMessageChunk
+
+from core.text import clean
+from graphs.rendering import render
+from graphs.said import native_id
+from runtime.contract import Json, StepIO
+
+# What is always listened to: the state, whether somebody is asked, and what models say.
+_OWN_MODES = ("values", "updates", "messages")
+_MODES = {"values", "updates", "messages", "custom", "tasks", "checkpoints", "debug", "tools"}
+# What a native run tells beside its tokens.
+_NATIVE_MODES = frozenset({"messages", "custom"})
+
+Piece = tuple[tuple[str, ...], str, Any]
+
+
+class Parts:
+    """Tells the parts of one run that were asked for.
+
+    `values` are those of the graph itself after its last superstep, None before the first; `asks` says whether it
+    stopped for a person.
+    """
+
+    def __init__(self, io: StepIO, kwargs: Mapping[str, Json], on_superstep: Callable[[], None]):
+        self._io = io
+        self._on_superstep = on_superstep
+        self._run_id = UUID(io.run_id)
+        self._asked = _asked(kwargs)
+        self._subgraphs = bool(kwargs.get("stream_subgraphs"))
+        self._origin: tuple[Any, Json] = (None, None)
+        self.values: Any = None
+        self.asks = False
+
+    async def of(self, graph: Any, given: Any, config: dict[str, Any], options: dict[str, Any]) -> AsyncIterator[None]:
+        """Carry the graph out and tell what it streams; goes on after each piece."""
+        modes = [*_OWN_MODES, *(sorted(self._asked & _MODES - set(_OWN_MODES)))]
+        options = (
+            {**options, "stream_mode": modes, "subgraphs": True}
+            if self._subgraphs
+            else {
+                **options,
+                "stream_mode": modes,
+            }
+        )
+        if "events" in self._asked:
+            streamed = self._events(graph.astream_events(given, config, version="v2", **options), config["run_id"])
+        else:
+            streamed = graph.astream(given, config, **options)
+        async with aclosing(streamed):
+            async for piece in streamed:
+                self._tell(*(piece if self._subgraphs else ((), *piece)))
+                yield
+
+    async def _events(self, events: AsyncIterator[Any], root: UUID) -> AsyncIterator[Any]:
+        """Tell LangChain's events; gives what the graph itself streams, which is in those of its own run."""
+        async with aclosing(events):  # type: ignore[type-var]
+            async for event in events:
+                if event["event"] == "on_chain_stream" and event["run_id"] == str(root):
+                    yield event["data"]["chunk"]
+                else:
+                    self._io.part("events", (), render(event))
+
+    def _tell(self, namespace: Sequence[str], mode: str, data: Any) -> None:
+        if mode == "values" and not namespace:
+            self.values = data
+            self._on_superstep()
+        elif mode == "updates" and not namespace:
+            self.asks = self.asks or "__interrupt__" in data
+        elif mode == "messages":
+            self._say(data[0])
+        if mode in self._asked:
+            shown = self._message(*data) if mode == "messages" else render(data)
+            self._io.part(mode, namespace, shown)
+
+    def _say(self, chunk: Any) -> None:
+        if isinstance(chunk, AIMessageChunk) and chunk.id and (text := str(chunk.text)):
+            self._io.token(native_id(self._run_id, chunk.id), clean(text))
+
+    def _message(self, chunk: Any, origin: Any) -> Json:
+        # All chunks of a message have one origin, as large as they are small.
+        if self._origin[0] is not origin:
+            self._origin = origin, render(origin)
+        return [render(chunk), self._origin[1]]
+
+
+def _asked(kwargs: Mapping[str, Json]) -> frozenset[str]:
+    """The modes to tell; the protocol's `messages-tuple` and `messages` are both LangGraph's `messages`."""
+    if not kwargs:
+        return _NATIVE_MODES
+    given = kwargs.get("stream_mode") or ()
+    modes = {given} if isinstance(given, str) else set(given)
+    return frozenset("messages" if mode == "messages-tuple" else mode for mode in modes)
