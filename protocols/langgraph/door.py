@@ -13,7 +13,7 @@ from core.errors import AppError, MethodNotAllowed, NotFound
 from core.hot import Router
 from core.http import as_app_error
 from core.redaction import everywhere
-from protocols.langgraph import assistant_graphs, assistants, info, runs, store, threads
+from protocols.langgraph import assistant_graphs, assistants, info, runs, store, thread_streams, threads
 from protocols.langgraph.v2 import commands, streams
 
 PREFIX = "/langgraph"
@@ -30,6 +30,7 @@ ROUTES: tuple[Router, ...] = (
     assistants.router,
     assistant_graphs.router,
     threads.router,
+    thread_streams.router,
     runs.router,
     streams.router,
     commands.router,
