@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from graphs.asking import asked_by
 from graphs.given import command_of, config_of, context_of, input_of, place_of
@@ -18,7 +19,6 @@ from graphs.registry import graph_for
 from graphs.rendering import render
 from graphs.said import Said, Spent
 from graphs.saver import Saver
-from graphs.store import Store
 from runtime.contract import Json, Message, State, Step, StepIO
 from runtime.errors import AgentError
 from runtime.graph_rows import GraphRows
@@ -194,8 +194,8 @@ class Hosted:
         state, io = self._state, self._io
         config = {**config_of(self._assistant, state, io), "callbacks": [self._spent]}
         context = context_of(self._assistant, state)
-        saver = Saver(sink=self)
-        store = Store(io.workspace_id, io.user_id)
+        saver = self._saver = Saver(UUID(io.session_id), sink=self)
+        store = None
         user = config["configurable"]["langgraph_auth_user"]
         asked = {**config, "context": context}
         opened = graph_for(self._assistant["graph_id"], asked, store=store, checkpointer=saver, user=user)

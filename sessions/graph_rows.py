@@ -92,14 +92,29 @@ def insert_rows(session_id: UUID, run_id: UUID | None, rows: GraphRows) -> Opera
 
 # -- taking out ------------------------------------------------------------------------------------------------------
 
-# What runs have written: before the values, of which those that nothing names any more are `collect`ed then.
+# What runs have written in their sessions: writes go first.
 TAKE_OUT = (
-    "DELETE FROM graph_writes w USING graph_checkpoints c WHERE c.run_id = ANY(%(runs)s) "
-    "AND w.session_id = c.session_id AND w.namespace = c.namespace AND w.checkpoint_id = c.checkpoint_id",
-    "DELETE FROM graph_writes w USING runs r WHERE r.id = ANY(%(runs)s) "
-    "AND w.session_id = r.session_id AND w.run_id = r.id",
-    "DELETE FROM graph_checkpoints WHERE run_id = ANY(%(runs)s) RETURNING session_id",
+    "DELETE FROM graph_writes w USING runs r, graph_checkpoints c WHERE r.id = ANY(%(runs)s) AND c.run_id = r.id "
+    "AND c.session_id = r.session_id AND w.session_id = c.session_id AND w.namespace = c.namespace "
+    "AND w.checkpoint_id = c.checkpoint_id",
+    "DELETE FROM graph_writes w USING runs r WHERE r.id = ANY(%(runs)s) AND w.session_id = r.session_id "
+    "AND w.run_id = r.id",
+    "DELETE FROM graph_checkpoints c USING runs r WHERE r.id = ANY(%(runs)s) AND c.run_id = r.id "
+    "AND c.session_id = r.session_id RETURNING c.session_id",
 )
+
+# By what the checkpoints themselves say, whoever made them.
+_FORGET = """
+WITH gone AS (
+    DELETE FROM graph_checkpoints WHERE metadata->>'run_id' = ANY(%(runs)s)
+        AND (%(session)s::uuid IS NULL OR session_id = %(session)s)
+    RETURNING session_id, namespace, checkpoint_id
+), unwritten AS (
+    DELETE FROM graph_writes w USING gone WHERE w.session_id = gone.session_id AND w.namespace = gone.namespace
+        AND w.checkpoint_id = gone.checkpoint_id
+)
+SELECT DISTINCT session_id FROM gone
+"""
 
 # Values that no checkpoint names, and that none goes on from which is named.
 _COLLECT = """
@@ -162,11 +177,18 @@ DELETE = tuple(f"DELETE FROM {table} WHERE session_id = ANY(%(sessions)s)" for t
 
 def take_out_graphs(runs: Sequence[UUID]) -> Operation[None]:
     """Delete what these runs have written of graphs, inside the caller's transaction."""
-    for statement in TAKE_OUT[:-1]:
-        yield Query(statement, {"runs": list(runs)})
-    gone = yield Query(TAKE_OUT[-1], {"runs": list(runs)})
+    gone: list[Row] = []
+    for statement in TAKE_OUT:
+        gone = yield Query(statement, {"runs": list(runs)})
     if gone:
         yield Query(_COLLECT, {"sessions": list({row["session_id"] for row in gone})})
+
+
+def forget_runs(runs: Sequence[str], session_id: UUID | None) -> Operation[None]:
+    """Delete the checkpoints that say that these runs have made them, of one session or of all."""
+    gone = yield Query(_FORGET, {"runs": list(runs), "session": session_id})
+    if gone:
+        yield Query(_COLLECT, {"sessions": [row["session_id"] for row in gone]})
 
 
 def thin_out_graphs(sessions: Sequence[UUID]) -> Operation[None]:

@@ -1,4 +1,4 @@
-"""What LangGraph's clients send to start and to cancel runs: every field of the official SDKs (Python and JavaScript)."""
+"""What LangGraph's clients send to start and to cancel runs: every field of the official Python and JavaScript SDKs."""
 
 from typing import Any, Literal, Self
 

@@ -9,7 +9,7 @@ from core.db import Operation, Query, operation
 from core.errors import Invalid, NotFound
 from core.hot import HotRequest, HotStream, Router
 from protocols.langgraph.access import Filters, allow, holds
-from protocols.langgraph.bodies import path_uuid
+from protocols.langgraph.reading import thread_of
 from protocols.langgraph.streaming.places import require_place
 from protocols.langgraph.streams import thread_frames
 
@@ -23,7 +23,7 @@ _QUERY = ("stream_modes", "stream_mode")
 @router.route("GET", "/threads/{thread_id}/stream", scope="runs:read")
 async def stream(request: HotRequest) -> HotStream:
     request.only_query(*_QUERY)
-    thread_id = path_uuid(request, "thread_id", "thread")
+    thread_id = thread_of(request)
     after = require_place(request.headers.get("last-event-id"))
     modes = _modes(request)
     filters = await allow(request, "threads", "read", {"thread_id": thread_id})

@@ -1,0 +1,87 @@
+"""Lists that grow, stored as what has come behind an earlier version: bytes do not grow with the list.
+
+A version's list goes on from that of its base, which may have a base of its own. Pieces are joined as digits are
+carried: when the list passes a multiple of 8 the pieces since the last one become a single one, at 64 those of 8, and
+so on. So an item is written a few times over, and a list is a few pieces, however long it is.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import takewhile
+from typing import Any
+
+import orjson
+
+from sessions.graph_queries import GraphPage, ValueKey
+
+_RADIX = 8
+# Shorter lists are stored whole: nothing is won.
+_LEAST = 16
+
+
+@dataclass(slots=True)
+class _Pieces:
+    """A stored list, each item as JSON, and the versions that it is made of with the length of the list at each."""
+
+    items: list[bytes]
+    versions: list[tuple[str, int]] = field(default_factory=list)
+
+
+class GrowingLists:
+    """The lists that a run has read and written last, by their place."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], _Pieces] = {}
+
+    def learn(self, page: GraphPage, keys: Iterable[ValueKey]) -> None:
+        """Go on from these, which were read."""
+        for key in keys:
+            items = page.value(key)
+            if not isinstance(items, list):
+                continue
+            pieces, length = _Pieces(_written(items)), len(items)
+            version: str | None = key[2]
+            while version is not None:
+                value, base = page.values[(*key[:2], version)]
+                # A version at which nothing was added is not worth going back over.
+                if value:
+                    pieces.versions.insert(0, (version, length))
+                length, version = length - len(value), base
+            self._known[key[:2]] = pieces
+
+    def store(self, key: ValueKey, items: list[Any]) -> tuple[list[Any], str | None]:
+        """What is to be stored of the list at this version: its last items, and the version before them if any."""
+        known, written = self._known.get(key[:2]), _written(items)
+        versions = _kept(known, written) if known and len(items) >= _LEAST else []
+        if versions and versions[-1][1] == len(items):
+            self._known[key[:2]] = _Pieces(written, versions)
+            return [], versions[-1][0]
+        start = versions[-1][1] if versions else 0
+        carried = _carry(start, len(items))
+        while versions and _carry(versions[-2][1] if len(versions) > 1 else 0, versions[-1][1]) < carried:
+            versions.pop()
+        base_version, start = versions[-1] if versions else (None, 0)
+        self._known[key[:2]] = _Pieces(written, [*versions, (key[2], len(items))])
+        return items[start:], base_version
+
+
+def _written(items: list[Any]) -> list[bytes]:
+    # Compared as they are written: to Python 1 and True are the same.
+    return [orjson.dumps(item) for item in items]
+
+
+def _kept(known: _Pieces, items: list[bytes]) -> list[tuple[str, int]]:
+    """The versions whose whole list the new one begins with."""
+    same = len(known.items)
+    if known.items != items[:same]:
+        pairs = zip(known.items, items, strict=False)
+        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    return [(version, length) for version, length in known.versions if 0 < length <= same]
+
+
+def _carry(start: int, end: int) -> int:
+    """The highest power of the radix of which a list passes a multiple when it grows from `start` to `end` items."""
+    power = 0
+    while end // _RADIX ** (power + 1) > start // _RADIX ** (power + 1):
+        power += 1
+    return power
