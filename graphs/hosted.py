@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from langchain_core.runnables import RunnableConfig
+
 from graphs.asking import asked_by
 from graphs.given import command_of, config_of, context_of, input_of, place_of
 from graphs.parts import Parts
@@ -19,6 +21,7 @@ from graphs.registry import graph_for
 from graphs.rendering import render
 from graphs.said import Said, Spent
 from graphs.saver import Saver
+from graphs.store import Store
 from runtime.contract import Json, Message, State, Step, StepIO
 from runtime.errors import AgentError
 from runtime.graph_rows import GraphRows
@@ -195,7 +198,7 @@ class Hosted:
         config = {**config_of(self._assistant, state, io), "callbacks": [self._spent]}
         context = context_of(self._assistant, state)
         saver = self._saver = Saver(UUID(io.session_id), sink=self)
-        store = None
+        store = Store(io.workspace_id, io.user_id)
         user = config["configurable"]["langgraph_auth_user"]
         asked = {**config, "context": context}
         opened = graph_for(self._assistant["graph_id"], asked, store=store, checkpointer=saver, user=user)
@@ -207,16 +210,19 @@ class Hosted:
                 "interrupt_after": state.kwargs.get("interrupt_after"),
                 "durability": state.durability,
             }
-            async for _ in self._parts.of(graph, given, config, options):
-                pass
+            await self._parts.tell_all(graph, given, config, options)
             if self._parts.asks:
-                place = {"configurable": {"thread_id": io.session_id, "checkpoint_ns": ""}}
-                self._asked = asked_by(await graph.aget_state(place, subgraphs=True))
+                self._asked = asked_by(await graph.aget_state(self._place, subgraphs=True))
+
+    @property
+    def _place(self) -> RunnableConfig:
+        """Where the thread stands."""
+        return {"configurable": {"thread_id": self._io.session_id, "checkpoint_ns": ""}}
 
     async def _begin(self, graph: Any, saver: Saver, config: dict[str, Any]) -> Any:
         """What the graph is given, and in `config` where: None, where it goes on from what the run has stored."""
         state, io = self._state, self._io
-        place = {"configurable": {"thread_id": io.session_id, "checkpoint_ns": ""}}
+        place = self._place
         if state.resume is not None:
             snapshot = await graph.aget_state(place)
             # At a breakpoint nobody takes the answer: it would be the next one's who asks.

@@ -42,7 +42,7 @@ _known: OrderedDict[tuple[UUID, str], Row] = OrderedDict()
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A run that was accepted, or that goes on: its row, with `input`, `kwargs` and `hosted`: whether it is a graph's.
+    """A run that was accepted, or that goes on: its row, with `input`, `kwargs`, `type` and `graph_id`.
 
     `after`: its last event before that.
     """
@@ -59,11 +59,16 @@ class _Planned:
     run_id: UUID
     body: CreateRun
     besides: Besides
-    hosted: bool
+    assistant: Row
     modes: list[str]
 
+    @property
+    def hosted(self) -> bool:
+        return self.assistant["graph_id"] is not None
+
     def started(self, run: Row) -> Started:
-        return Started({**run, "kwargs": self.besides.kwargs, "hosted": self.hosted}, self.modes)
+        what = {name: self.assistant[name] for name in ("type", "graph_id")}
+        return Started({**run, **what, "kwargs": self.besides.kwargs}, self.modes)
 
 
 async def start(request: HotRequest, thread_id: UUID | None, body: StatelessRun, run_id: UUID) -> Started:
@@ -166,7 +171,7 @@ async def _plan(
         "after_seconds": body.after_seconds,
     }
     besides = Besides(assistant["id"], kwargs, _webhook(body.webhook), session)
-    return _Planned(session_id, run_id, validate(CreateRun, create), besides, hosted, body.modes)
+    return _Planned(session_id, run_id, validate(CreateRun, create), besides, assistant, body.modes)
 
 
 async def _max_steps(body: StatelessRun, assistant: Row) -> int | None:
