@@ -108,7 +108,7 @@ def test_a_thread_is_streamed_by_protocol_v2(tell: Any, transport: str) -> None:
         "run": "string",
         "last": WORDS,
         "texts": ["", WORDS],
-        "calls": [["weather", {"city": "Berlin"}]],
+        "calls": [["weather", {"city": "Berlin"}, "It is sunny in Berlin."]],
         "phases": ["running", "input.requested", "interrupted"],
         "asked": {"question": "q"},
         "decided": {"question": "decided: yes", "decision": "yes"},

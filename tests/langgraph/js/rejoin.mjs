@@ -1,4 +1,5 @@
 // A resumable run is heard again from any of its events on; a connection that breaks is taken up by the SDK itself.
+import { isDeepStrictEqual } from "node:util";
 import { all, client, HELLO, tell } from "./lib.mjs";
 
 const { threads, runs } = client();
@@ -9,7 +10,7 @@ const first = await all(runs.stream(thread_id, "react", { ...payload, onRunCreat
 const again = [];
 for (const place of [0, Math.floor(first.length / 2), first.length - 2]) {
   const rest = await all(runs.joinStream(thread_id, run.run_id, { lastEventId: first[place].id }));
-  again.push(JSON.stringify(rest) === JSON.stringify(first.slice(place + 1)));
+  again.push(isDeepStrictEqual(rest, first.slice(place + 1)));
 }
 const whole = await all(runs.joinStream(thread_id, run.run_id, { lastEventId: "-1" }));
 
@@ -44,7 +45,7 @@ const taken = await all(
 tell({
   ids: new Set(first.map(({ id }) => id)).size === first.length,
   again,
-  whole: JSON.stringify(whole) === JSON.stringify(first),
+  whole: isDeepStrictEqual(whole, first),
   broken: broken > 0,
   taken: taken.filter(({ event }) => event === "updates").map(({ data }) => Object.keys(data)[0]),
 });

@@ -17,9 +17,10 @@ const texts = (async () => {
   return seen;
 })();
 const calls = (async () => {
-  const seen = [];
-  for await (const call of react.toolCalls) seen.push([call.name, call.input ?? call.args]);
-  return seen;
+  // Each is given twice: when it begins, and when it has ended.
+  const seen = new Map();
+  for await (const call of react.toolCalls) seen.set(call.id, [call.name, call.input, await call.output]);
+  return [...seen.values()];
 })();
 const { run_id } = await react.run.start({ input: HELLO });
 const output = await react.output;
@@ -30,11 +31,10 @@ const asking = open("interrupt");
 const lifecycle = await asking.subscribe({ channels: ["lifecycle", "input"] });
 await asking.run.start({ input: { question: "q" } });
 const phases = [];
+let asked;
 for await (const event of lifecycle) {
   phases.push(event.params.data.event ?? event.method);
-  if (event.method === "input.requested") {
-    var asked = event.params;
-  }
+  if (event.method === "input.requested") asked = event.params;
   if (phases.at(-1) === "interrupted") break;
 }
 const rest = await asking.subscribe({ channels: ["lifecycle", "values"] });
