@@ -56,7 +56,7 @@ def tell(server: Server, packages: Path) -> Any:
 
     def carry_out(script: str, *arguments: str) -> Any:
         env = {"PATH": os.environ["PATH"], "SERVER_URL": f"{server.url}/langgraph", "SERVER_KEY": server.key}
-        command = [NODE, packages / f"{script}.mjs", *arguments]
+        command = [str(NODE), str(packages / f"{script}.mjs"), *arguments]
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
