@@ -130,7 +130,11 @@ def runs_in(identity: Identity, filters: Filters, status: str) -> Operation[list
             WHERE {in_workspace("r")} AND r.status = ANY(%(statuses)s) AND r.parent_run_id IS NULL
                 AND {_THERE} AND {allowed}
             """,  # noqa: S608
-            {"statuses": [name for name in _CANCELLABLE if status in {"all", name}], **parameters_of(identity), **parameters},
+            {
+                "statuses": [name for name in _CANCELLABLE if status in {"all", name}],
+                **parameters_of(identity),
+                **parameters,
+            },
         )
     )
 

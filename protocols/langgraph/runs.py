@@ -48,7 +48,9 @@ def run_of(request: HotRequest) -> UUID:
 async def create(request: HotRequest) -> HotResponse:
     started = await start(request, thread_of(request), body_of(request, ThreadRun), new_id())
     run = started.run
-    return HotResponse(run_document(run), headers={"content-location": f"/threads/{run['session_id']}/runs/{run['id']}"})
+    return HotResponse(
+        run_document(run), headers={"content-location": f"/threads/{run['session_id']}/runs/{run['id']}"}
+    )
 
 
 @router.route("POST", "/runs", scope="runs:write")

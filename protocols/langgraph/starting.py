@@ -13,7 +13,7 @@ from uuid import UUID
 from accounts.identity import Identity
 from assistants.spec import run_defaults
 from core.db import Operation, Row, operation
-from core.errors import BadRequest, Conflict, Invalid, NotFound, SessionBusy
+from core.errors import BadRequest, Conflict, NotFound, SessionBusy
 from core.hot import HotRequest
 from core.ids import new_id
 from core.validation import validate

@@ -5,15 +5,17 @@ cloud/reference/api/api_ref.html), as its official clients send and take them. W
 `protocols.langgraph.state`.
 """
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from core.errors import AlreadyExists, Conflict, NotFound
+from core.errors import AlreadyExists, AppError, Conflict, NotFound
 from core.hot import HotRequest, HotResponse, Router
 from core.ids import new_id
-from graphs.registry import config
+from graphs.registry import config, graph_ids
 from protocols.langgraph.access import Filters, allow
 from protocols.langgraph.extracting import extract, read_paths
+from protocols.langgraph.graph_states import change_graph, unassigned
 from protocols.langgraph.reading import body_of, thread_of, uuid_of
 from protocols.langgraph.thread_bodies import (
     CountThreads,
@@ -21,6 +23,7 @@ from protocols.langgraph.thread_bodies import (
     PatchThread,
     PruneThreads,
     SearchThreads,
+    Superstep,
 )
 from protocols.langgraph.thread_rows import (
     count_threads,
@@ -46,6 +49,8 @@ async def create(request: HotRequest) -> HotResponse:
     value["if_exists"] = body.if_exists or "raise"
     filters = await allow(request, "threads", "create", value)
     ttl = default_ttl() if body.ttl is None else body.ttl.read()
+    if body.supersteps and value["metadata"].get("graph_id") not in graph_ids():
+        raise unassigned(thread_id)
     try:
         await open_thread(request.identity, thread_id, value["metadata"], ttl).arun()
     except AlreadyExists:
@@ -57,7 +62,20 @@ async def create(request: HotRequest) -> HotResponse:
         except NotFound:
             # It is somebody else's.
             raise taken from None
+    if body.supersteps:
+        await _seed(request, thread_id, body.supersteps)
     return HotResponse(await _document(request, thread_id))
+
+
+async def _seed(request: HotRequest, thread_id: UUID, supersteps: Sequence[Superstep]) -> None:
+    """Give a new thread its history; without that there is no thread."""
+    row = await get_thread(request.identity, thread_id, values=False).arun()
+    given = [[update.model_dump() for update in superstep.updates] for superstep in supersteps]
+    try:
+        await change_graph(request.identity, row, None, given)
+    except AppError:
+        await delete_sessions(request.identity, [thread_id]).arun()
+        raise
 
 
 @router.route("GET", "/threads/{thread_id}", scope="sessions:read")
