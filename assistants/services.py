@@ -2,17 +2,13 @@
 
 import re
 from collections.abc import Callable, Collection
-from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, connection, transaction
-from django.db.models import Max
+from django.db import transaction
 
-from accounts import audit
 from accounts.idempotency import Once, claim
 from accounts.identity import Identity
-from accounts.scoping import of_workspace
 from assistants import queries
 from assistants.config import (
     AssistantConfig,
@@ -27,28 +23,42 @@ from assistants.config import (
 )
 from assistants.diff import changes
 from assistants.models import Assistant, AssistantTag, AssistantVersion, Status
-from assistants.validation import Check, Reachability, UnaskedError, failures, run_checks, server_check
-from core.clock import isoformat
-from core.errors import AlreadyExists, Conflict, Invalid, NotFound, VersionConflict
+from assistants.validation import Check, Reachability, failures, run_checks
+from assistants.writing import (
+    add_version,
+    carry_out,
+    changeable,
+    current_config,
+    expect_status,
+    locked,
+    make_current,
+    now,
+    record,
+    refuse_failures,
+    remember_servers,
+    store,
+    version_of,
+)
+from core.errors import Invalid, NotFound
 from core.ids import new_id
-
-T = TypeVar("T")
 
 # The comparison of the versions tells the rest.
 AUDITED_PATHS = 100
-_NAME_ONCE = "assistant_name_once_per_workspace"
 _TAG = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
-def create_assistant(identity: Identity, body: Any, once: Once | None = None) -> Assistant:
+def create_assistant(
+    identity: Identity, body: Any, once: Once | None = None, assistant_id: UUID | None = None
+) -> Assistant:
     """Store an assistant and its version 1; active if it passes its checks, unless the body holds that back.
 
-    Raises Invalid, AlreadyExists (the name), Replayed for a request that is sent again.
+    `assistant_id` is its id, if somebody has chosen one. Raises Invalid, AlreadyExists (the name, or the id), Replayed
+    for a request that is sent again.
     """
     parsed = parse(CreateAssistant, body)
     config = stored(parsed)
 
-    assistant_id = new_id()
+    assistant_id = assistant_id or new_id()
 
     def attempt(reachability: Reachability) -> Assistant:
         claim(once, assistant_id).run()
@@ -59,14 +69,14 @@ def create_assistant(identity: Identity, body: Any, once: Once | None = None) ->
             workspace_id=identity.workspace_id,
             status=Status.ACTIVE if is_active else Status.CREATED,
             created_by=identity.actor,
-            created_at=_now(),
+            created_at=now(),
         )
-        _store(assistant, config, checks, assistant.created_at)
-        _add_version(identity, assistant, config, note=parsed.change_note)
-        _record(identity, assistant, "created", version=1, name=assistant.name)
+        store(assistant, config, checks, assistant.created_at)
+        add_version(identity, assistant, config, note=parsed.change_note)
+        record(identity, assistant, "created", version=1, name=assistant.name)
         return queries.assistant(identity, assistant_id)
 
-    return _carry_out(attempt)
+    return carry_out(attempt)
 
 
 def update_assistant(identity: Identity, assistant_id: UUID, body: Any, if_match: str | None = None) -> Assistant:
@@ -90,6 +100,36 @@ def replace_configuration(
     return _change(identity, assistant_id, options, lambda current: configuration)
 
 
+def amend_assistant(identity: Identity, assistant_id: UUID, change: Callable[[Config], Any]) -> Assistant:
+    """Make a new version of what `change` makes of the current configuration, also where that is the same.
+
+    Raises NotFound, Invalid, Conflict (archived), AlreadyExists (the name), and what `change` raises.
+    """
+    return _change(identity, assistant_id, UpdateOptions(), change, always=True)
+
+
+def point_at_version(identity: Identity, assistant_id: UUID, number: int) -> Assistant:
+    """Let the assistant be what it was at this version, without making a new one.
+
+    Raises NotFound (the version too), Conflict (archived; or active, and the version fails today's checks),
+    AlreadyExists (the name of that time is another assistant's by now).
+    """
+
+    def attempt(reachability: Reachability) -> Assistant:
+        assistant = changeable(identity, assistant_id)
+        config = stored(parse(AssistantConfig, version_of(assistant, number).config))
+        remember_servers(assistant, current_config(assistant), reachability)
+        checks = run_checks(identity.workspace_id, config, reachability)
+        if assistant.status == Status.ACTIVE:
+            refuse_failures(f"Version {number} does not pass its checks", checks)
+        before, assistant.version = assistant.version, number
+        store(assistant, config, checks, now())
+        record(identity, assistant, "pointed", version=number, moved_from=before)
+        return queries.assistant(identity, assistant_id)
+
+    return carry_out(attempt)
+
+
 def roll_back_assistant(
     identity: Identity,
     assistant_id: UUID,
@@ -106,18 +146,18 @@ def roll_back_assistant(
 
     def attempt(reachability: Reachability) -> Assistant:
         claim(once, assistant_id).run()
-        assistant = _changeable(identity, assistant_id, options, if_match)
-        config = stored(parse(AssistantConfig, _version(assistant, number).config))
-        _remember_servers(assistant, _config(assistant), reachability)
+        assistant = changeable(identity, assistant_id, options, if_match)
+        config = stored(parse(AssistantConfig, version_of(assistant, number).config))
+        remember_servers(assistant, current_config(assistant), reachability)
         checks = run_checks(identity.workspace_id, config, reachability)
         if assistant.status == Status.ACTIVE:
-            _refuse_failures(f"Version {number} does not pass its checks", checks)
+            refuse_failures(f"Version {number} does not pass its checks", checks)
         note = options.change_note or f"Rolled back to version {number}."
-        _make_current(identity, assistant, config, checks, note=note, source=number)
-        _record(identity, assistant, "rolled_back", version=assistant.version, source_version=number)
+        make_current(identity, assistant, config, checks, note=note, source=number)
+        record(identity, assistant, "rolled_back", version=assistant.version, source_version=number)
         return queries.assistant(identity, assistant_id)
 
-    return _carry_out(attempt)
+    return carry_out(attempt)
 
 
 def activate_assistant(identity: Identity, assistant_id: UUID) -> Assistant:
@@ -151,40 +191,28 @@ def tag_version(identity: Identity, assistant_id: UUID, number: int, name: str) 
     """
     if not _TAG.fullmatch(name):
         raise Invalid.at("tag", message="A tag is 1 to 64 of a-z, 0-9, '.', '_' and '-', and begins with a-z or 0-9.")
-    assistant = _changeable(identity, assistant_id)
-    version = _version(assistant, number)
+    assistant = changeable(identity, assistant_id)
+    version = version_of(assistant, number)
     before = assistant.version_tags.filter(name=name).first()
     if before is None or before.version != number:
         AssistantTag.objects.update_or_create(
-            assistant=assistant, name=name, defaults={"version": number, "updated_at": _now()}
+            assistant=assistant, name=name, defaults={"version": number, "updated_at": now()}
         )
-        _record(identity, assistant, "tagged", tag=name, version=number, moved_from=before and before.version)
+        record(identity, assistant, "tagged", tag=name, version=number, moved_from=before and before.version)
     return queries.version(identity, assistant_id, version.number)
 
 
 @transaction.atomic
 def untag_version(identity: Identity, assistant_id: UUID, number: int, name: str) -> None:
     """Take the tag off the version; raises NotFound where it does not point there, Conflict (archived)."""
-    assistant = _changeable(identity, assistant_id)
+    assistant = changeable(identity, assistant_id)
     gone, _ = assistant.version_tags.filter(name=name, version=number).delete()
     if not gone:
         raise NotFound(f"Version {number} has no tag {name!r}.")
-    _record(identity, assistant, "untagged", tag=name, version=number)
+    record(identity, assistant, "untagged", tag=name, version=number)
 
 
 # -- how -------------------------------------------------------------------------------------------------------------
-
-
-def _carry_out(attempt: Callable[[Reachability], T]) -> T:
-    """Carry out `attempt` in a transaction; begin anew where MCP servers must be asked first, which calls out."""
-    reachability = Reachability()
-    while True:
-        try:
-            with transaction.atomic():
-                return attempt(reachability)
-        except UnaskedError as unasked:
-            servers, secrets = unasked.servers, unasked.secrets
-        reachability.ask(servers, secrets)
 
 
 def _change(
@@ -193,168 +221,54 @@ def _change(
     options: UpdateOptions,
     change: Callable[[Config], Any],
     if_match: str | None = None,
+    *,
+    always: bool = False,
 ) -> Assistant:
-    """Let `change` make the new configuration from the current one."""
+    """Let `change` make the new configuration from the current one; `always`: a version where it changes nothing."""
 
     def attempt(reachability: Reachability) -> Assistant:
-        assistant = _changeable(identity, assistant_id, options, if_match)
-        current = _config(assistant)
+        assistant = changeable(identity, assistant_id, options, if_match)
+        current = current_config(assistant)
         config = stored(parse(AssistantConfig, change(current)))
-        if not same(config, current):
+        if always or not same(config, current):
             # A server that a change does not touch is not asked again: its outage would refuse any change.
-            _remember_servers(assistant, current, reachability)
+            remember_servers(assistant, current, reachability)
             checks = run_checks(identity.workspace_id, config, reachability)
             if assistant.status == Status.ACTIVE and (faults := failures(checks)):
                 raise Invalid(f"An active assistant must pass its checks: {faults[0].message}", errors=faults)
-            _make_current(identity, assistant, config, checks, note=options.change_note)
+            make_current(identity, assistant, config, checks, note=options.change_note)
             paths = [found["path"] for found in changes(current, config)]
             told = {"changed": paths[:AUDITED_PATHS], "changes": len(paths)}
-            _record(identity, assistant, "updated", version=assistant.version, **told)
+            record(identity, assistant, "updated", version=assistant.version, **told)
         # Read under the lock: the answer shows the version that this call made.
         return queries.assistant(identity, assistant_id)
 
-    return _carry_out(attempt)
-
-
-def _remember_servers(assistant: Assistant, config: Config, reachability: Reachability) -> None:
-    found = {check["name"]: check["message"] for check in assistant.validation["checks"]}
-    for server in config["mcp_servers"]:
-        if server_check(server) in found:
-            reachability.remember(server, found[server_check(server)])
+    return carry_out(attempt)
 
 
 def _serve(identity: Identity, assistant_id: UUID, source: Status, verb: str) -> Assistant:
     def attempt(reachability: Reachability) -> list[Check]:
-        assistant = _locked(identity, assistant_id)
-        _expect_status(assistant, {source}, verb)
-        config = _config(assistant)
+        assistant = locked(identity, assistant_id)
+        expect_status(assistant, {source}, verb)
+        config = current_config(assistant)
         checks = run_checks(identity.workspace_id, config, reachability)
         if not failures(checks):
             assistant.status = Status.ACTIVE
-            _record(identity, assistant, verb, version=assistant.version)
-        _store(assistant, config, checks, _now())
+            record(identity, assistant, verb, version=assistant.version)
+        store(assistant, config, checks, now())
         return checks
 
     # The findings are kept also where they are bad ones, so the refusal comes after the transaction.
-    _refuse_failures("The assistant does not pass its checks", _carry_out(attempt))
+    refuse_failures("The assistant does not pass its checks", carry_out(attempt))
     return queries.assistant(identity, assistant_id)
 
 
 @transaction.atomic
 def _retire(identity: Identity, assistant_id: UUID, sources: Collection[Status]) -> Assistant:
-    assistant = _locked(identity, assistant_id)
-    _expect_status(assistant, sources, "archived")
+    assistant = locked(identity, assistant_id)
+    expect_status(assistant, sources, "archived")
     if assistant.status != Status.ARCHIVED:
-        assistant.status, assistant.updated_at = Status.ARCHIVED, _now()
+        assistant.status, assistant.updated_at = Status.ARCHIVED, now()
         assistant.save(update_fields=["status", "updated_at"])
-        _record(identity, assistant, "archived", version=assistant.version)
+        record(identity, assistant, "archived", version=assistant.version)
     return queries.assistant(identity, assistant_id)
-
-
-def _locked(identity: Identity, assistant_id: UUID) -> Assistant:
-    # FOR NO KEY UPDATE: sessions and runs that refer to the assistant are inserted meanwhile.
-    rows = Assistant.objects.select_for_update(no_key=True)
-    assistant = of_workspace(identity, rows.filter(id=assistant_id)).first()
-    if assistant is None:
-        raise NotFound("There is no such assistant.")
-    return assistant
-
-
-def _changeable(
-    identity: Identity, assistant_id: UUID, options: UpdateOptions | None = None, if_match: str | None = None
-) -> Assistant:
-    """The assistant, locked, if it may be changed and is at the version that the caller knows."""
-    assistant = _locked(identity, assistant_id)
-    if assistant.status == Status.ARCHIVED:
-        raise Conflict("The assistant is archived and cannot be changed; restore it first.")
-    wanted = {tag.strip().removeprefix("W/").strip('"') for tag in ("*" if if_match is None else if_match).split(",")}
-    expected = options is None or options.expected_version in {None, assistant.version}
-    if not expected or wanted.isdisjoint({"*", str(assistant.version)}):
-        raise VersionConflict(f"The assistant is at version {assistant.version} by now.")
-    return assistant
-
-
-def _expect_status(assistant: Assistant, sources: Collection[Status], verb: str) -> None:
-    if assistant.status not in sources:
-        raise Conflict(f"An assistant that is {assistant.status} cannot be {verb}.")
-
-
-def _refuse_failures(sentence: str, checks: list[Check]) -> None:
-    if faults := failures(checks):
-        raise Conflict(f"{sentence}: {faults[0].message}", errors=faults)
-
-
-def _config(assistant: Assistant) -> Config:
-    config: Config = assistant.versions.get(number=assistant.version).config
-    return config
-
-
-def _version(assistant: Assistant, number: int) -> AssistantVersion:
-    version = assistant.versions.filter(number=number).first()
-    if version is None:
-        raise NotFound(f"The assistant has no version {number}.")
-    return version
-
-
-def _make_current(
-    identity: Identity,
-    assistant: Assistant,
-    config: Config,
-    checks: list[Check],
-    *,
-    note: str,
-    source: int | None = None,
-) -> None:
-    # The pointer may stand on an older version than the last.
-    assistant.version = assistant.versions.aggregate(last=Max("number"))["last"] + 1
-    _store(assistant, config, checks, _now())
-    _add_version(identity, assistant, config, note=note, source=source)
-
-
-def _store(assistant: Assistant, config: Config, checks: list[Check], moment: datetime) -> None:
-    """Save the row with what it repeats of its current version, for filters, claims and limits."""
-    assistant.name, assistant.type = config["name"], config["type"]
-    assistant.graph_id = config.get("graph_id")
-    assistant.description = config["description"]
-    assistant.metadata, assistant.labels = config["metadata"], config["resources"]["labels"]
-    assistant.max_concurrent_runs = config["max_concurrent_runs"]
-    assistant.requests_per_minute = (config["rate_limit"] or {}).get("requests_per_minute")
-    quota = config["quota"] or {}
-    assistant.runs_per_day, assistant.tokens_per_day = quota.get("runs_per_day"), quota.get("tokens_per_day")
-    assistant.updated_at = moment
-    assistant.validation = {
-        "status": "passed" if all(check.ok for check in checks) else "failed",
-        "checked_at": isoformat(moment),
-        "checks": [check.document() for check in checks],
-    }
-    try:
-        with transaction.atomic():
-            assistant.save()
-    except IntegrityError as error:
-        if _NAME_ONCE not in str(error):
-            raise
-        raise AlreadyExists(f"An assistant named {assistant.name!r} exists.") from None
-
-
-def _add_version(
-    identity: Identity, assistant: Assistant, config: Config, *, note: str, source: int | None = None
-) -> None:
-    AssistantVersion.objects.create(
-        assistant=assistant,
-        number=assistant.version,
-        config=config,
-        change_note=note,
-        source_version=source,
-        created_by=identity.actor,
-    )
-
-
-def _record(identity: Identity, assistant: Assistant, action: str, **details: Any) -> None:
-    audit.record(identity, action, "assistant", assistant.id, **details)
-
-
-def _now() -> datetime:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        moment: datetime = cursor.fetchone()[0]
-    return moment

@@ -30,7 +30,9 @@ from core.edge import Edge  # noqa: E402
 from core.errors import NotFound  # noqa: E402
 from core.hot import Router  # noqa: E402
 from core.mount import Mount  # noqa: E402
+from protocols.langgraph import deployment  # noqa: E402
 from protocols.langgraph import door as langgraph  # noqa: E402
+from protocols.langgraph.v2.routing import websocket_urlpatterns as langgraph_sockets  # noqa: E402
 from runs import hot as runs_hot  # noqa: E402
 from runs.live import hub  # noqa: E402
 from runs.routing import websocket_urlpatterns  # noqa: E402
@@ -51,19 +53,25 @@ async def no_such_socket(scope: Scope, receive: Receive, send: Send) -> None:
     await refuse_handshake(send, NotFound(), scope)
 
 
-websockets: App = URLRouter([*websocket_urlpatterns, re_path("", no_such_socket)])  # type: ignore[arg-type]
+websockets: App = URLRouter([*websocket_urlpatterns, *langgraph_sockets, re_path("", no_such_socket)])  # type: ignore[arg-type]
 
 
 async def lifespan(receive: Receive, send: Send) -> None:
     """Open what the async routes share, and close it when the server stops."""
     assert (await receive())["type"] == "lifespan.startup"
     await open_pool(size=POOL_SIZE)
-    background = asyncio.gather(hub().run(), WATCH.run())
-    await send({"type": "lifespan.startup.complete"})
-    await receive()
-    background.cancel()
-    with suppress(asyncio.CancelledError):
-        await background
+    try:
+        async with deployment.running():
+            background = asyncio.gather(hub().run(), WATCH.run())
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            background.cancel()
+            with suppress(asyncio.CancelledError):
+                await background
+    except deployment.BrokenDeploymentError as fault:
+        await close_pool()
+        await send({"type": "lifespan.startup.failed", "message": str(fault)})
+        return
     await STREAMS.close()
     await COUNTERS.aclose()
     await close_pool()

@@ -22,6 +22,9 @@ from runtime.langgraph_json import LangGraphConfig, Source
 if TYPE_CHECKING:
     from graphs.factories import Wanted
 
+# How langgraph calls a graph that nobody has given a name.
+_NO_NAME = "LangGraph"
+
 log = logging.getLogger(__name__)
 
 
@@ -107,18 +110,25 @@ async def graph_for(
     loaded = _loaded.get(_source(graph_id))
     if loaded is None:
         loaded = await asyncio.to_thread(load_graph, graph_id)
-    given = {"checkpointer": checkpointer, "store": store}
     if loaded.wanted is None:
-        yield loaded.found.copy(given)
+        yield _as_ours(loaded.found, graph_id, checkpointer, store)
         return
+    from graphs.classes import allow_classes_of  # noqa: PLC0415
     from graphs.factories import Given, NotAGraphError, made_by  # noqa: PLC0415
 
     try:
         opened = made_by(loaded.found, loaded.wanted, Given(config, store, user, access))
         async with opened as graph:
-            yield graph.copy(given)
+            allow_classes_of(graph)
+            yield _as_ours(graph, graph_id, checkpointer, store)
     except NotAGraphError as fault:
         raise BrokenGraphError(graph_id, f"is made by a factory whose result {fault}") from fault
+
+
+def _as_ours(graph: Any, graph_id: str, checkpointer: Any, store: Any) -> Any:
+    """A copy that keeps its things here; of what it is made of, nothing is copied."""
+    name = graph_id if graph.name == _NO_NAME else graph.name
+    return graph.copy({"checkpointer": checkpointer, "store": store, "name": name})
 
 
 def _source(graph_id: str) -> Source:
@@ -130,6 +140,7 @@ def _source(graph_id: str) -> Source:
 
 def _load(graph_id: str, source: Source) -> _Loaded:
     # langgraph takes more than a second to import, and few processes need it.
+    from graphs.classes import allow_classes_of  # noqa: PLC0415
     from graphs.factories import NotAGraphError, compiled, wants  # noqa: PLC0415
 
     try:
@@ -145,4 +156,5 @@ def _load(graph_id: str, source: Source) -> _Loaded:
         raise BrokenGraphError(graph_id, f"({source}) {fault}") from fault
     if graph.checkpointer or graph.store is not None:
         log.warning("The graph %r has a checkpointer or a store of its own: this server's take their place.", graph_id)
+    allow_classes_of(graph)
     return _Loaded(graph, None)

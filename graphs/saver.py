@@ -77,7 +77,7 @@ class Saver(BaseCheckpointSaver[str]):
     def get_next_version(self, current: str | None, channel: None) -> str:
         """A counter, which texts are compared by, and what tells versions of two forks apart."""
         count = int(str(current).partition(".")[0]) + 1 if current is not None else 1
-        return f"{count:010}.{random.getrandbits(48):012x}"  # noqa: S311 - no secret
+        return f"{count:010}.{random.getrandbits(48):012x}"
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
@@ -254,6 +254,9 @@ class Saver(BaseCheckpointSaver[str]):
         session = parse_id(str(thread_id))
         if session is None or self._session_id not in (None, session):
             raise ValueError(f"This checkpointer does not serve the thread {thread_id!r}.")
+        if self._sink is not None:
+            # Its rows are those of one run.
+            self._session_id = session
         return session
 
     # -- from other threads --------------------------------------------------------------------------------------------

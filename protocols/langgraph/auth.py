@@ -6,9 +6,11 @@ The handlers are somebody else's code that runs on the event loop, as LangGraph 
 import asyncio
 import inspect
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
+
+import orjson
 
 from accounts.external import LONGEST_NAME, LONGEST_USER_ID, Vouched, identity_of, is_plain
 from accounts.identity import Identity
@@ -54,6 +56,7 @@ def install(auth: Any) -> None:
         if unknown := [name for name in _named(handler) if name not in _PARAMETERS]:
             raise ValueError(f"auth.path: @auth.authenticate cannot be given {', '.join(unknown)} here.")
     _Current.auth = auth
+    _FIRST.clear()
 
 
 def installed() -> bool:
@@ -138,6 +141,39 @@ async def _careful(answer: Any, what: str) -> Any:
         raise Unavailable("Callers cannot be told apart at the moment.", retry_after=1) from fault
 
 
+def user_of(identity: Any, permissions: Iterable[str]) -> dict[str, Any]:
+    """A user as a document, as handlers, graphs and the deployment's own routes see one."""
+    return {
+        "identity": identity,
+        "display_name": identity,
+        "is_authenticated": True,
+        "permissions": list(permissions),
+    }
+
+
+def _told(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """What the handler says of the user, as JSON: it is stored with the user's runs."""
+    told = {name: value for name, value in answer.items() if name != "permissions"}
+    try:
+        kept: dict[str, Any] = orjson.loads(orjson.dumps(told))
+    except orjson.JSONEncodeError as fault:
+        log.error("@auth.authenticate gave a user that is no JSON: %s", fault)
+        raise Unavailable("Callers cannot be told apart at the moment.", retry_after=1) from None
+    return kept
+
+
+def for_graphs(identity: Identity) -> dict[str, Any]:
+    """What a run's `configurable` says of who started it; nothing for callers whom the deployment does not know."""
+    user = identity.user
+    if user is None:
+        return {}
+    return {
+        "langgraph_auth_user": user,
+        "langgraph_auth_user_id": user["identity"],
+        "langgraph_auth_permissions": user["permissions"],
+    }
+
+
 def _user_of(answer: Any) -> dict[str, Any]:
     """The user as a document, with `identity`, `display_name`, `is_authenticated` and `permissions` at least."""
     if answer is None:
@@ -147,12 +183,7 @@ def _user_of(answer: Any) -> dict[str, Any]:
     elif not isinstance(answer, Mapping):
         names = ("identity", "display_name", "is_authenticated", "permissions")
         answer = {name: getattr(answer, name) for name in names if hasattr(answer, name)}
-    user = {
-        "is_authenticated": True,
-        "display_name": answer.get("identity"),
-        **answer,
-        "permissions": list(answer.get("permissions") or ()),
-    }
+    user = {**user_of(answer.get("identity"), answer.get("permissions") or ()), **_told(answer)}
     identity = user.get("identity")
     if not (isinstance(identity, str) and is_plain(identity, LONGEST_USER_ID)):
         log.error("@auth.authenticate gave an identity that is no text of 1 to %d characters.", LONGEST_USER_ID)

@@ -5,27 +5,46 @@ A module of routes has a `router` of its own, which `ROUTES` below takes over.
 
 from typing import Any
 
-from accounts.authentication import authenticate_scope
-from accounts.identity import Identity
 from accounts.rates import acount_request
-from core.asgi import Message, Receive, Scope, Send, error_headers, own_path, send_document
+from core.asgi import Message, Receive, Scope, Send, error_headers, header_map, own_path, send_document
 from core.errors import AppError, MethodNotAllowed, NotFound
 from core.hot import Router
 from core.http import as_app_error
 from core.redaction import everywhere
-from protocols.langgraph import info, state, store, threads
+from protocols.langgraph import (
+    assistant_graphs,
+    assistants,
+    deployment,
+    info,
+    runs,
+    state,
+    store,
+    thread_streams,
+    threads,
+    waiting,
+)
+from protocols.langgraph.auth import Refused, User, user_of
+from protocols.langgraph.callers import PREFIX, authenticate
+from protocols.langgraph.v2 import commands, streams
 
-PREFIX = "/langgraph"
 # Query keys that clients repeat.
 _LISTS = ("select", "stream_mode", "stream_modes")
 
 
-async def _authenticate(scope: Scope, headers: dict[str, str]) -> Identity:
-    return await authenticate_scope({**scope, "root_path": scope["root_path"].removesuffix(PREFIX)})
-
-
-router = Router(_authenticate, admit=acount_request, lists=_LISTS)
-ROUTES: tuple[Router, ...] = (store.router, threads.router, state.router, info.router)
+router = Router(authenticate, admit=acount_request, lists=_LISTS)
+ROUTES: tuple[Router, ...] = (
+    assistants.router,
+    assistant_graphs.router,
+    threads.router,
+    state.router,
+    runs.router,
+    waiting.router,
+    thread_streams.router,
+    streams.router,
+    commands.router,
+    store.router,
+    info.router,
+)
 info.describes(router)
 for part in ROUTES:
     router.include(part)
@@ -43,12 +62,30 @@ async def serve(scope: Scope, receive: Receive, send: Send) -> None:
     answer = _Answer(send)
     try:
         if not await router.handle(inner, receive, answer.send):
-            await _refuse(inner, answer)
+            await _elsewhere(inner, receive, answer)
     except Exception as exception:
         error = as_app_error(exception)
         if error is None or error.status >= 500 or answer.started:
             raise
-        await send_document(answer.send, _document(error), error.status, error_headers(error))
+        more = error.headers if isinstance(error, Refused) else {}
+        await send_document(answer.send, _document(error), error.status, {**error_headers(error), **more})
+
+
+async def _elsewhere(scope: Scope, receive: Receive, answer: "_Answer") -> None:
+    """What is served here by another method, or with or without a slash; else the deployment's own routes."""
+    path = own_path(scope) or "/"
+    if (app := deployment.own_app()) is None or router.methods(path) or router.methods(_other(path)):
+        await _refuse(scope, answer)
+        return
+    user = None
+    if deployment.own_routes_ask():
+        identity = await authenticate(scope, header_map(scope["headers"]))
+        user = identity.user or user_of(identity.actor, identity.scopes)
+    await app(deployment.for_own_app(scope, user and User(user)), receive, answer.send)
+
+
+def _other(path: str) -> str:
+    return path.rstrip("/") if path.endswith("/") else f"{path}/"
 
 
 async def _refuse(scope: Scope, answer: "_Answer") -> None:
@@ -57,7 +94,7 @@ async def _refuse(scope: Scope, answer: "_Answer") -> None:
         error: AppError = MethodNotAllowed("Method Not Allowed")
         await send_document(answer.send, _document(error), error.status, {"allow": ", ".join(methods)})
         return
-    other = path.rstrip("/") if path.endswith("/") else f"{path}/"
+    other = _other(path)
     if path != "/" and router.methods(other):
         query = scope["query_string"].decode("latin-1")
         location = f"{scope['root_path']}{other}{'?' if query else ''}{query}"

@@ -14,6 +14,7 @@ from core.db import Operation, Query, operation
 from core.errors import Internal, Invalid
 from core.hot import HotRequest, HotResponse, HotStream, Router
 from core.http import DATABASE_DOWN
+from graphs.registry import config
 from protocols.langgraph.openapi import describe
 from runs.server_figures import prometheus, queue_figures
 
@@ -157,7 +158,7 @@ def describes(door: Router) -> None:
 
     @cache
     def described() -> dict[str, Any]:
-        return describe(door.table())
+        return describe(door.table(), config().auth.get("openapi") or {})
 
 
 def _whole(content: bytes, media_type: str, headers: dict[str, str] | None = None) -> HotStream:

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.conf import settings
@@ -19,8 +19,11 @@ _ERROR = {"type": "object", "properties": {"detail": {"type": "string"}}, "requi
 _REFS = "#/components/schemas/{model}"
 
 
-def describe(table: Iterable[Row]) -> dict[str, Any]:
-    """The OpenAPI document of these routes."""
+def describe(table: Iterable[Row], auth: Mapping[str, Any]) -> dict[str, Any]:
+    """The OpenAPI document of these routes.
+
+    `auth`: langgraph.json's `auth.openapi`, the `securitySchemes` and `security` of the deployment's own callers.
+    """
     schemas: dict[str, Any] = {"ErrorResponse": _ERROR}
     paths: dict[str, dict[str, Any]] = {}
     for method, path, handler, body in sorted(table, key=lambda row: (row[1], row[0])):
@@ -37,9 +40,10 @@ def describe(table: Iterable[Row]) -> dict[str, Any]:
             "securitySchemes": {
                 "key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
                 "bearer": {"type": "http", "scheme": "bearer"},
+                **auth.get("securitySchemes", {}),
             },
         },
-        "security": [{"key": []}, {"bearer": []}],
+        "security": [{"key": []}, {"bearer": []}, *auth.get("security", [])],
     }
 
 

@@ -1,4 +1,4 @@
-"""What LangGraph's clients send to start and to cancel runs: every field of the official SDKs (Python and JavaScript)."""
+"""What LangGraph's clients send to start and to cancel runs: every field of the official Python and JavaScript SDKs."""
 
 from typing import Any, Literal, Self
 
@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from core.validation import Body, Metadata
 
 StreamMode = Literal[
-    "values", "messages", "messages-tuple", "tasks", "checkpoints", "updates", "events", "debug", "custom"
+    "values", "messages", "messages-tuple", "tasks", "checkpoints", "updates", "events", "debug", "custom", "tools"
 ]
 Nodes = Literal["*"] | list[str]
 

@@ -31,8 +31,8 @@ MAX_PAGE = 1_000
 _STATUSES = ("pending", "running", "error", "success", "timeout", "interrupted")
 NONE_FOUND = "No runs found to cancel."
 NONE_MATCHING = (
-    "No matching runs to cancel. Please verify the thread ID and run IDs are correct, and the runs haven't been deleted "
-    "or completed."
+    "No matching runs to cancel. Please verify the thread ID and run IDs are correct, and the runs haven't been "
+    "deleted or completed."
 )
 
 
@@ -128,7 +128,7 @@ def listed(given: str | None) -> list[str]:
     return [str(name) for name in document]
 
 
-# -- cancelled and deleted -----------------------------------------------------------------------------------------------
+# -- cancelled and deleted -------------------------------------------------------------------------------------------
 
 
 @router.route("POST", "/threads/{thread_id}/runs/{run_id}/cancel", scope="runs:write")

@@ -11,8 +11,8 @@ from memory.documents import item_document
 from memory.items import Listing, Put, Search, check_labels
 from memory.services import delete_items, get_items, list_namespaces, owner_of, put_items, search_items
 from protocols.langgraph.access import allow
-from protocols.langgraph.bodies import read
 from protocols.langgraph.deployment import store_ttl
+from protocols.langgraph.reading import body_of
 
 MAX_LIMIT = 1_000
 
@@ -63,7 +63,7 @@ class ListNamespaces(Body):
 @router.route("PUT", "/store/items", "memory:write", body=PutItem)
 async def put_item(request: HotRequest) -> HotResponse:
     """Write a document in the place of the one that has its name."""
-    body = read(request, PutItem)
+    body = body_of(request, PutItem)
     if isinstance(body.index, list):
         raise Invalid("index: this server has no index; leave it out, or give false.")
     ttl = body.ttl if "ttl" in body.model_fields_set else store_ttl().default_minutes
@@ -99,7 +99,7 @@ async def get_item(request: HotRequest) -> HotResponse:
 @router.route("DELETE", "/store/items", "memory:write", body=DeleteItem)
 async def delete_item(request: HotRequest) -> HotResponse:
     """Delete a document; again without effect."""
-    body = read(request, DeleteItem)
+    body = body_of(request, DeleteItem)
     check_labels(body.namespace)
     asked: dict[str, Any] = {"namespace": tuple(body.namespace), "key": body.key}
     await allow(request, "store", "delete", asked)
@@ -110,7 +110,7 @@ async def delete_item(request: HotRequest) -> HotResponse:
 @router.route("POST", "/store/items/search", "memory:read", body=SearchItems)
 async def search(request: HotRequest) -> HotResponse:
     """Documents whose namespace begins with a prefix, those changed last first."""
-    body = read(request, SearchItems)
+    body = body_of(request, SearchItems)
     asked: dict[str, Any] = {
         **body.model_dump(exclude={"namespace_prefix"}),
         "namespace": tuple(body.namespace_prefix or ()),
@@ -132,7 +132,7 @@ async def search(request: HotRequest) -> HotResponse:
 @router.route("POST", "/store/namespaces", "memory:read", body=ListNamespaces)
 async def namespaces(request: HotRequest) -> HotResponse:
     """The namespaces that have documents."""
-    body = read(request, ListNamespaces)
+    body = body_of(request, ListNamespaces)
     # A handler that finds no prefix puts its own there.
     prefix = None if body.prefix is None else tuple(body.prefix)
     asked: dict[str, Any] = {**body.model_dump(exclude={"prefix"}), "namespace": prefix}

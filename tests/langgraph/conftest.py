@@ -1,5 +1,6 @@
 """The official SDK's client at our door: in this process, on the test's database, without a server or a worker."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +12,15 @@ from langgraph_sdk.client import LangGraphClient
 from accounts.models import Workspace
 from config.asgi import application
 from core.db import close_pool, open_pool
+from core.ids import new_id
+from runs.live import hub
 from runtime.configuration import configure, current
 from runtime.langgraph_json import LangGraphConfig, read_config
+from sessions.models import Session
 from tests.api import Api
+from tests.langgraph.workers import Worker
+from tests.runs.hand import Hand
+from tests.runs.worker import in_thread
 from tests.servers import ROOT
 
 EXAMPLES = ROOT / "examples" / "graphs" / "langgraph.json"
@@ -73,3 +80,22 @@ async def client(tenant: Api, open_door: None) -> AsyncIterator[LangGraphClient]
 async def http(client: LangGraphClient) -> httpx.AsyncClient:
     """What the client speaks over, for requests that it does not make: `await http.post("/threads", json={})`."""
     return client.http.client
+
+
+@pytest.fixture
+async def worker(open_door: None) -> AsyncIterator[Worker]:
+    """Who carries out runs by hand, and the hub by which those that wait hear of it."""
+    listening = asyncio.create_task(hub().run())
+    yield Worker(await in_thread(Hand))
+    listening.cancel()
+    await asyncio.wait([listening])
+
+
+@pytest.fixture
+async def thread(client: LangGraphClient, tenant: Api) -> str:
+    """The id of a thread that no run has used."""
+
+    def open_one() -> str:
+        return str(Session.objects.create(id=new_id(), workspace=tenant.workspace).id)
+
+    return await in_thread(open_one)

@@ -4,6 +4,7 @@ import httpx
 from langgraph_sdk.client import LangGraphClient
 
 from protocols.langgraph import door
+from protocols.langgraph.openapi import describe
 from tests.api import Api
 
 
@@ -55,6 +56,13 @@ async def test_every_reference_of_the_description_leads_somewhere(http: httpx.As
     names = set(answer.json()["components"]["schemas"])
     asked = {part.split('"')[0] for part in answer.text.split("#/components/schemas/")[1:]}
     assert asked <= names
+
+
+def test_a_deployments_own_ways_to_come_in_are_described_too() -> None:
+    own = {"securitySchemes": {"tokens": {"type": "http", "scheme": "bearer"}}, "security": [{"tokens": []}]}
+    document = describe([], own)
+    assert set(document["components"]["securitySchemes"]) == {"key", "bearer", "tokens"}
+    assert {"tokens": []} in document["security"]
 
 
 async def test_a_page_shows_it_and_runs_no_script_of_its_own(http: httpx.AsyncClient) -> None:
