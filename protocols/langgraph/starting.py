@@ -19,6 +19,7 @@ from core.ids import new_id
 from core.validation import validate
 from protocols.langgraph.access import allow
 from protocols.langgraph.answering import native_answer
+from protocols.langgraph.auth import for_graphs
 from protocols.langgraph.natively import native_input, refuse_what_natives_lack
 from protocols.langgraph.resolving import resolve_assistant
 from protocols.langgraph.run_bodies import Config, StatelessRun
@@ -181,9 +182,10 @@ def _kwargs(identity: Identity, body: StatelessRun) -> dict[str, Any]:
     if config.configurable and body.context:
         raise BadRequest(BOTH)
     # Each stands for the other, as the clients of both of LangGraph's ages expect.
-    said = body.context or config.configurable or {}
-    user = getattr(identity, "user", None)
-    configurable = {**said, **({} if user is None else {"langgraph_auth_user": user})}
+    given = body.context or config.configurable or {}
+    # Who asks is not the client's to say.
+    said = {name: value for name, value in given.items() if not name.startswith("langgraph_auth_")}
+    configurable = {**said, **for_graphs(identity)}
     kept = {
         "command": body.command.given if body.command else None,
         "config": {**config.model_dump(exclude_none=True), **({"configurable": configurable} if configurable else {})},
