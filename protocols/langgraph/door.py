@@ -11,7 +11,7 @@ from core.errors import AppError, MethodNotAllowed, NotFound
 from core.hot import Router
 from core.http import as_app_error
 from core.redaction import everywhere
-from protocols.langgraph import assistant_graphs, assistants, deployment, info, runs, store, threads, waiting
+from protocols.langgraph import assistant_graphs, assistants, crons, deployment, info, runs, store, threads, waiting
 from protocols.langgraph.auth import Refused, User, user_of
 from protocols.langgraph.callers import PREFIX, authenticate
 
@@ -28,6 +28,7 @@ ROUTES: tuple[Router, ...] = (
     threads.router,
     runs.router,
     waiting.router,
+    crons.router,
 )
 info.describes(router)
 for part in ROUTES:
