@@ -127,9 +127,8 @@ async def patch(request: HotRequest) -> HotResponse:
         **({"metadata": dict(body.metadata)} if body.metadata is not None else {}),
     }
     cron = await _found(request, "update", value)
-    changes = {
-        name: getattr(body, name) for name in ("timezone", "end_time", "enabled") if name in body.model_fields_set
-    }
+    names = body.model_fields_set & {"timezone", "end_time", "enabled"}
+    changes: dict[str, Any] = {name: getattr(body, name) for name in names}
     if body.schedule is not None:
         changes["cron"] = _expression(body.schedule)
     if value.get("metadata") is not None:

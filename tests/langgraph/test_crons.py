@@ -32,7 +32,8 @@ def crons(client: LangGraphClient) -> Any:
 async def fire(cron: Any) -> dict[str, Any]:
     """Let the cron's time come; gives the run that it starts, with its payload and its session."""
     await in_thread(start_by_clock, UUID(cron["cron_id"]))
-    firing = await in_thread(Firing.objects.order_by("-id").first)
+    firing = await in_thread(Firing.objects.order_by("id").last)
+    assert firing is not None
     assert firing.outcome == "started", firing.reason
     async with pool().connection() as conn:
         found = await conn.execute(
