@@ -32,6 +32,7 @@ from core.hot import Router  # noqa: E402
 from core.mount import Mount  # noqa: E402
 from protocols.langgraph import deployment  # noqa: E402
 from protocols.langgraph import door as langgraph  # noqa: E402
+from protocols.langgraph.v2.routing import websocket_urlpatterns as langgraph_sockets  # noqa: E402
 from runs import hot as runs_hot  # noqa: E402
 from runs.live import hub  # noqa: E402
 from runs.routing import websocket_urlpatterns  # noqa: E402
@@ -52,7 +53,7 @@ async def no_such_socket(scope: Scope, receive: Receive, send: Send) -> None:
     await refuse_handshake(send, NotFound(), scope)
 
 
-websockets: App = URLRouter([*websocket_urlpatterns, re_path("", no_such_socket)])  # type: ignore[arg-type]
+websockets: App = URLRouter([*websocket_urlpatterns, *langgraph_sockets, re_path("", no_such_socket)])  # type: ignore[arg-type]
 
 
 async def lifespan(receive: Receive, send: Send) -> None:

@@ -13,7 +13,6 @@ from typing import Any
 from uuid import UUID
 
 from graphs.asking import asked_by
-from graphs.classes import allow_classes_of
 from graphs.given import command_of, config_of, context_of, input_of, place_of
 from graphs.parts import Parts
 from graphs.registry import graph_for
@@ -201,7 +200,6 @@ class Hosted:
         asked = {**config, "context": context}
         opened = graph_for(self._assistant["graph_id"], asked, store=store, checkpointer=saver, user=user)
         async with opened as graph:
-            allow_classes_of(graph)
             given = await self._begin(graph, saver, config)
             options = {
                 "context": context,

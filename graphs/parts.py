@@ -18,7 +18,7 @@ from runtime.contract import Json, StepIO
 
 # What is always listened to: the state, whether somebody is asked, and what models say.
 _OWN_MODES = ("values", "updates", "messages")
-_MODES = {"values", "updates", "messages", "custom", "tasks", "checkpoints", "debug"}
+_MODES = {"values", "updates", "messages", "custom", "tasks", "checkpoints", "debug", "tools"}
 # What a native run tells beside its tokens.
 _NATIVE_MODES = frozenset({"messages", "custom"})
 

@@ -113,11 +113,13 @@ async def graph_for(
     if loaded.wanted is None:
         yield _as_ours(loaded.found, graph_id, checkpointer, store)
         return
+    from graphs.classes import allow_classes_of  # noqa: PLC0415
     from graphs.factories import Given, NotAGraphError, made_by  # noqa: PLC0415
 
     try:
         opened = made_by(loaded.found, loaded.wanted, Given(config, store, user, access))
         async with opened as graph:
+            allow_classes_of(graph)
             yield _as_ours(graph, graph_id, checkpointer, store)
     except NotAGraphError as fault:
         raise BrokenGraphError(graph_id, f"is made by a factory whose result {fault}") from fault
@@ -138,6 +140,7 @@ def _source(graph_id: str) -> Source:
 
 def _load(graph_id: str, source: Source) -> _Loaded:
     # langgraph takes more than a second to import, and few processes need it.
+    from graphs.classes import allow_classes_of  # noqa: PLC0415
     from graphs.factories import NotAGraphError, compiled, wants  # noqa: PLC0415
 
     try:
@@ -153,4 +156,5 @@ def _load(graph_id: str, source: Source) -> _Loaded:
         raise BrokenGraphError(graph_id, f"({source}) {fault}") from fault
     if graph.checkpointer or graph.store is not None:
         log.warning("The graph %r has a checkpointer or a store of its own: this server's take their place.", graph_id)
+    allow_classes_of(graph)
     return _Loaded(graph, None)

@@ -254,6 +254,9 @@ class Saver(BaseCheckpointSaver[str]):
         session = parse_id(str(thread_id))
         if session is None or self._session_id not in (None, session):
             raise ValueError(f"This checkpointer does not serve the thread {thread_id!r}.")
+        if self._sink is not None:
+            # Its rows are those of one run.
+            self._session_id = session
         return session
 
     # -- from other threads --------------------------------------------------------------------------------------------

@@ -14,9 +14,10 @@ from uuid import UUID
 from langgraph.errors import InvalidUpdateError
 from langgraph.types import StateSnapshot, StateUpdate
 
+from core.errors import BadRequest, Conflict
 from core.ids import new_id
 from graphs.given import command_of
-from graphs.registry import graph_for
+from graphs.registry import BrokenGraphError, UnknownGraphError, graph_for
 from graphs.rendering import render
 from graphs.said import Said
 from graphs.saver import Saver
@@ -28,8 +29,8 @@ _MISFITS = (ValueError, TypeError, LookupError, AttributeError, NotImplementedEr
 ROOT = "__root__"
 
 
-class MisfitError(Exception):
-    """The values, or the node that is to have written them, do not fit the graph; the message says why."""
+class MisfitError(BadRequest):
+    """The values, or the node that is to have written them, do not fit the graph."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +77,16 @@ class _Gathered:
 async def _opened(thread: Thread, saver: Saver, access: str) -> AsyncIterator[Any]:
     asked = {**thread.at({}), "context": dict(thread.context) or None}
     opened = graph_for(thread.graph_id, asked, store=thread.store, checkpointer=saver, access=access)
-    async with opened as graph:
-        yield graph
+    try:
+        async with opened as graph:
+            yield graph
+    except (UnknownGraphError, BrokenGraphError) as error:
+        raise Conflict(str(error)) from error
 
 
 async def state_of(thread: Thread, *, subgraphs: bool = False) -> StateSnapshot:
-    """What the graph stands at, or stood at. Raises UnknownGraphError, BrokenGraphError, and MisfitError for a
-    subgraph that there is not."""
+    """What the graph stands at, or stood at. Raises MisfitError for a subgraph that there is not, and
+    Conflict where the graph is not hosted any more or cannot be loaded."""
     async with _opened(thread, Saver(thread.session_id), "read") as graph:
         try:
             return await graph.aget_state(thread.at(thread.place), subgraphs=subgraphs)  # type: ignore[no-any-return]
@@ -110,18 +114,10 @@ async def change_state(
 ) -> Changed:
     """Change the state in one superstep, or several after each other, each of updates `values`, `command`, `as_node`.
 
-    `said` are the messages that the session has. Raises UnknownGraphError, BrokenGraphError, MisfitError.
+    `said` are the messages that the session has. Raises as `state_of`.
     """
     gathered = _Gathered()
-    updates = [
-        [
-            StateUpdate(
-                command_of(update["command"]) if update.get("command") else update["values"], update.get("as_node")
-            )
-            for update in superstep
-        ]
-        for superstep in supersteps
-    ]
+    updates = [[_update(update) for update in superstep] for superstep in supersteps]
     async with _opened(thread, Saver(thread.session_id, sink=gathered), "update") as graph:
         try:
             config = await graph.abulk_update_state(thread.at(thread.place), updates)
@@ -139,3 +135,9 @@ async def change_state(
         next=list(snapshot.next),
         messages=Said(str(new_id()), said).new(snapshot.values),
     )
+
+
+def _update(given: Mapping[str, Any]) -> StateUpdate:
+    # A command stands in the place of what a node returns, as it may for a node.
+    values: Any = command_of(given["command"]) if given.get("command") else given["values"]
+    return StateUpdate(values, given.get("as_node"))

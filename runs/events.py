@@ -39,6 +39,11 @@ class Event:
         return b"id: %d-%d\nevent: %s\ndata: %s\n\n" % (self.number, self.seq, self.event.encode(), data)
 
     @cached_property
+    def part(self) -> bytes:
+        """The JSON of what a hosted graph streams with this event (`graph`), made once however many clients hear it."""
+        return orjson.dumps(self.data["data"])
+
+    @cached_property
     def frame(self) -> dict[str, Any]:
         """The websocket form, without its topic; `GET /runs/{id}/events` shows it too."""
         return {

@@ -33,8 +33,10 @@ Committed = Callable[[Position, int], Bound[list[Row]]]
 Followed = AsyncGenerator[Event | None, None]
 
 
-async def follow(subscription: Subscription, committed: Committed, after: Position) -> Followed:
-    """Events after `after`, until the process leaves; None at least every 15 seconds of silence, for heartbeats.
+async def follow(
+    subscription: Subscription, committed: Committed, after: Position, *, heartbeat_s: float | None = None
+) -> Followed:
+    """Events after `after`, until the process leaves; None at least every `heartbeat_s` seconds of silence (15).
 
     `committed(position, limit)` reads the log; where it raises NotFound, what was followed has been deleted: the end.
     While PostgreSQL does not answer, it is waited for.
@@ -54,7 +56,7 @@ async def follow(subscription: Subscription, committed: Committed, after: Positi
             event, held = held, None
         else:
             try:
-                upcoming = await subscription.next(HEARTBEAT_S)
+                upcoming = await subscription.next(HEARTBEAT_S if heartbeat_s is None else heartbeat_s)
             except TimeoutError:
                 yield None
                 missing = False

@@ -58,6 +58,11 @@ class Subscription:
         self._poked = False
         self._hung_up = False
 
+    @property
+    def latest(self) -> Position:
+        """The last event that is queued, `START` without any."""
+        return self._events[-1][0].position if self._events else START
+
     def offer(self, event: Event, size: int) -> None:
         """Queue a live event that takes up so many bytes."""
         if self._bytes and self._bytes + size > MAX_QUEUED_BYTES:

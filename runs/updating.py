@@ -1,7 +1,7 @@
 """A session's state as somebody from outside makes it, while no run of it is carried out: LangGraph's `update_state`.
 
 It is a step of its own: new messages and changed keys of the state come with a checkpoint of the source `update`. A run
-that asks a person is over with it, as for a run that goes on where it asks: what it asked stands at a checkpoint before.
+that asks a person is over with it, as with a run that goes on there: what it asked stands at a checkpoint before.
 """
 
 from collections.abc import Sequence
@@ -144,9 +144,10 @@ def _write(session: Row, update: Update) -> Operation[UUID]:
         yield from insert_rows(session["id"], None, update.graph)
     removed = [name for name in update.removed if name in values]
     state = {name: value for name, value in values.items() if name not in removed} | update.changes
+    checkpoint_id = new_id()
     stored = {
         **scope,
-        "id": new_id(),
+        "id": checkpoint_id,
         "parent": parent,
         "source": str(CheckpointSource.UPDATE),
         "next": jsonb(list(update.next)),
@@ -157,7 +158,7 @@ def _write(session: Row, update: Update) -> Operation[UUID]:
         "metadata": METADATA,
     }
     yield Query(_STORE, stored)
-    return stored["id"]
+    return checkpoint_id
 
 
 def _move(scope: dict[str, Any], checkpoint_id: UUID) -> Operation[tuple[int, dict[str, Any]]]:

@@ -174,3 +174,14 @@ def _found(row: Row | None) -> Row:
     if row is None:
         raise NotFound("There is no such session.")
     return row
+
+
+@operation()
+def messages_now(session_id: UUID) -> Operation[tuple[Row, list[Row]]]:
+    """The `state` and `step` of a session that the caller may see, and its current messages, not older than those."""
+    (session,) = yield Query("SELECT state, step FROM sessions WHERE id = %(session)s", {"session": session_id})
+    messages = yield Query(
+        "SELECT * FROM messages WHERE session_id = %(session)s AND dropped_at_step IS NULL ORDER BY seq",
+        {"session": session_id},
+    )
+    return session, messages

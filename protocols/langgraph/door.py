@@ -11,9 +11,22 @@ from core.errors import AppError, MethodNotAllowed, NotFound
 from core.hot import Router
 from core.http import as_app_error
 from core.redaction import everywhere
-from protocols.langgraph import assistant_graphs, assistants, crons, deployment, info, runs, store, threads, waiting
+from protocols.langgraph import (
+    assistant_graphs,
+    assistants,
+    crons,
+    deployment,
+    info,
+    runs,
+    state,
+    store,
+    thread_streams,
+    threads,
+    waiting,
+)
 from protocols.langgraph.auth import Refused, User, user_of
 from protocols.langgraph.callers import PREFIX, authenticate
+from protocols.langgraph.v2 import commands, streams
 
 # Query keys that clients repeat.
 _LISTS = ("select", "stream_mode", "stream_modes")
@@ -21,14 +34,18 @@ _LISTS = ("select", "stream_mode", "stream_modes")
 
 router = Router(authenticate, admit=acount_request, lists=_LISTS)
 ROUTES: tuple[Router, ...] = (
-    store.router,
-    info.router,
     assistants.router,
     assistant_graphs.router,
     threads.router,
+    state.router,
     runs.router,
     waiting.router,
     crons.router,
+    thread_streams.router,
+    streams.router,
+    commands.router,
+    store.router,
+    info.router,
 )
 info.describes(router)
 for part in ROUTES:

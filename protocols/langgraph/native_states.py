@@ -28,13 +28,18 @@ _METADATA = """
     CASE WHEN c.source IN ('input', 'fork') THEN c.source WHEN c.source = 'update' AND c.run_id IS NULL THEN 'update'
         ELSE 'loop' END))
 """
-_SELECT = f"""
+_STATES = f"""
 SELECT c.id, c.session_id, c.run_id, c.parent_id, c.step, c.next, c.message_count, c.created_at,
     {_METADATA} AS metadata, asking.interrupt, values_at.values
 FROM checkpoints c JOIN sessions s ON s.id = c.session_id LEFT JOIN runs r ON r.id = c.run_id
 LEFT JOIN assistants a ON a.id = coalesce(r.assistant_id, s.assistant_id)
 LEFT JOIN runs asking ON asking.id = c.run_id AND asking.checkpoint_id = c.id AND asking.status = 'interrupted'
 CROSS JOIN LATERAL ({VALUES_AT.replace("%(checkpoint)s", "c.id")}) AS values_at
+WHERE c.session_id = %(session)s AND (%(checkpoint)s::uuid IS NULL OR c.id = %(checkpoint)s)
+    AND (%(before)s::uuid IS NULL
+        OR c.step < (SELECT b.step FROM checkpoints b WHERE b.id = %(before)s AND b.session_id = c.session_id))
+    AND (%(metadata)s::jsonb IS NULL OR {_METADATA} @> %(metadata)s::jsonb)
+ORDER BY c.step DESC LIMIT %(limit)s
 """  # noqa: S608 - constants
 
 
@@ -53,10 +58,7 @@ def native_states(
     The caller may see the session.
     """
     rows = yield Query(
-        f"{_SELECT} WHERE c.session_id = %(session)s AND (%(checkpoint)s::uuid IS NULL OR c.id = %(checkpoint)s) "
-        "AND (%(before)s::uuid IS NULL OR c.step < "
-        "(SELECT b.step FROM checkpoints b WHERE b.id = %(before)s AND b.session_id = c.session_id)) "
-        f"AND (%(metadata)s::jsonb IS NULL OR {_METADATA} @> %(metadata)s::jsonb) ORDER BY c.step DESC LIMIT %(limit)s",
+        _STATES,
         {
             "session": session_id,
             "checkpoint": checkpoint_id,

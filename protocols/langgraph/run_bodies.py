@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from core.validation import Body, Metadata
 
 StreamMode = Literal[
-    "values", "messages", "messages-tuple", "tasks", "checkpoints", "updates", "events", "debug", "custom"
+    "values", "messages", "messages-tuple", "tasks", "checkpoints", "updates", "events", "debug", "custom", "tools"
 ]
 Nodes = Literal["*"] | list[str]
 

@@ -1,0 +1,175 @@
+"""From a run's log, or a thread's, to the bytes that LangGraph's clients read.
+
+Every reader makes its frames from the same numbered events, so all of them see the same, with the same ids; who comes
+back with one goes on behind it, whichever process answers. Some frames tell what came before theirs (a message so far,
+the state): for these the run is read from its first event, and what the client has is left unsaid.
+"""
+
+import time
+from collections.abc import AsyncIterator, Collection
+from contextlib import aclosing
+from functools import partial
+from uuid import UUID
+
+from accounts.identity import Identity
+from accounts.watch import WATCH
+from core.db import Bound, Row
+from protocols.langgraph.streaming.endings import done, error, lifecycle, metadata
+from protocols.langgraph.streaming.frames import HEARTBEAT, HEARTBEAT_S, About, Frame, Translator
+from protocols.langgraph.streaming.hosted import HostedRun
+from protocols.langgraph.streaming.native import NativeRun
+from protocols.langgraph.streaming.places import BEGINNING, Place, after_event, event_at, place_of
+from protocols.langgraph.streaming.reading import read_about
+from runs.documents import has_ended
+from runs.events import Event, Position
+from runs.follow import follow
+from runs.live import Subscription, hub
+from runs.queries import events_of_run, events_of_session, latest_positions
+
+LAST = frozenset({"end", "interrupt"})
+
+
+def translator_of(about: About, modes: Collection[str]) -> Translator:
+    """A translator for a run's events, from its first on."""
+    return HostedRun(about, modes) if about.hosted else NativeRun(about, modes)
+
+
+async def run_frames(
+    identity: Identity, run: Row, about: About, *, after: Place | None, modes: Collection[str] | None = None
+) -> AsyncIterator[bytes]:
+    """A run's frames behind `after` until it has ended or asks a person, or the caller may not go on.
+
+    `run`: its `id`, `number`, `status` and `last_seq`. `after`: `BEGINNING` for all of them, None for what is yet to
+    come. `modes` are those that the reader wants of the run's own (`about`), None: all of them. Frames have ids where
+    the run is resumable.
+    """
+    number, committed = run["number"] or 0, run["last_seq"]
+    if has_ended(run) and (after is None or after >= after_event((number, committed))):
+        return
+    modes = own_modes(about) if modes is None else modes
+    with hub().subscribe(str(run["id"])) as subscription, WATCH.over(identity, subscription.hang_up):
+        if after is None:
+            after = after_event(max((number, committed), subscription.latest))
+        translator = translator_of(about, modes)
+        log = partial(_log_of_run, run["id"])
+        events = follow(subscription, log, _begin_at(number, after, translator), heartbeat_s=HEARTBEAT_S)
+        told = _Told(after, ids=about.resumable)
+        async with aclosing(events):
+            async for event in events:
+                if event is None:
+                    yield told.heartbeat()
+                    continue
+                last = event.event == "end" or (event.event == "interrupt" and event.seq >= committed)
+                for piece in told.of(event, [*metadata(event), *await translator.feed(event), *error(event)]):
+                    yield piece
+                if last:
+                    return
+
+
+async def thread_frames(
+    identity: Identity, thread_id: UUID, *, after: Place | None, modes: Collection[str]
+) -> AsyncIterator[bytes]:
+    """The frames of all of a thread's runs behind `after`, one run after the other, until the caller may not go on.
+
+    `modes`: `run_modes`, `lifecycle`, `state_update`. Each frame has an id.
+    """
+    with hub().subscribe(str(thread_id)) as subscription, WATCH.over(identity, subscription.hang_up):
+        if after is None:
+            after = await _latest(thread_id, subscription)
+        told = _Told(after, ids=True)
+        log = partial(_log_of_thread, thread_id)
+        # Always from the beginning of a run: which modes it has is not known before.
+        events = follow(subscription, log, (after[0], 0), heartbeat_s=HEARTBEAT_S)
+        reader: _ThreadReader | None = None
+        async with aclosing(events):
+            async for event in events:
+                if event is None:
+                    yield told.heartbeat()
+                    continue
+                # Nothing of a run comes after the beginning of the next.
+                if reader is None or reader.run_id != event.run_id:
+                    reader = _ThreadReader(event.run_id, await read_about(UUID(event.run_id)).arun(), modes)
+                for piece in told.of(event, await reader.feed(event)):
+                    yield piece
+
+
+class _ThreadReader:
+    """One run of a thread, for a reader of these modes of the thread's."""
+
+    def __init__(self, run_id: str, about: About, modes: Collection[str]):
+        self.run_id = run_id
+        self._of_runs, self._lifecycle = "run_modes" in modes, "lifecycle" in modes
+        own = own_modes(about) if self._of_runs else frozenset()
+        self._translator = translator_of(about, own | (set(modes) & {"state_update"}))
+        self._done = False
+
+    async def feed(self, event: Event) -> list[Frame]:
+        frames = [*metadata(event)] if self._of_runs else []
+        frames += await self._translator.feed(event)
+        # A run that asked, and that another one has concluded, was done when it asked.
+        if event.event == "metadata":
+            self._done = False
+        if event.event in LAST and not self._done:
+            self._done = True
+            if self._lifecycle:
+                frames += lifecycle(event)
+            if self._of_runs:
+                frames += [*error(event), *done(event)]
+        elif event.event == "metadata" and self._lifecycle:
+            frames += lifecycle(event)
+        return frames
+
+
+class _Told:
+    """What a reader has been told: makes bytes of what comes behind `after`."""
+
+    def __init__(self, after: Place, *, ids: bool):
+        self._after = after
+        self._ids = ids
+        self._at = time.monotonic()
+
+    def of(self, event: Event, frames: list[Frame]) -> list[bytes]:
+        """The bytes of an event's frames; where there are none for long, a heartbeat."""
+        pieces = []
+        for frame in frames:
+            place = place_of(event.position, frame.slot)
+            if place > self._after:
+                pieces.append(frame.sse(place if self._ids else None))
+        if pieces:
+            self._at = time.monotonic()
+        elif time.monotonic() - self._at >= HEARTBEAT_S:
+            pieces.append(self.heartbeat())
+        return pieces
+
+    def heartbeat(self) -> bytes:
+        self._at = time.monotonic()
+        return HEARTBEAT
+
+
+def own_modes(about: About) -> frozenset[str]:
+    """The modes that a run's own streams have. A native client's run has been told of as far as it goes without them:
+    a graph's messages, and all that a native assistant does."""
+    if about.modes is not None:
+        return about.modes
+    return frozenset({"values", "messages-tuple", "custom"} if about.hosted else {"values"})
+
+
+def _begin_at(number: int, after: Place, translator: Translator) -> Position:
+    """From where on a run is read for a reader that has what is before `after`."""
+    if translator.folds or after[0] != number:
+        return (number, 0)
+    return (number, max(0, event_at(after) - 1))
+
+
+async def _latest(thread_id: UUID, subscription: Subscription) -> Place:
+    stored = (await latest_positions([str(thread_id)]).arun()).get(str(thread_id), (0, 0))
+    latest = max(stored, subscription.latest)
+    return BEGINNING if latest == (0, 0) else after_event(latest)
+
+
+def _log_of_run(run_id: UUID, position: Position, limit: int) -> Bound[list[Row]]:
+    return events_of_run(run_id, position[1], limit)
+
+
+def _log_of_thread(thread_id: UUID, position: Position, limit: int) -> Bound[list[Row]]:
+    return events_of_session(thread_id, *position, limit)
