@@ -142,7 +142,7 @@ async def _plan(
         raise BadRequest("You must provide a thread_id when resuming.")
     hosted = assistant["graph_id"] is not None
     session_id = thread_id or new_id()
-    kwargs = _kwargs(request.identity, body)
+    kwargs = kwargs_of(request.identity, body)
     value = {
         "thread_id": session_id,
         "assistant_id": assistant["id"],
@@ -172,7 +172,7 @@ async def _plan(
         "durability": body.persisted,
         "after_seconds": body.after_seconds,
     }
-    besides = Besides(assistant["id"], kwargs, _webhook(body.webhook), session)
+    besides = Besides(assistant["id"], kwargs, webhook_of(body.webhook), session)
     return _Planned(session_id, run_id, validate(CreateRun, create), besides, assistant, body.modes)
 
 
@@ -188,7 +188,7 @@ async def _max_steps(body: StatelessRun, assistant: Row) -> int | None:
     return (await run_defaults(assistant["id"], assistant["version"]).arun()).max_steps
 
 
-def _kwargs(identity: Identity, body: StatelessRun) -> dict[str, Any]:
+def kwargs_of(identity: Identity, body: StatelessRun) -> dict[str, Any]:
     """What is kept beside the input, without what was not said."""
     config = body.config or Config()
     if config.configurable and body.context:
@@ -214,7 +214,7 @@ def _kwargs(identity: Identity, body: StatelessRun) -> dict[str, Any]:
     return {"stream_mode": body.modes, **{name: value for name, value in kept.items() if value}}
 
 
-def _webhook(url: str | None) -> dict[str, Any] | None:
+def webhook_of(url: str | None) -> dict[str, Any] | None:
     """Whom the run tells of its end, with a mark that it is told in LangGraph's words. Raises Invalid."""
     if url is None:
         return None

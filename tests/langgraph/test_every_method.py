@@ -130,7 +130,7 @@ async def _(case: Case) -> None:
 async def _(case: Case) -> None:
     schemas = await case.assistants.get_schemas(case.assistant)
     assert schemas["graph_id"] == case.graph
-    assert "messages" in schemas["input_schema"]["properties"]
+    assert "messages" in (schemas["state_schema"] or {})["properties"]
 
 
 @does("assistants.get_subgraphs")
