@@ -17,7 +17,7 @@ from core.ids import derived_id
 from runtime.contract import Json, State, StepIO
 
 # What the door says of who asks; the checkpointer does not keep it.
-_NOBODY = {"langgraph_auth_user": None, "langgraph_auth_user_id": "", "langgraph_auth_permissions": []}
+_NOBODY: dict[str, Any] = {"langgraph_auth_user": None, "langgraph_auth_user_id": "", "langgraph_auth_permissions": []}
 
 
 def config_of(assistant: Mapping[str, Any], state: State, io: StepIO) -> dict[str, Any]:
@@ -62,7 +62,8 @@ def config_of(assistant: Mapping[str, Any], state: State, io: StepIO) -> dict[st
 def context_of(assistant: Mapping[str, Any], state: State) -> dict[str, Any] | None:
     """The run's context over the assistant's; a run's `configurable` stands for a context that it does not give."""
     asked = state.kwargs.get("context") or _part(_config(state.kwargs), "configurable")
-    said = {name: value for name, value in asked.items() if not name.startswith("langgraph_")}
+    # What the server says itself is in no schema of a graph's.
+    said = {name: value for name, value in asked.items() if not name.startswith("langgraph_") and name != "cron_id"}
     return {**_part(assistant, "context"), **said} or None
 
 
