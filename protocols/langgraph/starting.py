@@ -20,6 +20,7 @@ from core.validation import validate
 from protocols.langgraph.access import allow
 from protocols.langgraph.answering import native_answer
 from protocols.langgraph.auth import for_graphs
+from protocols.langgraph.deployment import thread_ttl
 from protocols.langgraph.natively import native_input, refuse_what_natives_lack
 from protocols.langgraph.resolving import resolve_assistant
 from protocols.langgraph.run_bodies import Config, StatelessRun
@@ -157,9 +158,9 @@ async def _plan(
     session = None
     if thread_id is None:
         kwargs["temporary"] = ephemeral = body.on_completion != "keep"
-        session = NewSession(session_id, dict(value["metadata"]), ephemeral)
+        session = _new_session(session_id, value["metadata"], ephemeral=ephemeral)
     elif body.if_not_exists == "create":
-        session = NewSession(thread_id, dict(value["metadata"]))
+        session = _new_session(thread_id, value["metadata"])
     given: dict[str, Any] = {"input": body.input}
     if not hosted:
         refuse_what_natives_lack(body, assistant, await _max_steps(body, assistant))
@@ -175,6 +176,12 @@ async def _plan(
     return _Planned(session_id, run_id, validate(CreateRun, create), besides, assistant, body.modes)
 
 
+def _new_session(session_id: UUID, metadata: dict[str, Any], *, ephemeral: bool = False) -> NewSession:
+    ttl = None if ephemeral else thread_ttl()
+    seconds, strategy = (None, None) if ttl is None else (ttl.seconds, str(ttl.strategy))
+    return NewSession(session_id, dict(metadata), ephemeral, seconds, strategy)
+
+
 async def _max_steps(body: StatelessRun, assistant: Row) -> int | None:
     if body.config is None or body.config.recursion_limit is None:
         return None
@@ -187,7 +194,9 @@ def kwargs_of(identity: Identity, body: StatelessRun) -> dict[str, Any]:
     if config.configurable and body.context:
         raise BadRequest(BOTH)
     # Each stands for the other, as the clients of both of LangGraph's ages expect.
-    said = body.context or config.configurable or {}
+    given = body.context or config.configurable or {}
+    # Who asks is not the client's to say.
+    said = {name: value for name, value in given.items() if not name.startswith("langgraph_auth_")}
     configurable = {**said, **for_graphs(identity)}
     kept = {
         "command": body.command.given if body.command else None,
