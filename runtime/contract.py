@@ -382,6 +382,10 @@ class BaseAgent(ABC):
     def __init__(self, spec: AgentSpec):
         self.spec = spec
 
+    @classmethod  # noqa: B027  (most types have nothing to prepare)
+    def prepare(cls) -> None:
+        """Do what would keep the first run waiting; called once in a worker, before it takes runs. Blocking."""
+
     def incoming(self, message: Message) -> Message:
         """One of the messages that a run is given, before anything is done with it; gives it as it is to be kept.
 

@@ -44,7 +44,7 @@ def _require_thread(identity: Identity, thread_id: UUID, filters: Filters) -> Op
     """Raises NotFound for a thread that is not, or is not the caller's."""
     condition, parameters = holds("s.metadata", filters)
     rows = yield Query(
-        f"SELECT s.id FROM sessions s WHERE s.id = %(thread)s AND {visible('s')} AND {condition}",
+        f"SELECT s.id FROM sessions s WHERE s.id = %(thread)s AND {visible('s')} AND {condition}",  # noqa: S608
         {"thread": thread_id, **parameters_of(identity), **parameters},
     )
     if not rows:
