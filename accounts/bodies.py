@@ -30,7 +30,8 @@ DEFAULT_OVERLAP_S = 86_400.0
 MAX_OVERLAP_S = 7 * 86_400.0
 
 
-def _within_calendar(moment: datetime) -> datetime:
+def within_calendar(moment: datetime) -> datetime:
+    """The moment in UTC; raises `ValueError` for one that cannot be stored."""
     # PostgreSQL keeps what is beyond the year 9999 in UTC, and nothing here could read it again.
     try:
         return moment.astimezone(UTC)
@@ -38,7 +39,7 @@ def _within_calendar(moment: datetime) -> datetime:
         raise ValueError("is beyond the calendar") from None
 
 
-Moment = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_only_text), AfterValidator(_within_calendar)]
+Moment = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_only_text), AfterValidator(within_calendar)]
 
 Role = Annotated[Roles, Field(strict=False)]
 

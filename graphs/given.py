@@ -62,7 +62,8 @@ def config_of(assistant: Mapping[str, Any], state: State, io: StepIO) -> dict[st
 def context_of(assistant: Mapping[str, Any], state: State) -> dict[str, Any] | None:
     """The run's context over the assistant's; a run's `configurable` stands for a context that it does not give."""
     asked = state.kwargs.get("context") or _part(_config(state.kwargs), "configurable")
-    said = {name: value for name, value in asked.items() if not name.startswith("langgraph_")}
+    # What the server says itself is in no schema of a graph's.
+    said = {name: value for name, value in asked.items() if not name.startswith("langgraph_") and name != "cron_id"}
     return {**_part(assistant, "context"), **said} or None
 
 

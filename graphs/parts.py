@@ -14,11 +14,13 @@ from langchain_core.messages import AIMessageChunk
 from core.text import clean
 from graphs.rendering import render
 from graphs.said import native_id
+from graphs.tasks_shown import checkpoint_shown, debug_shown, task_shown
 from runtime.contract import Json, StepIO
 
 # What is always listened to: the state, whether somebody is asked, and what models say.
 _OWN_MODES = ("values", "updates", "messages")
 _EVENTS = "events"
+_SHOWN: dict[str, Callable[[Any], Json]] = {"tasks": task_shown, "checkpoints": checkpoint_shown, "debug": debug_shown}
 # What a native run tells beside its tokens.
 _NATIVE_MODES = frozenset({"messages", "custom"})
 
@@ -69,7 +71,7 @@ class Parts:
         elif mode == "messages":
             self._say(data[0])
         if mode in self._asked:
-            shown = self._message(*data) if mode == "messages" else render(data)
+            shown = self._message(*data) if mode == "messages" else _SHOWN.get(mode, render)(data)
             self._io.part(mode, namespace, shown)
 
     def _say(self, chunk: Any) -> None:

@@ -193,7 +193,8 @@ class StepIO(Protocol):
     def part(self, mode: str, namespace: Sequence[str], data: Json) -> None:
         """A piece of what a hosted graph streams, in LangGraph's mode `mode`, told as the event `graph`.
 
-        `namespace` is the path of the subgraph that it comes from, empty for the graph itself.
+        `namespace` is the path of the subgraph that it comes from, empty for the graph itself. `data` has no NUL and no
+        lone surrogates.
         """
 
     def model_call(self, provider: str, model: str, place: str = "") -> AbstractAsyncContextManager[ModelCall]:

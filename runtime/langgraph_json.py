@@ -48,6 +48,7 @@ _INSTEAD = {
     "http.mount_prefix": "set MOUNT_PREFIX",
     "webhooks": "webhooks of a workspace are set up at /webhooks",
 }
+_STRATEGIES = ("delete", "keep_latest")
 _GRAPH_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\- ]{0,199}")
 _ASSIGNMENT = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_.]*)\s*=\s*(.*?)\s*")
 
@@ -144,6 +145,7 @@ def _read_file(path: Path) -> LangGraphConfig:
         if key not in _KEYS | BUILD_KEYS:
             raise _unknown(name, key)
     blocks = {key: _block(document, key, name) for key in ("store", "checkpointer", "http", "auth")}
+    _check_ttls(blocks, name)
     env, env_files = _env(document.get("env", {}), folder, name)
     if not document.get("graphs"):
         raise BadLangGraphJsonError(f"{name} names no graphs")
@@ -221,6 +223,19 @@ def _block(document: dict[str, Any], key: str, name: str) -> dict[str, Any]:
 def _unknown(name: str, path: str) -> BadLangGraphJsonError:
     instead = f"; {_INSTEAD[path]}" if path in _INSTEAD else ""
     return BadLangGraphJsonError(f"{name} has {path}, which this server does not know or does not do{instead}")
+
+
+def _check_ttls(blocks: Mapping[str, dict[str, Any]], name: str) -> None:
+    for block in ("store", "checkpointer"):
+        ttl = blocks[block].get("ttl", {})
+        for option in ("default_ttl", "sweep_interval_minutes"):
+            minutes = ttl.get(option)
+            if minutes is not None and (
+                isinstance(minutes, bool) or not isinstance(minutes, int | float) or minutes <= 0
+            ):
+                raise BadLangGraphJsonError(f"{block}.ttl.{option} in {name} must be a number of minutes above 0")
+    if (strategy := blocks["checkpointer"].get("ttl", {}).get("strategy", "delete")) not in _STRATEGIES:
+        raise BadLangGraphJsonError(f"checkpointer.ttl.strategy in {name} is one of {_STRATEGIES}, not {strategy!r}")
 
 
 def _env(given: Any, folder: Path, name: str) -> tuple[dict[str, str], list[Path]]:

@@ -88,6 +88,11 @@ class Schedule(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def takes_any_session(self) -> bool:
+        """Whether its session may be another assistant's until it runs: so it is with LangGraph's threads."""
+        return self.kwargs is not None
+
 
 class Outcome(models.TextChoices):
     """What became of a slot."""
@@ -171,6 +176,11 @@ class Trigger(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def takes_any_session(self) -> bool:
+        """As schedules; what calls one names the session's own assistant."""
+        return False
 
 
 class TriggerCall(models.Model):

@@ -1,5 +1,6 @@
 """Every write to schedules but the firing of their slots. A schedule's row is locked first."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -32,19 +33,45 @@ _TIMES = (*RULE, "timezone", "end_time", "jitter_s")
 _RUN = ("session_id", *targets.OF_SESSION, "input")
 
 
-def create_schedule(identity: Identity, assistant_id: UUID, body: CreateSchedule, once: Once | None = None) -> Schedule:
-    """Let an active assistant run by itself.
+@dataclass(frozen=True, slots=True)
+class LikeLangGraph:
+    """What a client of LangGraph's protocol asks for besides, for the runs of a schedule.
+
+    `kwargs`: what it asked for (`payload`), what is stored with each run (`run`), its `multitask_strategy` and
+    `durability`, and whose it is (`user_id`). `webhook` is stored as it is, checked by the caller. `ephemeral`: the
+    sessions that are opened end with their runs. The session of such a schedule may be another assistant's until then.
+    """
+
+    kwargs: dict[str, Any]
+    webhook: dict[str, Any] | None = None
+    ephemeral: bool = False
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """As rows hold it."""
+        return {"kwargs": self.kwargs, "webhook": self.webhook, "ephemeral": self.ephemeral}
+
+
+def create_schedule(
+    identity: Identity,
+    assistant_id: UUID,
+    body: CreateSchedule,
+    once: Once | None = None,
+    besides: LikeLangGraph | None = None,
+    schedule_id: UUID | None = None,
+) -> Schedule:
+    """Let an active assistant run by itself; `schedule_id` is a new id, if its maker has one.
 
     Raises NotFound, Forbidden (who may not make runs, or another user than the caller's), AssistantNotActive,
     SessionClosed, Conflict (as many schedules as a workspace may have), Invalid, Replayed for a request sent again.
     """
     refuse_who_makes_no_runs(identity)
     schedule = Schedule(
-        id=new_id(),
+        id=schedule_id or new_id(),
         workspace_id=identity.workspace_id,
         assistant_id=assistant_id,
         created_by=identity.actor,
-        **body.model_dump(),
+        **{**body.model_dump(), **({} if besides is None else besides.given)},
     )
     with transaction.atomic():
         claim(once, schedule.id).run()
@@ -60,13 +87,15 @@ def create_schedule(identity: Identity, assistant_id: UUID, body: CreateSchedule
         return queries.schedule(identity, schedule.id)
 
 
-def change_schedule(identity: Identity, schedule_id: UUID, body: ChangeSchedule) -> Schedule:
+def change_schedule(
+    identity: Identity, schedule_id: UUID, body: ChangeSchedule, besides: LikeLangGraph | None = None
+) -> Schedule:
     """Change what is given. A change of its times counts the next slot anew from now; another leaves it.
 
     Raises NotFound, Forbidden (who may not make runs, or another user), SessionClosed, Conflict, Invalid.
     """
     refuse_who_makes_no_runs(identity)
-    given = body.given
+    given = {**body.given, **({} if besides is None else besides.given)}
     with transaction.atomic():
         schedule = queries.locked_schedule(identity, schedule_id)
         before = {name: getattr(schedule, name) for name in given.keys() | {*_TIMES, *_RUN}}

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -13,7 +14,7 @@ from core.db import Operation, Query, Row, operation
 from core.errors import AppError
 from core.ids import new_id
 from core.validation import validate
-from runs.accepting import accept, accept_with_session
+from runs.accepting import Besides, NewSession, accept, accept_with_session
 from runs.announce import announce_accepted_after_commit
 from runs.bodies import CreateRun, CreateStatelessRun
 from scheduling.models import Outcome, Schedule
@@ -96,6 +97,8 @@ def accept_run(schedule: Schedule, run_id: UUID, limits: tuple[Holder, ...]) -> 
         limits=limits,
     )
     given = {"input": schedule.input, "metadata": schedule.metadata}
+    if schedule.kwargs is not None:
+        return (yield from _accept_as_langgraph(schedule, run_id, identity, given, schedule.kwargs))
     if settings.WEBHOOKS and schedule.webhook is not None:
         given["webhook"] = schedule.webhook
     if schedule.session_id is not None:
@@ -103,6 +106,23 @@ def accept_run(schedule: Schedule, run_id: UUID, limits: tuple[Holder, ...]) -> 
     session = {"assistant_id": str(schedule.assistant_id), "version": schedule.version, "tag": schedule.tag}
     body = validate(CreateStatelessRun, {**given, **session, "user_id": schedule.user_id})
     return (yield from accept_with_session(identity, schedule.assistant_id, body, run_id, schedule.id))
+
+
+def _accept_as_langgraph(
+    schedule: Schedule, run_id: UUID, identity: Identity, given: dict[str, Any], asked: dict[str, Any]
+) -> Operation[Row]:
+    """`accept_run` of what `scheduling.services.LikeLangGraph` says."""
+    body = validate(
+        CreateRun,
+        {**given, "multitask_strategy": asked["multitask_strategy"], "durability": asked["durability"]},
+    )
+    session_id, session = schedule.session_id, None
+    if session_id is None:
+        session_id = new_id()
+        session = NewSession(session_id, schedule.metadata, ephemeral=schedule.ephemeral)
+    webhook = schedule.webhook if settings.WEBHOOKS else None
+    besides = Besides(schedule.assistant_id, asked["run"], webhook, session)
+    return (yield from accept(identity, session_id, body, run_id, schedule.id, besides))
 
 
 @operation()

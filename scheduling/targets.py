@@ -37,6 +37,10 @@ class TargetOf(Target, Protocol):
 
     assistant_id: UUID
 
+    @property
+    def takes_any_session(self) -> bool:
+        """Whether a session of another assistant becomes this one's with its next run."""
+
 
 def refuse_two_targets(body: Target) -> None:
     """Raise `ValueError` for a version together with a tag, and for a session with what that has."""
@@ -89,8 +93,10 @@ def settle(identity: Identity, target: TargetOf) -> int:
     and Forbidden (another user than the caller's).
     """
     if target.session_id is not None:
-        session = _session(identity, target.assistant_id, target.session_id)
+        session = _session(identity, target, target.session_id)
         target.user_id = session.user_id
+        if target.takes_any_session:
+            return _current_version(target.assistant_id)
         assert session.assistant_version is not None, "It is found by its assistant."
         return session.assistant_version
     target.user_id = session_user(identity, target.user_id)
@@ -101,7 +107,7 @@ def settle(identity: Identity, target: TargetOf) -> int:
             raise Invalid.at("version", message=f"The assistant has no version {target.version}.") from None
         return target.version
     if target.tag is None:
-        return Assistant.objects.values_list("version", flat=True).get(id=target.assistant_id)
+        return _current_version(target.assistant_id)
     tags = AssistantTag.objects.filter(assistant_id=target.assistant_id, name=target.tag)
     tagged = tags.values_list("version", flat=True).first()
     if tagged is None:
@@ -109,9 +115,15 @@ def settle(identity: Identity, target: TargetOf) -> int:
     return tagged
 
 
-def _session(identity: Identity, assistant_id: UUID, session_id: UUID) -> Session:
+def _current_version(assistant_id: UUID) -> int:
+    return Assistant.objects.values_list("version", flat=True).get(id=assistant_id)
+
+
+def _session(identity: Identity, target: TargetOf, session_id: UUID) -> Session:
     # A sub-agent's runs come from the run that started it.
-    sessions = visible_sessions(identity).filter(id=session_id, assistant_id=assistant_id, parent=None)
+    sessions = visible_sessions(identity).filter(id=session_id, parent=None)
+    if not target.takes_any_session:
+        sessions = sessions.filter(assistant_id=target.assistant_id)
     open_still = Q(status=SessionStatus.ACTIVE) & (Q(expires_at=None) | Q(expires_at__gt=ClockTimestamp()))
     session = sessions.annotate(takes_runs=open_still).first()
     if session is None:

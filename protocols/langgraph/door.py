@@ -14,6 +14,7 @@ from core.redaction import everywhere
 from protocols.langgraph import (
     assistant_graphs,
     assistants,
+    crons,
     deployment,
     info,
     run_streams,
@@ -41,6 +42,7 @@ ROUTES: tuple[Router, ...] = (
     runs.router,
     run_streams.router,
     waiting.router,
+    crons.router,
     thread_streams.router,
     streams.router,
     commands.router,

@@ -23,7 +23,7 @@ from protocols.langgraph.starting import start
 from protocols.langgraph.streaming.frames import RUN_MODES, frame
 from protocols.langgraph.streaming.places import BEGINNING, ERROR, after_event, parse_place
 from protocols.langgraph.streaming.reading import about
-from protocols.langgraph.streams import own_modes, run_frames
+from protocols.langgraph.streams import run_frames
 from protocols.langgraph.waiting import cancel_abandoned
 
 router = Router()
@@ -81,13 +81,12 @@ async def _join(request: HotRequest, thread_id: UUID | None) -> HotStream:
         return HotStream(_nothing())
     with ExitStack() as held:
         held.callback(await take_stream(request.identity))
-        of_run = about(run)
         frames = run_frames(
             request.identity,
             run,
-            of_run,
+            about(run),
             after=parse_place(request.headers.get("last-event-id")),
-            modes=own_modes(of_run) & wanted if wanted else None,
+            modes=wanted or None,
         )
         place = f"/threads/{run['session_id']}/runs/{run_id}"
         return _stream(request.identity, run, frames, place, held, cancels=cancels)

@@ -19,6 +19,8 @@ from core.ids import new_id
 from core.validation import validate
 from protocols.langgraph.access import allow
 from protocols.langgraph.answering import native_answer
+from protocols.langgraph.auth import for_graphs
+from protocols.langgraph.deployment import thread_ttl
 from protocols.langgraph.natively import native_input, refuse_what_natives_lack
 from protocols.langgraph.resolving import resolve_assistant
 from protocols.langgraph.run_bodies import Config, StatelessRun
@@ -140,7 +142,7 @@ async def _plan(
         raise BadRequest("You must provide a thread_id when resuming.")
     hosted = assistant["graph_id"] is not None
     session_id = thread_id or new_id()
-    kwargs = _kwargs(request.identity, body)
+    kwargs = kwargs_of(request.identity, body)
     value = {
         "thread_id": session_id,
         "assistant_id": assistant["id"],
@@ -156,9 +158,9 @@ async def _plan(
     session = None
     if thread_id is None:
         kwargs["temporary"] = ephemeral = body.on_completion != "keep"
-        session = NewSession(session_id, dict(value["metadata"]), ephemeral)
+        session = _new_session(session_id, value["metadata"], ephemeral=ephemeral)
     elif body.if_not_exists == "create":
-        session = NewSession(thread_id, dict(value["metadata"]))
+        session = _new_session(thread_id, value["metadata"])
     given: dict[str, Any] = {"input": body.input}
     if not hosted:
         refuse_what_natives_lack(body, assistant, await _max_steps(body, assistant))
@@ -170,8 +172,14 @@ async def _plan(
         "durability": body.persisted,
         "after_seconds": body.after_seconds,
     }
-    besides = Besides(assistant["id"], kwargs, _webhook(body.webhook), session)
+    besides = Besides(assistant["id"], kwargs, webhook_of(body.webhook), session)
     return _Planned(session_id, run_id, validate(CreateRun, create), besides, assistant, body.modes)
+
+
+def _new_session(session_id: UUID, metadata: dict[str, Any], *, ephemeral: bool = False) -> NewSession:
+    ttl = None if ephemeral else thread_ttl()
+    seconds, strategy = (None, None) if ttl is None else (ttl.seconds, str(ttl.strategy))
+    return NewSession(session_id, dict(metadata), ephemeral, seconds, strategy)
 
 
 async def _max_steps(body: StatelessRun, assistant: Row) -> int | None:
@@ -180,15 +188,16 @@ async def _max_steps(body: StatelessRun, assistant: Row) -> int | None:
     return (await run_defaults(assistant["id"], assistant["version"]).arun()).max_steps
 
 
-def _kwargs(identity: Identity, body: StatelessRun) -> dict[str, Any]:
+def kwargs_of(identity: Identity, body: StatelessRun) -> dict[str, Any]:
     """What is kept beside the input, without what was not said."""
     config = body.config or Config()
     if config.configurable and body.context:
         raise BadRequest(BOTH)
     # Each stands for the other, as the clients of both of LangGraph's ages expect.
-    said = body.context or config.configurable or {}
-    user = getattr(identity, "user", None)
-    configurable = {**said, **({} if user is None else {"langgraph_auth_user": user})}
+    given = body.context or config.configurable or {}
+    # Who asks is not the client's to say.
+    said = {name: value for name, value in given.items() if not name.startswith("langgraph_auth_")}
+    configurable = {**said, **for_graphs(identity)}
     kept = {
         "command": body.command.given if body.command else None,
         "config": {**config.model_dump(exclude_none=True), **({"configurable": configurable} if configurable else {})},
@@ -205,7 +214,7 @@ def _kwargs(identity: Identity, body: StatelessRun) -> dict[str, Any]:
     return {"stream_mode": body.modes, **{name: value for name, value in kept.items() if value}}
 
 
-def _webhook(url: str | None) -> dict[str, Any] | None:
+def webhook_of(url: str | None) -> dict[str, Any] | None:
     """Whom the run tells of its end, with a mark that it is told in LangGraph's words. Raises Invalid."""
     if url is None:
         return None

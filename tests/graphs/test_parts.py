@@ -66,3 +66,19 @@ async def test_an_interrupt_is_streamed(host: Host) -> None:
         part["data"]["__interrupt__"] for part in await parts(host, "values") if "__interrupt__" in part["data"]
     ]
     assert value[0]["value"] == {"question": "Go on?"}
+
+
+async def test_a_task_that_failed_says_why(host: Host) -> None:
+    await host.run("steps", {"fail_at": 2}, stream_mode=["tasks", "debug"])
+    failed = {"error": "ValueError", "message": "boom at 2"}
+    assert (await parts(host, "tasks"))[-1]["data"]["error"] == failed
+    assert (await parts(host, "debug"))[-1]["data"]["payload"]["error"] == failed
+
+
+async def test_debug_has_the_places_of_checkpoints(host: Host) -> None:
+    await host.run("nested", {"text": "well"}, stream_mode=["debug"], stream_subgraphs=True)
+    told = [part["data"]["payload"] for part in await parts(host) if part["data"]["type"] == "checkpoint"]
+    assert told[0]["parent_checkpoint"] is None
+    assert told[1]["parent_checkpoint"] == told[0]["checkpoint"]
+    assert told[1]["tasks"][0]["checkpoint"]["checkpoint_ns"].startswith("child:")
+    assert "checkpoint_map" in told[2]["checkpoint"]

@@ -121,6 +121,20 @@ async def test_debug_is_all_of_that_and_custom_is_what_agents_tell(run: Carried)
     assert told(heard, "custom") == [{"name": "progress", "value": 0.5}]
 
 
+async def test_tools_tell_when_they_are_called_and_what_they_gave(run: Carried) -> None:
+    await run.held.calls("weather", "clock")
+    for name, status, error in (("weather", "ok", None), ("clock", "error", "It stands still.")):
+        record = {"id": f"call_{name}", "name": name, "status": status, "result": "sunny", "error": error}
+        run.held.journal.tell("tool_result", record)
+    await run.held.says("Done", done=True)
+    tools = told(await run.heard(native("tools")), "tools")
+    assert [(one["event"], one["tool_call_id"]) for one in tools] == [
+        *(("tool-started", "call_weather"), ("tool-started", "call_clock")),
+        *(("tool-finished", "call_weather"), ("tool-error", "call_clock")),
+    ]
+    assert tools[3]["message"] == "It stands still."
+
+
 async def test_after_every_id_a_reader_hears_the_rest_and_nothing_twice(run: Carried) -> None:
     await _tells_everything(run)
     whole = await run.heard(native(*MODES))
