@@ -11,6 +11,7 @@ from graphs.loading import load
 from graphs.registry import config
 from protocols.langgraph import auth
 from runtime.langgraph_json import read_source
+from webhooks.langgraph import deployments_headers
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ def prepare() -> None:
     """Import what langgraph.json names beside its graphs; blocking. Raises BrokenDeploymentError."""
     given = config()
     try:
+        deployments_headers()
         auth.install(_named("auth.path", given.auth.get("path")))
     except ValueError as fault:
         raise BrokenDeploymentError(str(fault)) from fault
