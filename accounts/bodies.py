@@ -110,4 +110,6 @@ def _own(path: Any) -> Any:
 class CreateWsTicket(Body):
     """A ticket for one websocket."""
 
-    path: Annotated[str, StringConstraints(max_length=500, pattern=r"^/(ws|langgraph/threads)/[^?#\s]+$"), BeforeValidator(_own)]
+    path: Annotated[
+        str, StringConstraints(max_length=500, pattern=r"^/(ws|langgraph/threads)/[^?#\s]+$"), BeforeValidator(_own)
+    ]

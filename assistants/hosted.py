@@ -3,9 +3,12 @@
 Operations, for the async routes; what is written otherwise is in `assistants.services`.
 """
 
+import logging
 from collections.abc import Iterable
 from typing import Any
 from uuid import UUID, uuid5
+
+import psycopg
 
 from accounts import audit
 from accounts.identity import Identity
@@ -18,6 +21,8 @@ from runtime.configuration import current
 # Where LangGraph's servers derive the ids of their own assistants from: of the first workspace they are the same.
 NAMESPACE = UUID("6ba7b821-9dad-11d1-80b4-00c04fd430c8")
 SYSTEM = "system"
+
+log = logging.getLogger(__name__)
 
 _FIRST = "SELECT id FROM workspaces ORDER BY created_at, id LIMIT 1"
 _KNOWN = f"SELECT a.id FROM assistants a WHERE a.id = ANY(%(ids)s) AND {in_workspace('a')}"  # noqa: S608
@@ -77,6 +82,23 @@ async def ensure_defaults(workspace_id: UUID) -> None:
     if missing := [graph_id for graph_id in current().langgraph.graphs if (workspace_id, graph_id) not in _ensured]:
         await add_defaults(workspace_id, missing).arun()
         _ensured.update((workspace_id, graph_id) for graph_id in missing)
+
+
+async def ensure_defaults_everywhere() -> None:
+    """`ensure_defaults` for every workspace, when a server starts; what cannot be done now is done on first need."""
+    if not current().langgraph.graphs:
+        return
+    try:
+        for row in await workspaces().arun():
+            await ensure_defaults(row["id"])
+    except psycopg.Error as error:
+        log.warning("The assistants of hosted graphs are made later: %s", error)
+
+
+@operation()
+def workspaces() -> Operation[list[Row]]:
+    """The ids of all workspaces, the first one first."""
+    return (yield Query("SELECT id FROM workspaces ORDER BY created_at, id"))
 
 
 @operation(atomic=True)

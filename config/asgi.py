@@ -20,6 +20,7 @@ from accounts.counters import COUNTERS  # noqa: E402
 from accounts.rates import acount_request  # noqa: E402
 from accounts.streams import STREAMS  # noqa: E402
 from accounts.watch import WATCH  # noqa: E402
+from assistants.hosted import ensure_defaults_everywhere  # noqa: E402
 from config import status  # noqa: E402
 from config.env import ENV  # noqa: E402
 from core.asgi import App, Receive, Scope, Send, own_path, refuse_handshake  # noqa: E402
@@ -62,7 +63,7 @@ async def lifespan(receive: Receive, send: Send) -> None:
     await open_pool(size=POOL_SIZE)
     try:
         async with deployment.running():
-            background = asyncio.gather(hub().run(), WATCH.run())
+            background = asyncio.gather(hub().run(), WATCH.run(), ensure_defaults_everywhere())
             await send({"type": "lifespan.startup.complete"})
             await receive()
             background.cancel()

@@ -4,6 +4,7 @@ Imports langgraph: imported when the first agent of the type is made.
 """
 
 from graphs.hosted import Hosted
+from graphs.registry import load_all
 from runtime.contract import AgentSpec, BaseAgent, State, Step, StepIO
 
 
@@ -11,6 +12,10 @@ class GraphAgent(BaseAgent):
     """A LangGraph graph that this server hosts, by its `graph_id` in langgraph.json."""
 
     takes_any_input = True
+
+    @classmethod
+    def prepare(cls) -> None:
+        load_all()
 
     def __init__(self, spec: AgentSpec):
         super().__init__(spec)

@@ -17,7 +17,7 @@ from core.ids import derived_id
 from runtime.contract import Json, State, StepIO
 
 # What the door says of who asks; the checkpointer does not keep it.
-_NOBODY = {"langgraph_auth_user": None, "langgraph_auth_user_id": "", "langgraph_auth_permissions": []}
+_NOBODY: dict[str, Any] = {"langgraph_auth_user": None, "langgraph_auth_user_id": "", "langgraph_auth_permissions": []}
 
 
 def config_of(assistant: Mapping[str, Any], state: State, io: StepIO) -> dict[str, Any]:

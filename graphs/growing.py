@@ -21,9 +21,10 @@ _LEAST = 16
 
 @dataclass(slots=True)
 class _Pieces:
-    """A stored list, each item as JSON, and the versions that it is made of with the length of the list at each."""
+    """A stored list, as JSON too, and the versions that it is made of with the length of the list at each."""
 
-    items: list[bytes]
+    items: list[Any]
+    written: bytes
     versions: list[tuple[str, int]] = field(default_factory=list)
 
 
@@ -39,7 +40,7 @@ class GrowingLists:
             items = page.value(key)
             if not isinstance(items, list):
                 continue
-            pieces, length = _Pieces(_written(items)), len(items)
+            pieces, length = _Pieces(items, orjson.dumps(items)), len(items)
             version: str | None = key[2]
             while version is not None:
                 value, base = page.values[(*key[:2], version)]
@@ -51,31 +52,27 @@ class GrowingLists:
 
     def store(self, key: ValueKey, items: list[Any]) -> tuple[list[Any], str | None]:
         """What is to be stored of the list at this version: its last items, and the version before them if any."""
-        known, written = self._known.get(key[:2]), _written(items)
-        versions = _kept(known, written) if known and len(items) >= _LEAST else []
+        known, written = self._known.get(key[:2]), orjson.dumps(items)
+        versions = _kept(known, items, written) if known and len(items) >= _LEAST else []
         if versions and versions[-1][1] == len(items):
-            self._known[key[:2]] = _Pieces(written, versions)
+            self._known[key[:2]] = _Pieces(items, written, versions)
             return [], versions[-1][0]
         start = versions[-1][1] if versions else 0
         carried = _carry(start, len(items))
         while versions and _carry(versions[-2][1] if len(versions) > 1 else 0, versions[-1][1]) < carried:
             versions.pop()
         base_version, start = versions[-1] if versions else (None, 0)
-        self._known[key[:2]] = _Pieces(written, [*versions, (key[2], len(items))])
+        self._known[key[:2]] = _Pieces(items, written, [*versions, (key[2], len(items))])
         return items[start:], base_version
 
 
-def _written(items: list[Any]) -> list[bytes]:
-    # Compared as they are written: to Python 1 and True are the same.
-    return [orjson.dumps(item) for item in items]
-
-
-def _kept(known: _Pieces, items: list[bytes]) -> list[tuple[str, int]]:
-    """The versions whose whole list the new one begins with."""
+def _kept(known: _Pieces, items: list[Any], written: bytes) -> list[tuple[str, int]]:
+    """The versions whose whole list the new one begins with. Compared as they are written: to Python 1 and True are
+    the same."""
     same = len(known.items)
-    if known.items != items[:same]:
+    if not (written.startswith(known.written[:-1]) and written[len(known.written) - 1 :][:1] in (b",", b"]")):
         pairs = zip(known.items, items, strict=False)
-        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        same = sum(1 for _ in takewhile(lambda pair: orjson.dumps(pair[0]) == orjson.dumps(pair[1]), pairs))
     return [(version, length) for version, length in known.versions if 0 < length <= same]
 
 

@@ -8,17 +8,22 @@ Imports langgraph: imported where a graph is carried out only.
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from langchain_core.runnables import RunnableConfig
+
 from graphs.asking import asked_by
 from graphs.given import command_of, config_of, context_of, input_of, place_of
 from graphs.parts import Parts
+from graphs.registry import config as hosting
 from graphs.registry import graph_for
 from graphs.rendering import render
 from graphs.said import Said, Spent
 from graphs.saver import Saver
+from graphs.store import Store
 from runtime.contract import Json, Message, State, Step, StepIO
 from runtime.errors import AgentError
 from runtime.graph_rows import GraphRows
@@ -68,6 +73,8 @@ class Hosted:
         self._urgent = False  # and the graph waits for it
         self._stored = asyncio.Event()  # what is handed over now
         self._given: asyncio.Event | None = None  # the same for what the step in flight took
+        self._on_their_way: deque[GraphRows] = deque()  # what steps took that may not be on disk
+        self._saver: Saver
         self._stopping = False
         self._step_began = 0.0
         self._task = asyncio.create_task(self._carry_out(), name=f"graph of run {io.run_id}")
@@ -81,6 +88,7 @@ class Hosted:
         self._step_began = asyncio.get_running_loop().time()
         if self._given is not None:
             self._given.set()
+        self._forget_stored()
         try:
             await self._arrived.wait()
             if not (self._urgent or self._task.done()):
@@ -122,6 +130,7 @@ class Hosted:
         rows, self._rows = self._rows, GraphRows()
         self._given, self._stored = self._stored, asyncio.Event()
         self._urgent = False
+        self._on_their_way.append(rows)
         if not self._task.done():
             self._arrived.clear()
         messages = self._new_messages()
@@ -164,6 +173,11 @@ class Hosted:
         log.warning("run %s: the graph %s raised", self._io.run_id, self._assistant["graph_id"], exc_info=error)
         return GraphError(error)
 
+    def _forget_stored(self) -> None:
+        """Have the graph read from PostgreSQL what is there: with `async` the step before may be on its way."""
+        while len(self._on_their_way) > (1 if self._state.durability == "async" else 0):
+            self._saver.stored(self._on_their_way.popleft())
+
     # -- the graph's side --------------------------------------------------------------------------------------------
 
     async def put(self, rows: GraphRows) -> None:
@@ -195,7 +209,7 @@ class Hosted:
         config = {**config_of(self._assistant, state, io), "callbacks": [self._spent]}
         context = context_of(self._assistant, state)
         saver = self._saver = Saver(UUID(io.session_id), sink=self)
-        store = None
+        store = Store(io.workspace_id, io.user_id, ttl=hosting().store.get("ttl"))
         user = config["configurable"]["langgraph_auth_user"]
         asked = {**config, "context": context}
         opened = graph_for(self._assistant["graph_id"], asked, store=store, checkpointer=saver, user=user)
@@ -207,16 +221,19 @@ class Hosted:
                 "interrupt_after": state.kwargs.get("interrupt_after"),
                 "durability": state.durability,
             }
-            async for _ in self._parts.of(graph, given, config, options):
-                pass
+            await self._parts.tell_all(graph, given, config, options)
             if self._parts.asks:
-                place = {"configurable": {"thread_id": io.session_id, "checkpoint_ns": ""}}
-                self._asked = asked_by(await graph.aget_state(place, subgraphs=True))
+                self._asked = asked_by(await graph.aget_state(self._place, subgraphs=True))
+
+    @property
+    def _place(self) -> RunnableConfig:
+        """Where the thread stands."""
+        return {"configurable": {"thread_id": self._io.session_id, "checkpoint_ns": ""}}
 
     async def _begin(self, graph: Any, saver: Saver, config: dict[str, Any]) -> Any:
         """What the graph is given, and in `config` where: None, where it goes on from what the run has stored."""
         state, io = self._state, self._io
-        place = {"configurable": {"thread_id": io.session_id, "checkpoint_ns": ""}}
+        place = self._place
         if state.resume is not None:
             snapshot = await graph.aget_state(place)
             # At a breakpoint nobody takes the answer: it would be the next one's who asks.

@@ -4,7 +4,7 @@ Imports langchain-core: imported where a graph is carried out only. The modes ar
 `events`, which are LangChain's (`astream_events`, v2).
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 from uuid import UUID
@@ -14,15 +14,15 @@ from langchain_core.messages import AIMessageChunk
 from core.text import clean
 from graphs.rendering import render
 from graphs.said import native_id
+from graphs.tasks_shown import checkpoint_shown, debug_shown, task_shown
 from runtime.contract import Json, StepIO
 
 # What is always listened to: the state, whether somebody is asked, and what models say.
 _OWN_MODES = ("values", "updates", "messages")
-_MODES = {"values", "updates", "messages", "custom", "tasks", "checkpoints", "debug", "tools"}
+_EVENTS = "events"
+_SHOWN: dict[str, Callable[[Any], Json]] = {"tasks": task_shown, "checkpoints": checkpoint_shown, "debug": debug_shown}
 # What a native run tells beside its tokens.
 _NATIVE_MODES = frozenset({"messages", "custom"})
-
-Piece = tuple[tuple[str, ...], str, Any]
 
 
 class Parts:
@@ -42,34 +42,25 @@ class Parts:
         self.values: Any = None
         self.asks = False
 
-    async def of(self, graph: Any, given: Any, config: dict[str, Any], options: dict[str, Any]) -> AsyncIterator[None]:
-        """Carry the graph out and tell what it streams; goes on after each piece."""
-        modes = [*_OWN_MODES, *(sorted(self._asked & _MODES - set(_OWN_MODES)))]
-        options = (
-            {**options, "stream_mode": modes, "subgraphs": True}
-            if self._subgraphs
-            else {
-                **options,
-                "stream_mode": modes,
-            }
-        )
-        if "events" in self._asked:
+    async def tell_all(self, graph: Any, given: Any, config: dict[str, Any], options: dict[str, Any]) -> None:
+        """Carry the graph out and tell what it streams."""
+        modes = [*_OWN_MODES, *sorted(self._asked - {*_OWN_MODES, _EVENTS})]
+        options = {**options, "stream_mode": modes, "subgraphs": self._subgraphs}
+        if _EVENTS in self._asked:
             streamed = self._events(graph.astream_events(given, config, version="v2", **options), config["run_id"])
         else:
             streamed = graph.astream(given, config, **options)
         async with aclosing(streamed):
             async for piece in streamed:
                 self._tell(*(piece if self._subgraphs else ((), *piece)))
-                yield
 
-    async def _events(self, events: AsyncIterator[Any], root: UUID) -> AsyncIterator[Any]:
+    async def _events(self, events: AsyncIterator[Any], root: UUID) -> AsyncGenerator[Any, None]:
         """Tell LangChain's events; gives what the graph itself streams, which is in those of its own run."""
-        async with aclosing(events):  # type: ignore[type-var]
-            async for event in events:
-                if event["event"] == "on_chain_stream" and event["run_id"] == str(root):
-                    yield event["data"]["chunk"]
-                else:
-                    self._io.part("events", (), render(event))
+        async for event in events:
+            if event["event"] == "on_chain_stream" and event["run_id"] == str(root):
+                yield event["data"]["chunk"]
+            else:
+                self._io.part(_EVENTS, (), render(event))
 
     def _tell(self, namespace: Sequence[str], mode: str, data: Any) -> None:
         if mode == "values" and not namespace:
@@ -80,7 +71,7 @@ class Parts:
         elif mode == "messages":
             self._say(data[0])
         if mode in self._asked:
-            shown = self._message(*data) if mode == "messages" else render(data)
+            shown = self._message(*data) if mode == "messages" else _SHOWN.get(mode, render)(data)
             self._io.part(mode, namespace, shown)
 
     def _say(self, chunk: Any) -> None:

@@ -254,12 +254,16 @@ def load(stored: Json) -> Any:
     """What `dump` was given. An object of a class that is not allowed is a dict of what it held."""
     kind = type(stored)
     if kind is list:
-        return [load(item) for item in stored]
+        return [load(item) if type(item) in _NESTED else item for item in stored]
     if kind is not dict:
         return stored
     if (tag := stored.get(TAG)) is None:
-        return {key: load(item) for key, item in stored.items()}
+        return {key: load(item) if type(item) in _NESTED else item for key, item in stored.items()}
     return _LOADERS[tag](stored)
+
+
+# What holds anything: to call `load` for all else would be most of its time.
+_NESTED = {dict, list}
 
 
 def _held(stored: dict[str, Json]) -> Iterator[Any]:
@@ -267,7 +271,7 @@ def _held(stored: dict[str, Json]) -> Iterator[Any]:
 
 
 def _fields(stored: dict[str, Json]) -> dict[str, Any]:
-    return {key: load(item) for key, item in stored.items() if key != TAG}
+    return {key: load(item) if type(item) in _NESTED else item for key, item in stored.items() if key != TAG}
 
 
 def _load_message(stored: dict[str, Json]) -> Any:

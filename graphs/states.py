@@ -85,13 +85,12 @@ async def _opened(thread: Thread, saver: Saver, access: str) -> AsyncIterator[An
 
 
 async def state_of(thread: Thread, *, subgraphs: bool = False) -> StateSnapshot:
-    """What the graph stands at, or stood at. Raises MisfitError for a subgraph that there is not, and
-    Conflict where the graph is not hosted any more or cannot be loaded."""
+    """What the graph stands at, or stood at: nothing, where there is no such checkpoint or subgraph.
+
+    Raises Conflict where the graph is not hosted any more or cannot be loaded.
+    """
     async with _opened(thread, Saver(thread.session_id), "read") as graph:
-        try:
-            return await graph.aget_state(thread.at(thread.place), subgraphs=subgraphs)  # type: ignore[no-any-return]
-        except ValueError as error:
-            raise MisfitError(str(error)) from error
+        return await graph.aget_state(thread.at(thread.place), subgraphs=subgraphs)  # type: ignore[no-any-return]
 
 
 async def history_of(
@@ -103,10 +102,7 @@ async def history_of(
         found = graph.aget_state_history(
             thread.at(thread.place), filter=dict(metadata) if metadata else None, before=until, limit=limit
         )
-        try:
-            return [snapshot async for snapshot in found]
-        except ValueError as error:
-            raise MisfitError(str(error)) from error
+        return [snapshot async for snapshot in found]
 
 
 async def change_state(
@@ -114,7 +110,7 @@ async def change_state(
 ) -> Changed:
     """Change the state in one superstep, or several after each other, each of updates `values`, `command`, `as_node`.
 
-    `said` are the messages that the session has. Raises as `state_of`.
+    `said` are the messages that the session has. Raises as `state_of`, and MisfitError.
     """
     gathered = _Gathered()
     updates = [[_update(update) for update in superstep] for superstep in supersteps]

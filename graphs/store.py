@@ -26,6 +26,7 @@ from langgraph.store.base import (
 
 from core.db import Row
 from core.errors import BadRequest, Invalid
+from graphs.registry import config
 from graphs.rendering import render
 from memory.items import Listing, Put, Search
 from memory.services import Owner, delete_items, get_items, list_namespaces, put_items, search_items
@@ -34,9 +35,9 @@ from memory.services import Owner, delete_items, get_items, list_namespaces, put
 class Store(BaseStore):
     """The store of a workspace, or of one of its users.
 
-    `ttl`: how long documents are kept of which nothing else is said, and whether reading one begins that anew
-    (langgraph.json, `store.ttl`). Made on the event loop that its methods are carried out on; those without `a` are for
-    other threads.
+    `ttl`: how long documents are kept of which nothing else is said, and whether reading one begins that anew; without
+    it langgraph.json's `store.ttl` holds. Made on the event loop that its methods are carried out on; those without `a`
+    are for other threads.
     """
 
     supports_ttl = True
@@ -45,7 +46,7 @@ class Store(BaseStore):
     def __init__(self, workspace_id: UUID | str, user_id: str | None = None, *, ttl: TTLConfig | None = None) -> None:
         self._owner = Owner(UUID(str(workspace_id)), user_id or "")
         self._loop = asyncio.get_running_loop()
-        self.ttl_config: TTLConfig | None = ttl
+        self.ttl_config: TTLConfig | None = config().store.get("ttl") if ttl is None else ttl
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
         """Carry these out in their order, those of one kind that follow each other at once.

@@ -56,7 +56,8 @@ class Besides:
 
 # A run without an assistant of its own (`assistant`) is one of the session's, at the version that this is pinned to.
 _BINDING = f"""
-SELECT s.status, s.user_id, s.head_run_id, s.parent_id, s.expires_at <= clock_timestamp() AS expired,
+SELECT s.status, s.user_id, s.head_run_id, s.parent_id,
+    s.expires_at <= clock_timestamp() AND s.ttl_strategy IS DISTINCT FROM 'keep_latest' AS expired,
     a.id AS assistant_id, a.status AS assistant_status, head.status AS head_status,
     CASE WHEN %(assistant)s::uuid IS NULL THEN s.assistant_version ELSE a.version END AS assistant_version,
     CASE WHEN %(assistant)s::uuid IS NOT NULL THEN a.metadata || jsonb_build_object('graph_id',
@@ -87,7 +88,8 @@ _HEAD = """
             ELSE clock_timestamp() + make_interval(secs => ttl_seconds) END,
         assistant_id = %(assistant)s, assistant_version = %(version)s,
         metadata = CASE WHEN %(marks)s::jsonb IS NULL THEN metadata ELSE metadata || %(marks)s::jsonb END
-    WHERE id = %(session)s AND status = 'active' AND (expires_at IS NULL OR expires_at > clock_timestamp())
+    WHERE id = %(session)s AND status = 'active'
+        AND (expires_at IS NULL OR expires_at > clock_timestamp() OR ttl_strategy = 'keep_latest')
         AND activity <> 'interrupted' AND (NOT %(reject)s OR head_run_id IS NULL)
         AND (%(marks)s::jsonb IS NOT NULL OR (assistant_version = %(version)s AND assistant_id = %(assistant)s))
     RETURNING head_run_id

@@ -193,7 +193,8 @@ class StepIO(Protocol):
     def part(self, mode: str, namespace: Sequence[str], data: Json) -> None:
         """A piece of what a hosted graph streams, in LangGraph's mode `mode`, told as the event `graph`.
 
-        `namespace` is the path of the subgraph that it comes from, empty for the graph itself.
+        `namespace` is the path of the subgraph that it comes from, empty for the graph itself. `data` has no NUL and no
+        lone surrogates.
         """
 
     def model_call(self, provider: str, model: str, place: str = "") -> AbstractAsyncContextManager[ModelCall]:
@@ -380,6 +381,10 @@ class BaseAgent(ABC):
 
     def __init__(self, spec: AgentSpec):
         self.spec = spec
+
+    @classmethod  # noqa: B027  (most types have nothing to prepare)
+    def prepare(cls) -> None:
+        """Do what would keep the first run waiting; called once in a worker, before it takes runs. Blocking."""
 
     def incoming(self, message: Message) -> Message:
         """One of the messages that a run is given, before anything is done with it; gives it as it is to be kept.

@@ -23,17 +23,17 @@ BUILD_KEYS = frozenset(
 )
 # What is done of each block; a nested block is named by its path.
 OPTIONS: dict[str, frozenset[str]] = {
-    "auth": frozenset({"path", "openapi", "disable_studio_auth"}),
+    "auth": frozenset({"path", "openapi"}),
     "checkpointer": frozenset({"ttl"}),
     "checkpointer.ttl": frozenset({"strategy", "default_ttl", "sweep_interval_minutes"}),
     "http": frozenset({"app", "enable_custom_route_auth"}),
     "store": frozenset({"ttl"}),
     "store.ttl": frozenset({"refresh_on_read", "default_ttl", "sweep_interval_minutes"}),
-    "webhooks": frozenset({"headers"}),
 }
-_KEYS = {"dependencies", "graphs", "env", "store", "checkpointer", "http", "auth", "webhooks"}
+_KEYS = {"dependencies", "graphs", "env", "store", "checkpointer", "http", "auth"}
 # What is on, or off, here whatever is asked for: naming it so asks for nothing.
 _HARMLESS = {
+    ("auth", "disable_studio_auth"): (True,),
     ("http", "disable_ui"): (True, False),
     ("http", "disable_assistants"): (False,),
     ("http", "disable_threads"): (False,),
@@ -42,6 +42,13 @@ _HARMLESS = {
     ("http", "disable_meta"): (False,),
     ("http", "disable_webhooks"): (False,),
 }
+# Where what is refused is said here.
+_INSTEAD = {
+    "http.cors": "set CORS_ALLOW_ORIGINS",
+    "http.mount_prefix": "set MOUNT_PREFIX",
+    "webhooks": "webhooks of a workspace are set up at /webhooks",
+}
+_STRATEGIES = ("delete", "keep_latest")
 _GRAPH_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\- ]{0,199}")
 _ASSIGNMENT = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_.]*)\s*=\s*(.*?)\s*")
 
@@ -81,7 +88,7 @@ class LangGraphConfig:
     """What a deployment says: empty where it hosts no graphs.
 
     `paths` are folders from which its code imports. `env` are variables that its code reads. `store`, `checkpointer`,
-    `http`, `auth` and `webhooks` are the blocks of these names, which hold no options but those in `OPTIONS`; paths in
+    `http` and `auth` are the blocks of these names, which hold no options but those in `OPTIONS`; paths in
     them are relative to `folder`. `files` are what a change of which concerns the server.
     """
 
@@ -93,7 +100,6 @@ class LangGraphConfig:
     checkpointer: Mapping[str, Any] = field(default_factory=dict)
     http: Mapping[str, Any] = field(default_factory=dict)
     auth: Mapping[str, Any] = field(default_factory=dict)
-    webhooks: Mapping[str, Any] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
 
 
@@ -137,8 +143,9 @@ def _read_file(path: Path) -> LangGraphConfig:
     name, folder = path.name, path.parent
     for key in document:
         if key not in _KEYS | BUILD_KEYS:
-            raise BadLangGraphJsonError(f"{name} has {key!r}, which this server does not know or does not do")
-    blocks = {key: _block(document, key, name) for key in ("store", "checkpointer", "http", "auth", "webhooks")}
+            raise _unknown(name, key)
+    blocks = {key: _block(document, key, name) for key in ("store", "checkpointer", "http", "auth")}
+    _check_ttls(blocks, name)
     env, env_files = _env(document.get("env", {}), folder, name)
     if not document.get("graphs"):
         raise BadLangGraphJsonError(f"{name} names no graphs")
@@ -202,15 +209,33 @@ def _block(document: dict[str, Any], key: str, name: str) -> dict[str, Any]:
         if option not in OPTIONS[key]:
             if value is None or value in _HARMLESS.get((key, option), ()):
                 continue
-            raise BadLangGraphJsonError(f"{name} has {path}, which this server does not know or does not do")
+            raise _unknown(name, path)
         if path in OPTIONS:
             value = value or {}
             if not isinstance(value, dict):
                 raise BadLangGraphJsonError(f"{path} in {name} must be an object")
             if unknown := sorted(value.keys() - OPTIONS[path]):
-                raise BadLangGraphJsonError(f"{name} has {path}.{unknown[0]}, which this server does not know")
+                raise _unknown(name, f"{path}.{unknown[0]}")
         done[option] = value
     return done
+
+
+def _unknown(name: str, path: str) -> BadLangGraphJsonError:
+    instead = f"; {_INSTEAD[path]}" if path in _INSTEAD else ""
+    return BadLangGraphJsonError(f"{name} has {path}, which this server does not know or does not do{instead}")
+
+
+def _check_ttls(blocks: Mapping[str, dict[str, Any]], name: str) -> None:
+    for block in ("store", "checkpointer"):
+        ttl = blocks[block].get("ttl", {})
+        for option in ("default_ttl", "sweep_interval_minutes"):
+            minutes = ttl.get(option)
+            if minutes is not None and (
+                isinstance(minutes, bool) or not isinstance(minutes, int | float) or minutes <= 0
+            ):
+                raise BadLangGraphJsonError(f"{block}.ttl.{option} in {name} must be a number of minutes above 0")
+    if (strategy := blocks["checkpointer"].get("ttl", {}).get("strategy", "delete")) not in _STRATEGIES:
+        raise BadLangGraphJsonError(f"checkpointer.ttl.strategy in {name} is one of {_STRATEGIES}, not {strategy!r}")
 
 
 def _env(given: Any, folder: Path, name: str) -> tuple[dict[str, str], list[Path]]:

@@ -70,7 +70,7 @@ class Supervisor:
         self._asked_to_stop = 0
         self._redis_url = ""
         self._children_env: dict[str, str] = {}
-        self._watcher = Watcher(Code(env.agent_modules), self._note_change) if reload else None
+        self._watcher = Watcher(Code(env.agent_modules, env.langgraph), self._note_change) if reload else None
 
     def run(self) -> None:
         """Raises `ServeError` for what the person at the keyboard has to mend."""

@@ -11,6 +11,8 @@ from graphs.loading import load
 from graphs.registry import config
 from protocols.langgraph import auth
 from runtime.langgraph_json import read_source
+from sessions.models import TtlStrategy
+from sessions.threads import Ttl
 from webhooks.langgraph import deployments_headers
 
 log = logging.getLogger(__name__)
@@ -37,6 +39,14 @@ def store_ttl() -> StoreTtl:
     """The defaults of the store."""
     given = config().store.get("ttl", {})
     return StoreTtl(given.get("default_ttl"), given.get("refresh_on_read", True))
+
+
+def thread_ttl() -> Ttl | None:
+    """How long threads are kept whose client does not say it (`checkpointer.ttl`); None: for ever."""
+    given = config().checkpointer.get("ttl", {})
+    if (minutes := given.get("default_ttl")) is None:
+        return None
+    return Ttl(max(1, round(minutes * 60)), TtlStrategy(given.get("strategy", TtlStrategy.DELETE)))
 
 
 def own_app() -> App | None:

@@ -62,10 +62,7 @@ async def thread_of(row: Row, checkpoint: Mapping[str, Any] | None = None) -> "T
 
 
 async def graph_state(row: Row, checkpoint: Mapping[str, Any] | None, *, subgraphs: bool) -> dict[str, Any]:
-    """The state at a checkpoint, or where the thread stands.
-
-    Raises BadRequest for a subgraph that there is not, and Conflict where the graph cannot be loaded (any more).
-    """
+    """The state at a checkpoint, or where the thread stands. Raises Conflict where its graph cannot be loaded."""
     from graphs.states import state_of  # noqa: PLC0415
 
     snapshot = await state_of(await thread_of(row, checkpoint), subgraphs=subgraphs)

@@ -24,7 +24,6 @@ def refuse_what_natives_lack(body: StatelessRun, assistant: Row, max_steps: int 
         "config.configurable": config and config.configurable,
         "config.max_concurrency": config and config.max_concurrency,
         "stream_mode": "events" in body.modes,
-        "strict_resume": body.strict_resume,
         "command.update": command and command.update,
         "command.goto": command and command.goto,
     }

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from core.errors import BadRequest, Invalid
 from core.hot import HotRequest
+from core.strict_json import parse_json
 from core.validation import validate
 
 M = TypeVar("M", bound=BaseModel)
@@ -49,3 +50,11 @@ def flag_of(request: HotRequest, name: str) -> bool:
     if given in {"false", "0", ""}:
         return False
     raise Invalid.at("query", name, message="true or false.")
+
+
+def listed(given: str | None) -> list[str]:
+    """A query key that holds several values: given several times, or as JSON, as the JavaScript SDK does."""
+    if not given:
+        return []
+    document = parse_json(given.encode()) if given.startswith("[") else given.split(",")
+    return [str(name) for name in document]

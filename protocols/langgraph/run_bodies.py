@@ -81,7 +81,9 @@ class StatelessRun(Body):
     langsmith_tracer: Tracer | None = None
 
     @model_validator(mode="after")
-    def _nothing_for_langsmith(self) -> Self:
+    def _nothing_that_is_not_there(self) -> Self:
+        if self.strict_resume:
+            raise ValueError("strict_resume is not there (see /info); an answer to nothing that is asked is ignored")
         if self.feedback_keys:
             raise ValueError("feedback_keys needs LangSmith, which this server does not speak to; leave it out")
         if self.langsmith_tracer is not None and self.langsmith_tracer.model_dump(exclude_none=True):

@@ -28,14 +28,14 @@ _CANCELLABLE = [str(status) for status in ACTIVE if status != Status.INTERRUPTED
 
 @operation()
 def get_run(identity: Identity, thread_id: UUID | None, run_id: UUID, filters: Filters) -> Operation[Row]:
-    """A run of the thread, with `input` and `kwargs`, and `hosted`: whether a graph carries it out.
+    """A run of the thread, with `input` and `kwargs`, and the `type` and `graph_id` of its assistant.
 
     Without a thread: whichever it is. Raises NotFound.
     """
     allowed, parameters = holds("s.metadata", filters)
     rows = yield Query(
         f"""
-        SELECT {_COLUMNS}, p.input, p.kwargs, a.graph_id IS NOT NULL AS hosted, a.type
+        SELECT {_COLUMNS}, p.input, p.kwargs, a.graph_id, a.type
         FROM runs r JOIN sessions s ON s.id = r.session_id JOIN run_payloads p ON p.run_id = r.id
         JOIN assistants a ON a.id = r.assistant_id
         WHERE r.id = %(run)s AND (%(thread)s::uuid IS NULL OR r.session_id = %(thread)s) AND {_THERE} AND {allowed}

@@ -10,10 +10,9 @@ from uuid import UUID
 from core.errors import Invalid, NotFound, RunFinished
 from core.hot import HotRequest, HotResponse, HotStream, Router
 from core.ids import new_id
-from core.strict_json import parse_json
 from core.validation import validate
 from protocols.langgraph.access import allow
-from protocols.langgraph.reading import body_of, document_of, flag_of, thread_of, uuid_of
+from protocols.langgraph.reading import body_of, document_of, flag_of, listed, thread_of, uuid_of
 from protocols.langgraph.run_bodies import CancelRuns, StatelessRun, ThreadRun
 from protocols.langgraph.run_documents import FIELDS, run_document, statuses_of
 from protocols.langgraph.run_rows import get_run, list_runs, runs_in, runs_of
@@ -118,14 +117,6 @@ def _fields(request: HotRequest) -> list[str]:
     if unknown := [name for name in given if name not in FIELDS]:
         raise Invalid.at("query", "select", message=f"There is no {unknown[0]!r}; there are {', '.join(FIELDS)}.")
     return given or list(FIELDS)
-
-
-def listed(given: str | None) -> list[str]:
-    """A query key that holds several values: given several times, or as JSON, as the JavaScript SDK does."""
-    if not given:
-        return []
-    document = parse_json(given.encode()) if given.startswith("[") else given.split(",")
-    return [str(name) for name in document]
 
 
 # -- cancelled and deleted -------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from core.validation import validate
 from protocols.langgraph.access import allow
 from protocols.langgraph.answering import native_answer
 from protocols.langgraph.auth import for_graphs
+from protocols.langgraph.deployment import thread_ttl
 from protocols.langgraph.natively import native_input, refuse_what_natives_lack
 from protocols.langgraph.resolving import resolve_assistant
 from protocols.langgraph.run_bodies import Config, StatelessRun
@@ -43,7 +44,7 @@ _known: OrderedDict[tuple[UUID, str], Row] = OrderedDict()
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A run that was accepted, or that goes on: its row, with `input`, `kwargs` and `hosted`: whether it is a graph's.
+    """A run that was accepted, or that goes on: its row, with `input`, `kwargs`, `type` and `graph_id`.
 
     `after`: its last event before that.
     """
@@ -60,11 +61,16 @@ class _Planned:
     run_id: UUID
     body: CreateRun
     besides: Besides
-    hosted: bool
+    assistant: Row
     modes: list[str]
 
+    @property
+    def hosted(self) -> bool:
+        return self.assistant["graph_id"] is not None
+
     def started(self, run: Row) -> Started:
-        return Started({**run, "kwargs": self.besides.kwargs, "hosted": self.hosted}, self.modes)
+        what = {name: self.assistant[name] for name in ("type", "graph_id")}
+        return Started({**run, **what, "kwargs": self.besides.kwargs}, self.modes)
 
 
 async def start(request: HotRequest, thread_id: UUID | None, body: StatelessRun, run_id: UUID) -> Started:
@@ -152,9 +158,9 @@ async def _plan(
     session = None
     if thread_id is None:
         kwargs["temporary"] = ephemeral = body.on_completion != "keep"
-        session = NewSession(session_id, dict(value["metadata"]), ephemeral)
+        session = _new_session(session_id, value["metadata"], ephemeral=ephemeral)
     elif body.if_not_exists == "create":
-        session = NewSession(thread_id, dict(value["metadata"]))
+        session = _new_session(thread_id, value["metadata"])
     given: dict[str, Any] = {"input": body.input}
     if not hosted:
         refuse_what_natives_lack(body, assistant, await _max_steps(body, assistant))
@@ -167,7 +173,13 @@ async def _plan(
         "after_seconds": body.after_seconds,
     }
     besides = Besides(assistant["id"], kwargs, webhook_of(body.webhook), session)
-    return _Planned(session_id, run_id, validate(CreateRun, create), besides, hosted, body.modes)
+    return _Planned(session_id, run_id, validate(CreateRun, create), besides, assistant, body.modes)
+
+
+def _new_session(session_id: UUID, metadata: dict[str, Any], *, ephemeral: bool = False) -> NewSession:
+    ttl = None if ephemeral else thread_ttl()
+    seconds, strategy = (None, None) if ttl is None else (ttl.seconds, str(ttl.strategy))
+    return NewSession(session_id, dict(metadata), ephemeral, seconds, strategy)
 
 
 async def _max_steps(body: StatelessRun, assistant: Row) -> int | None:
@@ -182,7 +194,9 @@ def kwargs_of(identity: Identity, body: StatelessRun) -> dict[str, Any]:
     if config.configurable and body.context:
         raise BadRequest(BOTH)
     # Each stands for the other, as the clients of both of LangGraph's ages expect.
-    said = body.context or config.configurable or {}
+    given = body.context or config.configurable or {}
+    # Who asks is not the client's to say.
+    said = {name: value for name, value in given.items() if not name.startswith("langgraph_auth_")}
     configurable = {**said, **for_graphs(identity)}
     kept = {
         "command": body.command.given if body.command else None,

@@ -40,8 +40,8 @@ async def run_frames(
     """A run's frames behind `after` until it has ended or asks a person, or the caller may not go on.
 
     `run`: its `id`, `number`, `status` and `last_seq`. `after`: `BEGINNING` for all of them, None for what is yet to
-    come. `modes` are those that the reader wants of the run's own (`about`), None: all of them. Frames have ids where
-    the run is resumable.
+    come. `modes` are those that the reader wants, None: the run's own (`about`); of a graph no others have been told.
+    Frames have ids where the run is resumable.
     """
     number, committed = run["number"] or 0, run["last_seq"]
     if has_ended(run) and (after is None or after >= after_event((number, committed))):

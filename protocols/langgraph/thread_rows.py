@@ -183,11 +183,12 @@ def thread_document(row: Row, fields: Collection[str] | None = None) -> dict[str
         "metadata": row["metadata"],
         "status": row["status"],
         "config": {} if row["assistant_id"] is None else {"configurable": {}},
-        "error": error_document(row["error"]),
-        "interrupts": by_task(interrupts_of(row["head_run_id"], row["interrupt"], row["asked_at"])),
     }
     if fields is None or "values" in fields:
         document["values"] = values_of(row)
+    if row["assistant_id"] is not None or row["checkpoint_id"] is not None:
+        document["error"] = error_document(row["error"])
+        document["interrupts"] = by_task(interrupts_of(row["head_run_id"], row["interrupt"], row["asked_at"]))
     return document if fields is None else {name: document[name] for name in document if name in fields}
 
 

@@ -9,7 +9,7 @@ from core.db import Operation, Query, operation
 from core.errors import Invalid, NotFound
 from core.hot import HotRequest, HotStream, Router
 from protocols.langgraph.access import Filters, allow, holds
-from protocols.langgraph.reading import thread_of
+from protocols.langgraph.reading import listed, thread_of
 from protocols.langgraph.streaming.places import require_place
 from protocols.langgraph.streams import thread_frames
 
@@ -33,7 +33,7 @@ async def stream(request: HotRequest) -> HotStream:
 
 
 def _modes(request: HotRequest) -> frozenset[str]:
-    given = [mode for name in _QUERY for mode in request.query.get(name, "").split(",") if mode]
+    given = [mode for name in _QUERY for mode in listed(request.query.get(name))]
     if unknown := [mode for mode in given if mode not in MODES]:
         raise Invalid.at("query", "stream_modes", message=f"{unknown[0]!r} is not one of {', '.join(MODES)}.")
     return frozenset(given or MODES[:1])
@@ -44,7 +44,7 @@ def _require_thread(identity: Identity, thread_id: UUID, filters: Filters) -> Op
     """Raises NotFound for a thread that is not, or is not the caller's."""
     condition, parameters = holds("s.metadata", filters)
     rows = yield Query(
-        f"SELECT FROM sessions s WHERE s.id = %(thread)s AND {visible('s')} AND {condition}",
+        f"SELECT s.id FROM sessions s WHERE s.id = %(thread)s AND {visible('s')} AND {condition}",  # noqa: S608
         {"thread": thread_id, **parameters_of(identity), **parameters},
     )
     if not rows:

@@ -5,15 +5,18 @@ cloud/reference/api/api_ref.html), as its official clients send and take them. W
 `protocols.langgraph.state`.
 """
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from core.errors import AlreadyExists, Conflict, NotFound
+from core.errors import AlreadyExists, AppError, Conflict, NotFound
 from core.hot import HotRequest, HotResponse, Router
 from core.ids import new_id
-from graphs.registry import config
+from graphs.registry import graph_ids
 from protocols.langgraph.access import Filters, allow
+from protocols.langgraph.deployment import thread_ttl
 from protocols.langgraph.extracting import extract, read_paths
+from protocols.langgraph.graph_states import change_graph, unassigned
 from protocols.langgraph.reading import body_of, thread_of, uuid_of
 from protocols.langgraph.thread_bodies import (
     CountThreads,
@@ -21,6 +24,7 @@ from protocols.langgraph.thread_bodies import (
     PatchThread,
     PruneThreads,
     SearchThreads,
+    Superstep,
 )
 from protocols.langgraph.thread_rows import (
     count_threads,
@@ -32,8 +36,7 @@ from protocols.langgraph.thread_rows import (
 )
 from runs.announce import tell_removed
 from runs.removing import delete_sessions, keep_latest
-from sessions.models import TtlStrategy
-from sessions.threads import Ttl, change_thread, copy_thread, open_thread, thread_storage
+from sessions.threads import change_thread, copy_thread, open_thread, thread_storage
 
 router = Router()
 
@@ -45,7 +48,9 @@ async def create(request: HotRequest) -> HotResponse:
     value: dict[str, Any] = {"thread_id": thread_id, "metadata": dict(body.metadata or {})}
     value["if_exists"] = body.if_exists or "raise"
     filters = await allow(request, "threads", "create", value)
-    ttl = default_ttl() if body.ttl is None else body.ttl.read()
+    ttl = thread_ttl() if body.ttl is None else body.ttl.read()
+    if body.supersteps and value["metadata"].get("graph_id") not in graph_ids():
+        raise unassigned(thread_id)
     try:
         await open_thread(request.identity, thread_id, value["metadata"], ttl).arun()
     except AlreadyExists:
@@ -57,7 +62,20 @@ async def create(request: HotRequest) -> HotResponse:
         except NotFound:
             # It is somebody else's.
             raise taken from None
+    if body.supersteps:
+        await _seed(request, thread_id, body.supersteps)
     return HotResponse(await _document(request, thread_id))
+
+
+async def _seed(request: HotRequest, thread_id: UUID, supersteps: Sequence[Superstep]) -> None:
+    """Give a new thread its history; without that there is no thread."""
+    row = await get_thread(request.identity, thread_id, values=False).arun()
+    given = [[update.model_dump() for update in superstep.updates] for superstep in supersteps]
+    try:
+        await change_graph(request.identity, row, None, given)
+    except AppError:
+        await delete_sessions(request.identity, [thread_id]).arun()
+        raise
 
 
 @router.route("GET", "/threads/{thread_id}", scope="sessions:read")
@@ -222,15 +240,6 @@ async def storage(request: HotRequest) -> HotResponse:
 
 
 # -- how ---------------------------------------------------------------------------------------------------------------
-
-
-def default_ttl() -> Ttl | None:
-    """How long threads are kept unless their client says it: `checkpointer.ttl` in langgraph.json."""
-    said = config().checkpointer.get("ttl") or {}
-    minutes = said.get("default_ttl")
-    if minutes is None:
-        return None
-    return Ttl(max(1, round(minutes * 60)), TtlStrategy(said.get("strategy") or TtlStrategy.DELETE))
 
 
 async def _document(request: HotRequest, thread_id: UUID, filters: Filters | None = None) -> dict[str, Any]:

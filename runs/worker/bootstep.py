@@ -12,10 +12,12 @@ from celery import bootsteps
 from django.conf import settings
 from kombu import Consumer
 
+from assistants.config import GRAPH
 from runs.doorbell import queue
 from runs.pools import COMMON, Pool
 from runs.worker.runner import Runner
 from runs.worker.watchdog import EXIT_CODE, Watchdog
+from runtime.configuration import current
 from runtime.providers.connection import close_connections
 from runtime.registry import agent_class
 
@@ -67,6 +69,8 @@ class RunnerStep(bootsteps.StartStopStep):
     async def _work(self) -> None:
         # langchain takes a third of a second to import: now, rather than while the first runs wait for their loop.
         agent_class("ReactAgent")
+        if current().langgraph.graphs and (self._pool.types is None or GRAPH in self._pool.types):
+            agent_class(GRAPH).prepare()
         self._loop = asyncio.get_running_loop()
         # Blocking tools: each slot may have one, and the usual default is a handful for all.
         self._loop.set_default_executor(ThreadPoolExecutor(settings.RUNNER_SLOTS + SPARE_THREADS, "tool"))

@@ -77,6 +77,14 @@ class Journal:
         self._append(event, clean(data))
         self._publisher.tell(self)
 
+    def beside(self, event: str, data: dict[str, Any]) -> None:
+        """Tell an event that says nothing new of the message whose tokens are told: these stay one event around it.
+
+        `data` is clean already.
+        """
+        self._append(event, data)
+        self._publisher.tell(self)
+
     def hold(self, event: str, data: dict[str, Any]) -> None:
         """Add an event that nobody hears before its step is over."""
         self._token = None

@@ -76,7 +76,7 @@ class RunIO:
         self._journal.tell("tool_result", document)
 
     def part(self, mode: str, namespace: Sequence[str], data: Any) -> None:
-        self._journal.tell("graph", {"mode": mode, "ns": list(namespace), "data": self._redactor.value(data)})
+        self._journal.beside("graph", {"mode": mode, "ns": list(namespace), "data": self._redactor.value(data)})
 
     def custom(self, name: str, value: Any) -> None:
         refuse_unless_json(f"The event {name!r}", value)

@@ -1,7 +1,7 @@
 """Hosted graphs carried out by a worker that is not there: its steps on the test's database."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,5 +27,5 @@ def _graphs() -> Iterator[None]:
 
 
 @pytest.fixture
-async def host(stage: Stage) -> AsyncIterator[Host]:  # noqa: F811
-    yield Host(stage)
+async def host(stage: Stage) -> Host:  # noqa: F811
+    return Host(stage)

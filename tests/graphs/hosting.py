@@ -1,5 +1,6 @@
 """Hosted graphs by hand: runs as a client of LangGraph's protocol starts them, carried out on the test's database."""
 
+import json
 from typing import Any
 from uuid import UUID
 
@@ -33,9 +34,10 @@ _MADE = (
     "threaded",
 )
 # As AGENT_SERVER_GRAPHS has them.
-GRAPHS = "{%s}" % ", ".join(
-    [f'"{name}": "examples.graphs.graphs:{name}"' for name in _EXAMPLES]
-    + [f'"{name}": "tests.graphs.made:{name}"' for name in _MADE]
+GRAPHS = json.dumps(
+    {name: f"examples.graphs.graphs:{name}" for name in _EXAMPLES}
+    | {name: f"tests.graphs.made:{name}" for name in _MADE}
+    | {name: f"tests.graphs.made_agents:{name}" for name in ("careful", "deep")}
 )
 
 

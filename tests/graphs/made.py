@@ -163,7 +163,7 @@ class Seen(TypedDict, total=False):
 async def _look(state: Seen, config: RunnableConfig, runtime: Runtime[Any]) -> Seen:
     hidden = ("__", "checkpoint_")
     configurable = {name: value for name, value in config["configurable"].items() if not name.startswith(hidden)}
-    seen = {"configurable": configurable, "metadata": config["metadata"], "tags": config["tags"]}
+    seen = {"configurable": configurable, "metadata": config["metadata"], "tags": config.get("tags")}
     return {"seen": {**seen, "context": runtime.context}}
 
 

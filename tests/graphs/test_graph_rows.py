@@ -1,16 +1,21 @@
 """Rows of hosted graphs: written once, and under the fence of who writes them."""
 
 import json
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from django.db import connection
+from django.utils import timezone
 
 from core.db import Operation, Query, Row, operation
+from runs.pruning import prune_idle_sessions
 from runtime.graph_rows import GraphRows
 from sessions import graph_rows
-from sessions.models import GraphCheckpoint, GraphValue, GraphWrite
+from sessions.models import GraphCheckpoint, GraphValue, GraphWrite, Session
 from tests.api import Api
+from tests.sessions.test_api_fork import steps_in
 
 
 @pytest.fixture
@@ -141,3 +146,28 @@ def test_a_copy_has_everything_and_is_its_own(api: Api) -> None:
     carry_out(graph_rows.delete_graphs([first])).run()
     assert graph_rows.graph_storage(first).run()["checkpoints"] == 0
     assert graph_rows.graph_storage(second).run() == figures
+
+
+def test_sessions_that_nobody_has_used_for_long_are_thinned_out(session: UUID) -> None:
+    insert(
+        session,
+        GraphRows(
+            [checkpoint(ONE, a="1"), checkpoint(TWO, parent=ONE, a="2"), checkpoint(ONE, namespace="inner")],
+            [value("a", "1", 1), value("a", "2", 2)],
+        ),
+    )
+    steps_in(str(session))
+    Session.objects.filter(id=session).update(last_activity_at=timezone.now() - timedelta(days=31))
+    assert prune_idle_sessions(30) == 1
+    kept = GraphCheckpoint.objects.filter(session_id=session).order_by("namespace")
+    assert [(row.namespace, str(row.checkpoint_id)) for row in kept] == [("", TWO), ("inner", ONE)]
+    assert texts(session) == {"2": "2"}
+
+
+def test_a_session_s_rows_go_with_it(session: UUID) -> None:
+    insert(session, GraphRows([checkpoint(ONE, a="1")], [value("a", "1", 1)], [write(ONE, 1)]))
+    with connection.cursor() as cursor:
+        # Whoever deletes it, the database sees to them.
+        cursor.execute("DELETE FROM checkpoints WHERE session_id = %s", [session])
+        cursor.execute("DELETE FROM sessions WHERE id = %s", [session])
+    assert graph_rows.graph_storage(session).run() == dict.fromkeys(graph_rows.graph_storage(session).run(), 0)

@@ -40,7 +40,8 @@ async def test_graphs_inside_are_streamed_where_that_is_wanted(host: Host) -> No
 
 async def test_tasks_checkpoints_and_debug_are_langgraphs(host: Host) -> None:
     await host.run("echo", {"messages": [HUMAN]}, stream_mode=["tasks", "checkpoints", "debug"])
-    assert [sorted(part["data"]) for part in await parts(host, "tasks")][0][:3] == ["id", "input", "metadata"]
+    begun, *_ = await parts(host, "tasks")
+    assert sorted(begun["data"]) == ["id", "input", "metadata", "name", "triggers"]
     assert [part["data"]["next"] for part in await parts(host, "checkpoints")] == [["__start__"], ["answer"], []]
     assert {part["data"]["type"] for part in await parts(host, "debug")} == {"checkpoint", "task", "task_result"}
 
@@ -65,3 +66,19 @@ async def test_an_interrupt_is_streamed(host: Host) -> None:
         part["data"]["__interrupt__"] for part in await parts(host, "values") if "__interrupt__" in part["data"]
     ]
     assert value[0]["value"] == {"question": "Go on?"}
+
+
+async def test_a_task_that_failed_says_why(host: Host) -> None:
+    await host.run("steps", {"fail_at": 2}, stream_mode=["tasks", "debug"])
+    failed = {"error": "ValueError", "message": "boom at 2"}
+    assert (await parts(host, "tasks"))[-1]["data"]["error"] == failed
+    assert (await parts(host, "debug"))[-1]["data"]["payload"]["error"] == failed
+
+
+async def test_debug_has_the_places_of_checkpoints(host: Host) -> None:
+    await host.run("nested", {"text": "well"}, stream_mode=["debug"], stream_subgraphs=True)
+    told = [part["data"]["payload"] for part in await parts(host) if part["data"]["type"] == "checkpoint"]
+    assert told[0]["parent_checkpoint"] is None
+    assert told[1]["parent_checkpoint"] == told[0]["checkpoint"]
+    assert told[1]["tasks"][0]["checkpoint"]["checkpoint_ns"].startswith("child:")
+    assert "checkpoint_map" in told[2]["checkpoint"]

@@ -93,7 +93,9 @@ def test_keys_that_only_build_images_are_passed_over(write: Callable[..., Path])
 @pytest.mark.parametrize(
     ("keys", "told"),
     [
-        ({"grafs": {}}, "'grafs'"),
+        ({"grafs": {}}, "has grafs"),
+        ({"webhooks": {"headers": {}}}, "at /webhooks"),
+        ({"http": {"cors": {}}}, "set CORS_ALLOW_ORIGINS"),
         ({"graphs": {}}, "names no graphs"),
         ({"graphs": {"a": "./agent.ts:graph"}}, "JavaScript"),
         ({"graphs": {"a": "./missing.py:graph"}}, "no file"),

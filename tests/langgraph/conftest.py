@@ -20,7 +20,7 @@ from sessions.models import Session
 from tests.api import Api
 from tests.langgraph.workers import Worker
 from tests.runs.hand import Hand
-from tests.runs.worker import in_thread
+from tests.runs.worker import Tenant, in_thread
 from tests.servers import ROOT
 
 EXAMPLES = ROOT / "examples" / "graphs" / "langgraph.json"
@@ -80,6 +80,18 @@ async def client(tenant: Api, open_door: None) -> AsyncIterator[LangGraphClient]
 async def http(client: LangGraphClient) -> httpx.AsyncClient:
     """What the client speaks over, for requests that it does not make: `await http.post("/threads", json={})`."""
     return client.http.client
+
+
+@pytest.fixture
+async def owner(open_door: None) -> Tenant:
+    """A workspace whose runs are carried out by hand (`tests.langgraph.carried`)."""
+    return await in_thread(Tenant.make)
+
+
+@pytest.fixture
+async def hand(open_door: None) -> Hand:
+    """Who carries them out."""
+    return await in_thread(Hand)
 
 
 @pytest.fixture

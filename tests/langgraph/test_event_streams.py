@@ -88,8 +88,9 @@ ALL = ["values", "updates", "messages", "tools", "lifecycle", "input", "custom",
 
 async def start(api: Api, session: str | None = None) -> tuple[str, str]:
     """A pending run of a native assistant; gives its session's id and its own."""
-    opened: str = session or await in_thread(lambda: api.session())
-    return opened, await in_thread(api.run, opened)
+    if session is None:
+        session = await in_thread(api.session)
+    return session, await in_thread(api.run, session)
 
 
 def become(session: str, other: str) -> None:

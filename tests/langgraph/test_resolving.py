@@ -1,10 +1,12 @@
 """Runs and crons name an assistant by its id, or a graph, which has an assistant of its own in each workspace."""
 
+import asyncio
 from uuid import uuid4, uuid5
 
 import pytest
 
 from accounts.models import AuditEntry
+from assistants.hosted import add_defaults, ensure_defaults_everywhere
 from assistants.models import Assistant, AssistantVersion
 from assistants.services import archive_assistant
 from core.errors import Invalid, NotFound
@@ -60,3 +62,17 @@ async def test_one_that_is_archived_is_not_there(tenant: Api, open_door: None) -
     await in_thread(archive_assistant, tenant.identity, row["id"])
     with pytest.raises(NotFound):
         await resolve_assistant(tenant.identity, "echo")
+
+
+async def test_a_server_that_starts_makes_those_that_are_missing(tenant: Api, neighbour: Api, open_door: None) -> None:
+    await ensure_defaults_everywhere()
+    await ensure_defaults_everywhere()
+    each = Assistant.objects.values_list("workspace", flat=True)
+    assert await in_thread(lambda: sorted(each)) == sorted([tenant.workspace.id] * 5 + [neighbour.workspace.id] * 5)
+
+
+async def test_two_that_make_them_at_once_make_each_once(tenant: Api, open_door: None) -> None:
+    names = ["echo", "steps", "react"]
+    orders = (names, names[::-1], names)
+    await asyncio.gather(*(add_defaults(tenant.workspace.id, order).arun() for order in orders))
+    assert await in_thread(AssistantVersion.objects.count) == 3

@@ -90,6 +90,7 @@ async def test_durability_is_async_unless_something_else_is_asked_for(
         ({"assistant_id": UNKNOWN}, 404, "Thread or assistant not found."),
         ({"assistant_id": "echo", "feedback_keys": ["a"]}, 422, "feedback_keys needs LangSmith"),
         ({"assistant_id": "echo", "langsmith_tracer": {"project_name": "x"}}, 422, "langsmith_tracer needs LangSmith"),
+        ({"assistant_id": "echo", "strict_resume": True}, 422, "strict_resume is not there"),
         ({"assistant_id": "echo", "surprise": 1}, 422, "surprise: "),
         ({"assistant_id": "echo", "stream_mode": "loud"}, 422, "stream_mode"),
         ({"assistant_id": "echo", "on_completion": "delete"}, 422, "on_completion belongs to runs without a thread"),

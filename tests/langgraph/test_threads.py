@@ -1,5 +1,6 @@
 """Threads by the official client: made, read, found, changed, copied, thinned out, deleted."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,13 +16,14 @@ from accounts.models import AuditEntry
 from core.ids import new_id
 from runs.models import Run
 from runs.removing import end_times_to_live
+from runtime.configuration import configure, current
 from sessions.models import Checkpoint, GraphCheckpoint, GraphValue, Message, Session
 from tests.api import UNKNOWN, Api
 from tests.langgraph.conftest import client_of
 from tests.runs.hand import Hand
 from tests.runs.worker import in_thread
 
-KEYS = "thread_id created_at updated_at state_updated_at metadata status config error interrupts values"
+KEYS = "thread_id created_at updated_at state_updated_at metadata status config values"
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ async def test_a_thread_is_made_with_nothing(client: LangGraphClient) -> None:
     thread = await client.threads.create()
     assert " ".join(thread) == KEYS
     assert (thread["status"], thread["metadata"], thread["values"]) == ("idle", {}, None)
-    assert (thread["interrupts"], thread["error"], thread["config"]) == ({}, None, {})
+    assert thread["config"] == {}
     assert await client.threads.get(thread["thread_id"]) == thread
 
 
@@ -387,6 +389,23 @@ async def test_a_time_to_live_is_told_and_kept_to(client: LangGraphClient, tenan
     assert [thread["thread_id"] for thread in await client.threads.search()] == [thinned]
     assert await of_rows(Checkpoint.objects.filter(session=thinned)) == 1
     assert await in_thread(end_times_to_live) == 0
+
+
+async def test_the_deployment_may_say_how_long_threads_are_kept(client: LangGraphClient, tenant: Api) -> None:
+    ttl = {"strategy": "keep_latest", "default_ttl": 60}
+    configure(replace(current(), langgraph=replace(current().langgraph, checkpointer={"ttl": ttl})))
+    told: Any = await client.threads.get((await client.threads.create())["thread_id"], include=["ttl"])
+    assert (told["ttl"]["strategy"], told["ttl"]["ttl_minutes"]) == ("keep_latest", 60)
+    own: Any = await client.threads.get((await client.threads.create(ttl=1))["thread_id"], include=["ttl"])
+    assert (own["ttl"]["strategy"], own["ttl"]["ttl_minutes"]) == ("delete", 1)
+
+
+async def test_a_thread_that_keeps_its_latest_takes_runs_after_its_time(client: LangGraphClient, tenant: Api) -> None:
+    session = await in_thread(tenant.session)
+    await client.threads.update(session, metadata={}, ttl={"ttl": 1, "strategy": "keep_latest"})
+    await over(session)
+    await in_thread(lambda: tenant.run(session))
+    assert await in_thread(lambda: Session.objects.get(id=session).expires_at > timezone.now())
 
 
 async def test_a_thread_with_a_run_under_way_outlives_its_time(client: LangGraphClient, tenant: Api) -> None:

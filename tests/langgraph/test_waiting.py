@@ -100,7 +100,7 @@ async def test_an_unknown_run(client: LangGraphClient, thread: str) -> None:
 async def _leaves(tenant: Api, method: str, path: str, body: bytes, query: bytes = b"") -> None:
     """Ask, and hang up once the answer has begun."""
     gone = asyncio.Event()
-    sent: list[Message] = []
+    begun = asyncio.Event()
     unread = [body] if body else []
 
     async def receive() -> Message:
@@ -110,7 +110,7 @@ async def _leaves(tenant: Api, method: str, path: str, body: bytes, query: bytes
         return {"type": "http.disconnect"}
 
     async def send(message: Message) -> None:
-        sent.append(message)
+        begun.set()
 
     scope = {
         "type": "http",
@@ -127,8 +127,7 @@ async def _leaves(tenant: Api, method: str, path: str, body: bytes, query: bytes
     }
     asking = asyncio.create_task(application(scope, receive, send))
     async with asyncio.timeout(10):
-        while not sent:
-            await asyncio.sleep(0.01)
+        await begun.wait()
     gone.set()
     await asking
 

@@ -9,6 +9,7 @@ import pytest
 from config.env import ENV, BadEnvironment
 from config.management.commands import serve
 from config.serve.reload import Code
+from runtime.langgraph_json import read_config
 from tests.api import ECHO
 from tests.servers import ROOT, Server, wait_for
 
@@ -67,6 +68,23 @@ def test_the_projects_packages_and_those_of_the_agents_are_watched(
     names += [code.module(tmp_path / "house" / "butler.py"), code.module(tmp_path / "alone.py")]
     assert names == ["tools.registry", "house", "house.butler", "alone"]
     assert code.module(tmp_path / "house" / "gone.py") is None
+
+
+def test_what_hosted_graphs_are_made_of_is_watched_and_is_no_module(tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "graph.py").touch()
+    (tmp_path / ".env").touch()
+    path = tmp_path / "langgraph.json"
+    path.write_text('{"graphs": {"a": "./graph.py:graph"}, "env": ".env", "dependencies": ["./lib"]}')
+    code = Code([], read_config(str(path), "", Path.cwd()))
+    assert tmp_path / "lib" in code.trees
+    assert tmp_path in code.folders
+    assert code.files == (path, tmp_path / ".env")
+    assert code.is_hosted(tmp_path / "lib" / "words.py")
+    assert code.is_hosted(path)
+    assert not code.is_hosted(ROOT / "tools" / "registry.py")
+    assert code.module(tmp_path / "graph.py") is None
+    assert code.module(ROOT / "tools" / "registry.py") == "tools.registry"
 
 
 def test_it_is_for_development(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ RUN_MODES = (
     "checkpoints",
     "debug",
     "custom",
+    "tools",
 )
 DEFAULT_MODES = ("values",)
 

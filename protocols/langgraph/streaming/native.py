@@ -35,6 +35,15 @@ def _node(source: str, fresh: list[dict[str, Any]]) -> str | None:
     return _NODES.get(source)
 
 
+def _tool_ended(data: dict[str, Any]) -> dict[str, Any]:
+    """The end of a tool call, as LangGraph's mode `tools` tells it."""
+    key = {"tool_call_id": data["id"]}
+    if data["status"] != "ok":
+        return {"event": "tool-error", **key, "message": str(data["error"] or data["status"])}
+    output = {"type": "tool", "content": data["result"], "name": data["name"], **key, "status": "success"}
+    return {"event": "tool-finished", **key, "output": output}
+
+
 class NativeRun:
     """One run of a native assistant, for a reader of these modes."""
 
@@ -73,6 +82,11 @@ class NativeRun:
                 frames += await self._checkpoint(event)
             case "interrupt":
                 frames += await self._interrupt(event)
+            case "tool_call":
+                call = {"tool_call_id": data["id"], "tool_name": data["name"], "input": data["args"]}
+                frames += self._only("tools", {"event": "tool-started", **call})
+            case "tool_result":
+                frames += self._only("tools", _tool_ended(data))
             case "custom" if "custom" in self._modes and data["name"] not in _OURS:
                 frames.append(frame(OF_MODE["custom"], "custom", {"name": data["name"], "value": data["value"]}))
         return sorted(frames, key=lambda frame: frame.slot)

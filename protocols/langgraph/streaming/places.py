@@ -31,6 +31,7 @@ OF_MODE = {
     "messages-tuple": 55,
     "custom": 60,
     "events": 65,
+    "tools": 68,
     "state_update": 70,
     "lifecycle": 75,
 }

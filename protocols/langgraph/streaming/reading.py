@@ -24,16 +24,20 @@ WHERE r.id = %(run)s
 """
 
 
-def about(row: Row) -> About:
-    """What readers must know of a run: `type` and `graph_id` of its assistant, and its `kwargs`."""
-    kwargs: dict[str, Any] | None = row["kwargs"]
+def about_of(graph_id: str, kwargs: dict[str, Any] | None, *, hosted: bool) -> About:
+    """What readers must know of a run, by its assistant's graph or type, and by what it was asked for."""
     return About(
-        graph_id=row["graph_id"] or row["type"],
-        hosted=row["type"] == GRAPH,
+        graph_id=graph_id,
+        hosted=hosted,
         modes=None if kwargs is None else _modes(kwargs.get("stream_mode")),
         subgraphs=bool(kwargs and kwargs.get("stream_subgraphs")),
         resumable=bool(kwargs and kwargs.get("stream_resumable")),
     )
+
+
+def about(run: Row) -> About:
+    """The same by a run's row, with `type` and `graph_id` of its assistant and its `kwargs`."""
+    return about_of(run["graph_id"] or run["type"], run["kwargs"], hosted=run["type"] == GRAPH)
 
 
 def _modes(given: Any) -> frozenset[str]:

@@ -19,7 +19,7 @@ from accounts.identity import Identity
 from accounts.rates import acount_request
 from accounts.streams import take_stream
 from accounts.watch import WATCH
-from accounts.websocket import authenticate_websocket, is_a_try
+from accounts.websocket import BEARER, authenticate_websocket, is_a_try
 from core.asgi import client_address, header_map, own_path, request_id
 from core.counting import one_more_wrong
 from core.errors import AppError, BadRequest, Forbidden, Invalid, NotFound, RateLimited, Unauthenticated, Unavailable
@@ -27,7 +27,9 @@ from core.hot import HotRequest
 from core.ids import new_id
 from core.strict_json import dump_json, parse_json
 from core.validation import Body, validate
+from protocols.langgraph import auth
 from protocols.langgraph.access import Filters, allow
+from protocols.langgraph.callers import PREFIX, authenticate
 from protocols.langgraph.reading import thread_of
 from protocols.langgraph.v2.commands import CommandError, carried_out, malformed, refused
 from protocols.langgraph.v2.filters import Wanted, wanted
@@ -42,7 +44,6 @@ NO_CREDENTIAL, FORBIDDEN, NOT_FOUND, INVALID, LIMIT = 4401, 4403, 4404, 4422, 44
 MAX_REASON = 120  # RFC 6455 has room for 123 bytes
 TRY_LATER = 1013  # of the same registry as the next
 LEAVING = 1012  # "service restart" (RFC 6455's registry): come back and subscribe again
-_PREFIX = "/langgraph"
 
 
 class Unsubscribe(Body):
@@ -79,9 +80,7 @@ class ThreadConsumer(AsyncWebsocketConsumer):
         ticket = _ticket(self.scope["query_string"])
         await self.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
         try:
-            self.identity = await authenticate_websocket(
-                headers, offered, ticket, own_path(self.scope), lambda: describe_scope(self.scope, headers)
-            )
+            self.identity = await self._identify(headers, offered, ticket)
             self.identity.require("runs:read")
             await acount_request(self.identity)
             self._request = self._as_request(headers)
@@ -106,11 +105,23 @@ class ThreadConsumer(AsyncWebsocketConsumer):
         else:
             self._open = True
 
+    async def _identify(self, headers: dict[str, str], offered: list[str], ticket: str | None) -> Identity:
+        """Who opens the socket: as for the other websockets, and whom the deployment's own `Auth` knows."""
+        if ticket is not None or not auth.installed():
+            path = own_path(self.scope)
+            return await authenticate_websocket(
+                headers, offered, ticket, path, lambda: describe_scope(self.scope, headers)
+            )
+        shown = next((name.removeprefix(BEARER) for name in offered if name.startswith(BEARER)), None)
+        if shown is not None and "authorization" not in headers:
+            headers = {**headers, "authorization": f"Bearer {shown}"}
+        return await authenticate({**self.scope, "root_path": f"{self.scope.get('root_path', '')}{PREFIX}"}, headers)
+
     def _as_request(self, headers: dict[str, str]) -> HotRequest:
         """What commands see, as they come over HTTP."""
         return HotRequest(
             method="POST",
-            path=own_path(self.scope).removeprefix(_PREFIX),
+            path=own_path(self.scope).removeprefix(PREFIX),
             params={"thread_id": self.scope["url_route"]["kwargs"]["thread_id"]},
             query={},
             headers=headers,
