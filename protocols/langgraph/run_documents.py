@@ -114,7 +114,7 @@ def answer_of(row: Row | None) -> Any:
         return NOT_FOUND
     if row["error"] is not None and row["status"] in {Status.ERROR, Status.TIMEOUT}:
         return {"__error__": error_of(row["error"])}
-    values = _values_of(row)
+    values = values_of(row)
     if row["status"] == Status.INTERRUPTED and isinstance(values, dict):
         asked = interrupts_of(row["id"], row["interrupt"], row["checkpoint_id"])
         # A breakpoint asks nothing.
@@ -124,7 +124,8 @@ def answer_of(row: Row | None) -> Any:
     return values
 
 
-def _values_of(row: Row) -> Any:
+def values_of(row: Row) -> Any:
+    """The values of the run's thread: a graph's as it left them, of a native assistant what was said."""
     if row["messages"] is not None or not row["hosted"]:
         return {**row["state"], "messages": langchain_messages(row["messages"] or [])}
     if row["status"] == Status.SUCCESS and row["output"] is not None:
