@@ -7,6 +7,8 @@ from config.env import ENV, BadEnvironment
 from config.own_secrets import learn_settings
 from runtime.configuration import RuntimeSettings, configure
 from runtime.registry import ENTRY_POINTS, agent_names, load_agents, load_installed_agents
+from webhooks.bodies_of_events import register_format
+from webhooks.langgraph import LANGGRAPH
 
 
 class ConfigConfig(AppConfig):
@@ -42,5 +44,7 @@ class ConfigConfig(AppConfig):
             raise BadEnvironment(f"The graph {taken[0]!r} has the name of an agent type; give it another.")
         # Models are ready only now.
         from config.auth import install_authentication  # noqa: PLC0415
+        from protocols.langgraph.webhooks import webhook_body  # noqa: PLC0415
 
         install_authentication(ENV)
+        register_format(LANGGRAPH, webhook_body)

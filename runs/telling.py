@@ -32,14 +32,28 @@ FROM runs CROSS JOIN LATERAL (
 WHERE runs.id = c.id
 """
 
+# Besides, for a run whose own webhook is told in LangGraph's words: what it asked for, and its thread's values.
+_LIKE_LANGGRAPH = f"""
+SELECT CASE WHEN octet_length(thread.parts::text) <= {MAX_CONTENT_BYTES} THEN thread.parts ELSE '{{}}' END
+    || '{{"told_as": "langgraph"}}'
+FROM run_payloads p CROSS JOIN LATERAL (
+    SELECT jsonb_build_object('kwargs', p.kwargs, 'hosted', a.graph_id IS NOT NULL, 'state', s.state, 'messages',
+        CASE WHEN a.graph_id IS NULL THEN (SELECT jsonb_agg(to_jsonb(m) ORDER BY m.seq) FROM messages m
+            WHERE m.session_id = s.id AND m.dropped_at_step IS NULL) END) AS parts
+    FROM runs r JOIN sessions s ON s.id = r.session_id JOIN assistants a ON a.id = r.assistant_id
+    WHERE r.id = p.run_id OFFSET 0) AS thread
+WHERE p.run_id = c.id
+"""  # noqa: S608 - constants
+
 # Expressions of the statement that concludes a run (`runs.ending`), because each statement costs every run something:
 # where nobody listens they find nothing by two short looks. The endpoints are locked against deletion only: whoever
-# deletes one waits for this transaction.
+# deletes one waits for this transaction. What is told in LangGraph's words has another body and its own event.
 TELLING = f"""
 concerned AS (
     SELECT r.id, r.workspace_id, r.webhook, given.event, CASE r.status {_WHEN} END AS kind,
+        CASE WHEN r.webhook->>'format' = 'langgraph' THEN given.own ELSE given.event END AS own,
         r.status = 'success' AND r.interrupted_at IS NOT NULL AS told_when_it_asked
-    FROM jsonb_to_recordset(%(told)s) AS given(run uuid, event uuid)
+    FROM jsonb_to_recordset(%(told)s) AS given(run uuid, event uuid, own uuid)
     JOIN runs r ON r.id = given.run
     WHERE r.parent_run_id IS NULL AND r.status IN ({_TOLD_OF})
         AND (NOT %(written_here)s OR r.xmin = pg_current_xact_id()::xid)
@@ -52,16 +66,18 @@ concerned AS (
 ), heard AS (
     SELECT * FROM subscribed
     UNION ALL
-    SELECT c.event, c.workspace_id, c.kind, NULL, c.webhook->>'url', c.webhook->>'secret_env',
+    SELECT c.own, c.workspace_id, c.kind, NULL, c.webhook->>'url', c.webhook->>'secret_env',
         left(lower(substring(c.webhook->>'url' FROM '^[a-z]+://[^/?#]+')), 300), %(retries)s::int
     FROM concerned c WHERE c.webhook->'events' ? c.kind
-        AND NOT (c.told_when_it_asked AND c.webhook->>'format' = 'langgraph')
+        AND NOT (c.told_when_it_asked AND c.own <> c.event)
 ), told AS (
     INSERT INTO webhook_events (id, workspace_id, kind, run_id, data)
-    SELECT c.event, c.workspace_id, c.kind, c.id, snapshot.run ||
+    SELECT heard.event, c.workspace_id, c.kind, c.id, snapshot.run ||
         CASE WHEN octet_length(snapshot.parts::text) <= {MAX_CONTENT_BYTES} THEN snapshot.parts
             ELSE '{{"truncated": true}}' END
-    FROM concerned c CROSS JOIN LATERAL ({_SNAPSHOT}) AS snapshot WHERE c.event IN (SELECT event FROM heard)
+        || CASE WHEN heard.event <> c.event THEN ({_LIKE_LANGGRAPH}) ELSE '{{}}' END
+    FROM (SELECT DISTINCT event FROM heard) heard JOIN concerned c ON heard.event IN (c.event, c.own)
+    CROSS JOIN LATERAL ({_SNAPSHOT}) AS snapshot
 ), sent AS (
     INSERT INTO webhook_deliveries (id, workspace_id, event_id, endpoint_id, kind, url, secret_env, destination, status,
         max_attempts, next_attempt_at)
@@ -78,7 +94,7 @@ def telling_of(runs: Sequence[UUID], *, written_here: bool) -> dict[str, Any]:
     `written_here`: only of those that this transaction has written, which takes no savepoints.
     """
     return {
-        "told": jsonb([{"run": run, "event": new_id()} for run in runs] if settings.WEBHOOKS else []),
+        "told": jsonb([{"run": run, "event": new_id(), "own": new_id()} for run in runs] if settings.WEBHOOKS else []),
         # The row's xmin is the transaction that wrote it, or a savepoint of it.
         "written_here": written_here,
         "retries": len(settings.WEBHOOK_RETRY_DELAYS_S),
@@ -89,12 +105,12 @@ def told_document(snapshot: Row) -> dict[str, Any]:
     """`data` of a webhook's body: the run's document, of what `TELLING` kept of it."""
     truncated = snapshot.get("truncated", False)
     left_out = {"input": None, "output": None, "steps": None}
-    content = left_out if truncated else {"steps": [_with_moments(step) for step in snapshot["steps"] or ()]}
-    document = run_document({**_with_moments(snapshot), **content})
+    content = left_out if truncated else {"steps": [with_moments(step) for step in snapshot["steps"] or ()]}
+    document = run_document({**with_moments(snapshot), **content})
     return {**document, **left_out, "truncated": True} if truncated else document
 
 
-def _with_moments(row: Row) -> Row:
+def with_moments(row: Row) -> Row:
     """The row with its moments as such: JSON has them in PostgreSQL's form."""
     return {
         name: datetime.fromisoformat(value) if value and name.endswith("_at") else value for name, value in row.items()

@@ -13,6 +13,10 @@ from core.documents import moment
 Make = Callable[[dict[str, Any], UUID], dict[str, Any]]
 
 _MAKERS: dict[str, Make] = {}
+# What the event knew -> the whole body.
+MakeWhole = Callable[[dict[str, Any]], dict[str, Any]]
+
+_FORMATS: dict[str, MakeWhole] = {}
 
 
 def register(kind_prefix: str, make: Make) -> None:
@@ -23,8 +27,15 @@ def register(kind_prefix: str, make: Make) -> None:
     _MAKERS[kind_prefix] = make
 
 
+def register_format(name: str, make: MakeWhole) -> None:
+    """Have `make` give the whole body of events that are `told_as` this: another protocol's."""
+    _FORMATS[name] = make
+
+
 def body_of(kind: str, data: dict[str, Any], workspace_id: UUID, created_at: datetime) -> str:
-    """The body as JSON: `type`, `timestamp` (when it happened) and `data`."""
+    """The body as JSON: `type`, `timestamp` (when it happened) and `data`; another protocol's has its own shape."""
+    if whole := _FORMATS.get(data.get("told_as", "")):
+        return orjson.dumps(whole(data)).decode()
     make = next((make for prefix, make in _MAKERS.items() if kind.startswith(prefix)), None)
     body = {
         "type": kind,

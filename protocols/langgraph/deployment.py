@@ -13,6 +13,7 @@ from protocols.langgraph import auth
 from runtime.langgraph_json import read_source
 from sessions.models import TtlStrategy
 from sessions.threads import Ttl
+from webhooks.langgraph import deployments_headers
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +77,7 @@ def prepare() -> None:
     """Import what langgraph.json names beside its graphs; blocking. Raises BrokenDeploymentError."""
     given = config()
     try:
+        deployments_headers()
         auth.install(_named("auth.path", given.auth.get("path")))
     except ValueError as fault:
         raise BrokenDeploymentError(str(fault)) from fault

@@ -65,7 +65,8 @@ SELECT c.id, c.workspace_id, c.event_id, c.endpoint_id, c.kind, c.secret_env, c.
     c.max_attempts, c.manual, coalesce(e.url, c.url) AS url, e.id IS NULL AND c.endpoint_id IS NOT NULL AS orphaned,
     coalesce(e.headers, '{{}}') AS headers, e.retry_delays_s, e.name AS endpoint_name,
     e.sealed_secret, CASE WHEN e.previous_until > clock_timestamp() THEN e.previous_secret END AS previous_secret,
-    event.body, CASE WHEN event.body IS NULL THEN event.data END AS data, event.run_id, event.created_at AS happened_at,
+    event.body, CASE WHEN event.body IS NULL THEN event.data END AS data, event.run_id,
+    event.data->>'told_as' AS told_as, event.created_at AS happened_at,
     clock_timestamp() AS claimed_at
 FROM claimed c JOIN webhook_events event ON event.id = c.event_id
 LEFT JOIN webhook_endpoints e ON e.id = c.endpoint_id

@@ -15,6 +15,7 @@ from runtime.secrets import name_in
 from webhooks.bodies_of_events import body_of
 from webhooks.dispatch.exchange import Exchange
 from webhooks.dispatch.headers import BadSecret, headers_of, shown
+from webhooks.langgraph import LANGGRAPH, deployments_headers
 from webhooks.signing import secrets_of
 
 log = logging.getLogger(__name__)
@@ -61,11 +62,23 @@ def prepare(delivery: Row, at: datetime) -> Operation[Request]:
     for secret in secrets:
         redactor.learn("signing secret", secret)
         in_logs.learn("signing secret", secret)
+    own = delivery["headers"]
+    if delivery["told_as"] == LANGGRAPH:
+        own = _of_deployment()
+        for value in own.values():
+            redactor.learn("webhook header", value)
     try:
-        headers = headers_of(str(delivery["event_id"]), body, at.astimezone(UTC), secrets, delivery["headers"])
+        headers = headers_of(str(delivery["event_id"]), body, at.astimezone(UTC), secrets, own)
     except BadSecret as fault:
         raise NotReady(str(fault)) from None
     return Request(headers, body.encode(), redactor)
+
+
+def _of_deployment() -> dict[str, str]:
+    try:
+        return deployments_headers()
+    except ValueError as fault:
+        raise NotReady(str(fault)) from None
 
 
 def _signing(delivery: Row) -> Operation[Sequence[str]]:
