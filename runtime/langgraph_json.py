@@ -29,24 +29,28 @@ OPTIONS: dict[str, frozenset[str]] = {
     "http": frozenset({"app", "enable_custom_route_auth"}),
     "store": frozenset({"ttl"}),
     "store.ttl": frozenset({"refresh_on_read", "default_ttl", "sweep_interval_minutes"}),
+    "webhooks": frozenset({"headers"}),
 }
-_KEYS = {"dependencies", "graphs", "env", "store", "checkpointer", "http", "auth"}
+_KEYS = {"dependencies", "graphs", "env", "store", "checkpointer", "http", "auth", "webhooks"}
 # What is on, or off, here whatever is asked for: naming it so asks for nothing.
 _HARMLESS = {
     ("auth", "disable_studio_auth"): (True,),
     ("http", "disable_ui"): (True, False),
+    ("http", "disable_mcp"): (True,),
+    ("http", "disable_a2a"): (True,),
     ("http", "disable_assistants"): (False,),
     ("http", "disable_threads"): (False,),
     ("http", "disable_runs"): (False,),
     ("http", "disable_store"): (False,),
     ("http", "disable_meta"): (False,),
     ("http", "disable_webhooks"): (False,),
+    ("webhooks", "env_prefix"): ("LG_WEBHOOK_",),
 }
 # Where what is refused is said here.
 _INSTEAD = {
     "http.cors": "set CORS_ALLOW_ORIGINS",
     "http.mount_prefix": "set MOUNT_PREFIX",
-    "webhooks": "webhooks of a workspace are set up at /webhooks",
+    "webhooks.url": "whom a run may tell is bounded by AGENT_SERVER_URL_ALLOWLIST",
 }
 _STRATEGIES = ("delete", "keep_latest")
 _GRAPH_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\- ]{0,199}")
@@ -88,7 +92,7 @@ class LangGraphConfig:
     """What a deployment says: empty where it hosts no graphs.
 
     `paths` are folders from which its code imports. `env` are variables that its code reads. `store`, `checkpointer`,
-    `http` and `auth` are the blocks of these names, which hold no options but those in `OPTIONS`; paths in
+    `http`, `auth` and `webhooks` are the blocks of these names, which hold no options but those in `OPTIONS`; paths in
     them are relative to `folder`. `files` are what a change of which concerns the server.
     """
 
@@ -100,6 +104,7 @@ class LangGraphConfig:
     checkpointer: Mapping[str, Any] = field(default_factory=dict)
     http: Mapping[str, Any] = field(default_factory=dict)
     auth: Mapping[str, Any] = field(default_factory=dict)
+    webhooks: Mapping[str, Any] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
 
 
@@ -144,7 +149,7 @@ def _read_file(path: Path) -> LangGraphConfig:
     for key in document:
         if key not in _KEYS | BUILD_KEYS:
             raise _unknown(name, key)
-    blocks = {key: _block(document, key, name) for key in ("store", "checkpointer", "http", "auth")}
+    blocks = {key: _block(document, key, name) for key in ("store", "checkpointer", "http", "auth", "webhooks")}
     _check_ttls(blocks, name)
     env, env_files = _env(document.get("env", {}), folder, name)
     if not document.get("graphs"):
