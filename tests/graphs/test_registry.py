@@ -98,7 +98,8 @@ def test_keys_that_only_build_images_are_passed_over(write: Callable[..., Path])
     ("keys", "told"),
     [
         ({"grafs": {}}, "has grafs"),
-        ({"webhooks": {"headers": {}}}, "at /webhooks"),
+        ({"webhooks": {"url": {"require_https": True}}}, "AGENT_SERVER_URL_ALLOWLIST"),
+        ({"webhooks": {"env_prefix": "MY_"}}, "webhooks.env_prefix"),
         ({"http": {"cors": {}}}, "set CORS_ALLOW_ORIGINS"),
         ({"graphs": {}}, "names no graphs"),
         ({"graphs": {"a": "./agent.ts:graph"}}, "JavaScript"),
