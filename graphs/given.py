@@ -35,7 +35,6 @@ def config_of(assistant: Mapping[str, Any], state: State, io: StepIO) -> dict[st
         **_part(asked, "metadata"),
         **io.metadata,
         **place,
-        **user,
         "run_attempt": io.attempt,
         "langgraph_version": _version(),
         "langgraph_host": "self-hosted",

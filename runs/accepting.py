@@ -92,7 +92,7 @@ _HEAD = """
         AND (expires_at IS NULL OR expires_at > clock_timestamp() OR ttl_strategy = 'keep_latest')
         AND activity <> 'interrupted' AND (NOT %(reject)s OR head_run_id IS NULL)
         AND (%(marks)s::jsonb IS NOT NULL OR (assistant_version = %(version)s AND assistant_id = %(assistant)s))
-    RETURNING head_run_id
+    RETURNING head_run_id, metadata
 """
 _NEW_HEAD = """
     INSERT INTO sessions (id, workspace_id, assistant_id, assistant_version, user_id, title, metadata, context, state,
@@ -100,7 +100,7 @@ _NEW_HEAD = """
     VALUES (%(session)s, %(workspace)s, %(assistant)s, %(version)s, %(user)s, '',
         %(session_metadata)s::jsonb || %(marks)s::jsonb, '{}', '{}', %(ephemeral)s, %(ttl)s::int, %(ttl_strategy)s,
         clock_timestamp() + make_interval(secs => %(ttl)s::int), %(id)s)
-    ON CONFLICT (id) DO NOTHING RETURNING head_run_id
+    ON CONFLICT (id) DO NOTHING RETURNING head_run_id, metadata
 """
 
 # One statement, one commit.
@@ -113,7 +113,8 @@ WITH head AS ({head}), accepted AS (
         webhook, queued_at, next_attempt_at, queue_deadline_at)
     SELECT %(id)s, %(workspace)s, %(session)s, %(assistant)s, %(version)s, %(user)s, %(key)s, 'pending',
         head.head_run_id = %(id)s, %(priority)s, %(durability)s, %(strategy)s, %(retry_policy)s, %(timeout_s)s,
-        %(metadata)s, %(from_checkpoint)s, %(schedule)s, %(webhook)s::jsonb, due.at,
+        CASE WHEN %(marks)s::jsonb IS NULL THEN %(metadata)s ELSE head.metadata || %(metadata)s END,
+        %(from_checkpoint)s, %(schedule)s, %(webhook)s::jsonb, due.at,
         CASE WHEN %(after_s)s::float8 > 0 THEN due.at END, due.at + make_interval(secs => %(queue_timeout_s)s)
     FROM head, (SELECT clock_timestamp() + make_interval(secs => %(after_s)s::float8) AS at) AS due RETURNING *
 ), payload AS (

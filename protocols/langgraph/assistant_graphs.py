@@ -35,6 +35,7 @@ _NATIVE_SCHEMAS = {
 
 @router.route("GET", "/assistants/{assistant_id}/graph", scope=READ)
 async def graph(request: HotRequest) -> HotResponse:
+    """The drawing of an assistant's graph; `xray` shows subgraphs, down to a depth."""
     xray = _xray(request.query.get("xray", "false"))
     # Here, and nowhere else of an assistant's own routes, a graph's name will do.
     named = await find_assistant(request.identity, request.params["assistant_id"])
@@ -49,6 +50,7 @@ async def graph(request: HotRequest) -> HotResponse:
 
 @router.route("GET", "/assistants/{assistant_id}/schemas", scope=READ)
 async def schemas(request: HotRequest) -> HotResponse:
+    """The JSON Schemas of its input, output, state, config and context."""
     row = await found_assistant(request, "read")
     if row["type"] != GRAPH:
         return HotResponse({"graph_id": row["type"], **_NATIVE_SCHEMAS})
@@ -60,11 +62,13 @@ async def schemas(request: HotRequest) -> HotResponse:
 
 @router.route("GET", "/assistants/{assistant_id}/subgraphs", scope=READ)
 async def subgraphs(request: HotRequest) -> HotResponse:
+    """The schemas of its subgraphs by their place; `recurse`: of theirs, too."""
     return await _subgraphs(request, None)
 
 
 @router.route("GET", "/assistants/{assistant_id}/subgraphs/{namespace}", scope=READ)
 async def subgraphs_at(request: HotRequest) -> HotResponse:
+    """The schemas of the subgraph at this place."""
     return await _subgraphs(request, request.params["namespace"])
 
 

@@ -40,8 +40,9 @@ _BESIDE = ("name", "type", "description", "metadata")
 router = Router()
 
 
-@router.route("POST", "/assistants", scope=WRITE)
+@router.route("POST", "/assistants", scope=WRITE, body=CreateAssistant)
 async def create(request: HotRequest) -> HotResponse:
+    """Make an assistant of a graph, or of a native type."""
     body = body_of(request, CreateAssistant)
     assistant_id = None if body.assistant_id is None else uuid_of(body.assistant_id, "assistant ID")
     _require_graph(body.graph_id)
@@ -68,11 +69,13 @@ async def create(request: HotRequest) -> HotResponse:
 
 @router.route("GET", "/assistants/{assistant_id}", scope=READ)
 async def get(request: HotRequest) -> HotResponse:
+    """One assistant, with its current version."""
     return HotResponse(document(await found_assistant(request, "read")))
 
 
-@router.route("PATCH", "/assistants/{assistant_id}", scope=WRITE)
+@router.route("PATCH", "/assistants/{assistant_id}", scope=WRITE, body=PatchAssistant)
 async def patch(request: HotRequest) -> HotResponse:
+    """Make a new version: metadata are merged, config and context replaced."""
     assistant_id = _id(request)
     body = body_of(request, PatchAssistant)
     if body.graph_id is not None:
@@ -90,6 +93,7 @@ async def patch(request: HotRequest) -> HotResponse:
 
 @router.route("DELETE", "/assistants/{assistant_id}", scope=WRITE)
 async def delete(request: HotRequest) -> HotResponse:
+    """Delete an assistant with its runs; its threads go where `delete_threads` asks for that."""
     assistant_id = _id(request)
     with_threads = flag_of(request, "delete_threads")
     await found_assistant(request, "delete", missing=f"Assistant with ID {assistant_id} not found")
@@ -98,8 +102,9 @@ async def delete(request: HotRequest) -> HotResponse:
     return HotResponse(None, 204)
 
 
-@router.route("POST", "/assistants/search", scope=READ)
+@router.route("POST", "/assistants/search", scope=READ, body=SearchAssistants)
 async def search(request: HotRequest) -> HotResponse:
+    """Assistants by graph, name and metadata, in an order."""
     body = body_of(request, SearchAssistants)
     wanted = await _wanted(request, body)
     rows = await found.search(
@@ -120,14 +125,16 @@ async def search(request: HotRequest) -> HotResponse:
     return HotResponse(documents, headers=headers)
 
 
-@router.route("POST", "/assistants/count", scope=READ)
+@router.route("POST", "/assistants/count", scope=READ, body=CountAssistants)
 async def count(request: HotRequest) -> HotResponse:
+    """How many of them there are."""
     wanted = await _wanted(request, body_of(request, CountAssistants))
     return HotResponse(await found.count(request.identity, wanted).arun())
 
 
-@router.route("POST", "/assistants/{assistant_id}/versions", scope=READ)
+@router.route("POST", "/assistants/{assistant_id}/versions", scope=READ, body=ListVersions)
 async def versions(request: HotRequest) -> HotResponse:
+    """An assistant's versions, the latest first."""
     assistant_id = _id(request)
     body = body_of(request, ListVersions)
     await found_assistant(request, "read", missing=f"Assistant {assistant_id} not found")
@@ -137,8 +144,9 @@ async def versions(request: HotRequest) -> HotResponse:
     return HotResponse([version_document(row) for row in rows])
 
 
-@router.route("POST", "/assistants/{assistant_id}/latest", scope=WRITE)
+@router.route("POST", "/assistants/{assistant_id}/latest", scope=WRITE, body=SetLatest)
 async def set_latest(request: HotRequest) -> HotResponse:
+    """Let the assistant be what it was at an earlier version."""
     assistant_id = _id(request)
     number = body_of(request, SetLatest).version
     value = {"assistant_id": str(assistant_id), "version": number}

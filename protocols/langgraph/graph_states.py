@@ -133,7 +133,8 @@ def snapshot_document(snapshot: Any) -> dict[str, Any]:
         "values": render(snapshot.values),
         "next": list(snapshot.next),
         "tasks": [_task(task) for task in snapshot.tasks],
-        "metadata": render(snapshot.metadata),
+        # LangGraph's checkpointers leave the thread out of what they keep.
+        "metadata": snapshot.metadata and {**render(snapshot.metadata), "thread_id": _thread_id(snapshot)},
         "created_at": snapshot.created_at,
         "checkpoint": checkpoint,
         "parent_checkpoint": parent,
@@ -160,6 +161,10 @@ def _task(task: Any) -> dict[str, Any]:
 
 def _interrupts(interrupts: Sequence[Any]) -> list[dict[str, Any]]:
     return [shown({"id": interrupt.id, "value": render(interrupt.value)}) for interrupt in interrupts]
+
+
+def _thread_id(snapshot: Any) -> str:
+    return str(snapshot.config["configurable"]["thread_id"])
 
 
 def _place(config: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -9,6 +9,8 @@ from protocols.langgraph.interrupts import interrupts_of
 from protocols.langgraph.messages import langchain_messages
 from runs.lifecycle import Status
 
+# Who asks, where the deployment's own `Auth` handlers say nothing of that.
+_NOBODY: dict[str, Any] = {"langgraph_auth_user": None, "langgraph_auth_user_id": "", "langgraph_auth_permissions": []}
 # To LangGraph a run that asks a person is over, and went well: it is the thread that is interrupted.
 _STATUS = {Status.INTERRUPTED: "success", Status.CANCELLED: "interrupted"}
 _CHANGES = ("created_at", "queued_at", "claimed_at", "interrupted_at", "finished_at")
@@ -57,10 +59,10 @@ def run_document(row: Mapping[str, Any], fields: Collection[str] = FIELDS) -> di
 def kwargs_document(row: Mapping[str, Any]) -> dict[str, Any]:
     """The request behind a run, under the names that LangGraph gives its parts; of a native run what there is of it."""
     kwargs = row["kwargs"] or {}
-    return {
+    document = {
         "input": row["input"],
         "command": kwargs.get("command"),
-        "config": kwargs.get("config") or {},
+        "config": _config_of(row, kwargs.get("config") or {}),
         "context": kwargs.get("context") or {},
         "stream_mode": kwargs.get("stream_mode") or ["values"],
         "interrupt_before": kwargs.get("interrupt_before"),
@@ -70,9 +72,28 @@ def kwargs_document(row: Mapping[str, Any]) -> dict[str, Any]:
         "temporary": kwargs.get("temporary", False),
         "subgraphs": kwargs.get("stream_subgraphs", False),
         "resumable": kwargs.get("stream_resumable", False),
-        "checkpoint": kwargs.get("checkpoint"),
         "checkpoint_during": row["durability"] != "exit",
         "durability": row["durability"],
+    }
+    return document | {name: kwargs[name] for name in ("checkpoint",) if name in kwargs}
+
+
+def _config_of(row: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The config as the graph has it: what was asked for, and what the server says of the run (`graphs.given`)."""
+    if row["kwargs"] is None:
+        return {}
+    place = {
+        "assistant_id": str(row["assistant_id"]),
+        "graph_id": row["metadata"].get("graph_id"),
+        "run_id": str(row["id"]),
+        "thread_id": str(row["session_id"]),
+        "user_id": row["user_id"] or "",
+    }
+    attempted = {"run_attempt": row["attempt"]} if row["attempt"] else {}
+    return {
+        **asked,
+        "configurable": {**_NOBODY, **(asked.get("configurable") or {}), **place},
+        "metadata": {**(asked.get("metadata") or {}), **row["metadata"], **attempted},
     }
 
 

@@ -15,7 +15,7 @@ from runs.lifecycle import ACTIVE, Status
 
 _COLUMNS = """
 r.id, r.session_id, r.assistant_id, r.status, r.metadata, r.multitask_strategy, r.durability, r.number, r.attempt,
-r.last_seq, r.created_at, r.queued_at, r.claimed_at, r.interrupted_at, r.finished_at, r.error, r.interrupt,
+r.last_seq, r.user_id, r.created_at, r.queued_at, r.claimed_at, r.interrupted_at, r.finished_at, r.error, r.interrupt,
 r.checkpoint_id
 """
 _THERE = f"""

@@ -186,7 +186,7 @@ def thread_document(row: Row, fields: Collection[str] | None = None) -> dict[str
     }
     if fields is None or "values" in fields:
         document["values"] = values_of(row)
-    if row["assistant_id"] is not None or row["checkpoint_id"] is not None:
+    if row["checkpoint_id"] is not None or row["status"] in {"error", "interrupted"}:
         document["error"] = error_document(row["error"])
         document["interrupts"] = by_task(interrupts_of(row["head_run_id"], row["interrupt"], row["asked_at"]))
     return document if fields is None else {name: document[name] for name in document if name in fields}

@@ -33,7 +33,7 @@ from runs.worker.outcomes import (
     error_document,
     retry_delay_s,
 )
-from runs.worker.rows import step_row
+from runs.worker.rows import step_row, told
 from runtime.contract import ChildResult, Message, ModelRecord, State, Step, Usage
 from runtime.errors import AgentError, ModelError, ModelUnavailable
 from runtime.history import answers_for_open_calls
@@ -211,6 +211,9 @@ class Recorder:
         for message in step.messages:
             for call in message.tool_calls:
                 self._journal.hold("tool_call", {**call.document(), "message_id": message.id})
+        if self._speaks_itself:
+            for record in step.tool_calls:
+                self._journal.hold("tool_result", told(record))
         if step.model is not None:
             self._count(step.model)
         if step.done:

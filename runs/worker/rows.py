@@ -31,3 +31,12 @@ def step_row(
         "model": model and model.document(),
         "tool_calls": clean([record.document() for record in tool_calls]),
     }
+
+
+def told(record: ToolRecord) -> dict[str, Any]:
+    """The result of a tool call as its event has it."""
+    document = record.document()
+    if record.decision != "edit":
+        # They stand with the call that the model made.
+        del document["args"]
+    return document

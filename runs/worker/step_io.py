@@ -13,6 +13,7 @@ from runs.worker.artifacts import Artifacts
 from runs.worker.journal import Journal
 from runs.worker.keeping import Keeper
 from runs.worker.outcomes import UnexpectedError
+from runs.worker.rows import told
 from runs.worker.step_files import StepFiles
 from runs.worker.traffic.traffic import Call, Traffic
 from runtime.contract import ToolRecord
@@ -69,11 +70,7 @@ class RunIO:
         # The record itself: the message that the model is shown is made of it.
         redact(record, self._redactor)
         self._artifacts.shorten(record)
-        document = record.document()
-        if record.decision != "edit":
-            # They stand with the call that the model made.
-            del document["args"]
-        self._journal.tell("tool_result", document)
+        self._journal.tell("tool_result", told(record))
 
     def part(self, mode: str, namespace: Sequence[str], data: Any) -> None:
         self._journal.beside("graph", {"mode": mode, "ns": list(namespace), "data": self._redactor.value(data)})

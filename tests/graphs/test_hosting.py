@@ -1,7 +1,11 @@
 """What a hosted graph's run is: its steps, its values, its messages, its end."""
 
+import pytest
+
+from graphs import hosted
 from runs.lifecycle import Status
 from tests.graphs.hosting import Host, values
+from tests.runs.worker import rows
 
 HUMAN = {"type": "human", "content": "hello", "id": "m1"}
 
@@ -14,7 +18,8 @@ async def test_a_graph_answers_and_its_values_are_the_sessions_state(host: Host)
     assert await host.state() == values(ended)
 
 
-async def test_a_quick_graph_is_one_commit(host: Host) -> None:
+async def test_a_quick_graph_is_one_commit(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hosted, "GATHER_S", 60)
     await host.run("echo", {"messages": [HUMAN]})
     assert (await host.steps(), await host.checkpoints()) == (1, 3)
 
@@ -53,9 +58,12 @@ async def test_a_model_that_calls_a_tool_is_told_token_by_token(host: Host) -> N
 
 
 async def test_a_tools_result_is_in_the_runs_steps(host: Host) -> None:
-    ended = await host.run("react", {"messages": [HUMAN]})
-    (call,) = [call for step in ended.steps for call in step["tool_calls"]]
+    await host.run("react", {"messages": [HUMAN]})
+    steps = await rows("SELECT tool_calls FROM run_steps WHERE run_id = %(id)s", id=host.stage.run_id)
+    (call,) = [call for step in steps for call in step["tool_calls"]]
     assert (call["name"], call["args"], call["result"]) == ("weather", {"city": "Berlin"}, "It is sunny in Berlin.")
+    asked, answered = await host.told("tool_call", "tool_result")
+    assert (asked["id"], answered["id"], answered["result"]) == (call["id"], call["id"], call["result"])
 
 
 async def test_with_sync_each_checkpoint_is_a_step(host: Host) -> None:

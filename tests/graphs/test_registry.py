@@ -1,6 +1,8 @@
 """langgraph.json is read whole or refused in one line, and its graphs are loaded once."""
 
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -11,10 +13,12 @@ import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.memory import InMemoryStore
 
+from config.env import BadEnvironment, Environment
 from graphs.registry import BrokenGraphError, UnknownGraphError, graph_for, graph_ids, load_all, load_graph
 from runtime.configuration import configure, current
 from runtime.langgraph_json import BadLangGraphJsonError, LangGraphConfig, read_config
 from tests.langgraph.conftest import EXAMPLES
+from tests.servers import ROOT
 
 Host = Callable[..., LangGraphConfig]
 GRAPH = """
@@ -182,3 +186,32 @@ def test_a_graph_that_cannot_be_loaded_is_named_and_the_others_are(host: Host) -
     assert "is a int, and no graph" in broken["b"]
     with pytest.raises(BrokenGraphError, match="'a'"):
         load_graph("a")
+
+
+def test_the_environment_names_the_file_and_more_graphs(
+    write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENT_SERVER_LANGGRAPH", str(write()))
+    monkeypatch.setenv("AGENT_SERVER_GRAPHS", '{"other": "a.b:c"}')
+    assert list(Environment().langgraph.graphs) == ["shout", "other"]
+
+
+def test_a_bad_file_ends_the_start_with_one_line(write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENT_SERVER_LANGGRAPH", str(write(grafs={})))
+    with pytest.raises(BadEnvironment) as ended:
+        Environment()
+    assert str(ended.value).startswith("AGENT_SERVER_LANGGRAPH: langgraph.json has grafs, which this server")
+    assert "\n" not in str(ended.value)
+
+
+def test_no_process_imports_langgraph_before_a_graph_is_needed() -> None:
+    code = """
+import sys
+import django
+django.setup()
+import config.asgi
+print([name for name in sys.modules if name == "langgraph" or name.startswith(("langgraph.pregel", "langgraph.graph"))])
+"""
+    env = {**os.environ, "AGENT_SERVER_LANGGRAPH": str(EXAMPLES)}
+    done = subprocess.run([sys.executable, "-c", code], env=env, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr

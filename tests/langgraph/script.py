@@ -117,7 +117,7 @@ async def _threads(client: LangGraphClient, steps: Steps) -> None:
     await steps.ask("the same again", client.threads.create(thread_id=own))
     await steps.ask("the same, if it exists", client.threads.create(thread_id=own, if_exists="do_nothing"))
     await steps.ask("metadata is merged", client.threads.update(own, metadata={"more": None}))
-    await steps.ask("it is found", client.threads.search(metadata={"tag": "script", "nested": {"a": 1}}))
+    await steps.ask("the thread is found", client.threads.search(metadata={"tag": "script", "nested": {"a": 1}}))
     await steps.ask("counted", client.threads.count(metadata={"tag": "script"}))
     await steps.ask("its empty state", client.threads.get_state(own))
     await steps.ask("its empty history", client.threads.get_history(own))

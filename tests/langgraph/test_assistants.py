@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from langgraph.pregel.remote import RemoteGraph
 from langgraph_sdk import errors
 from langgraph_sdk.client import LangGraphClient
 from psycopg import AsyncConnection
@@ -286,3 +287,8 @@ async def test_a_key_that_may_only_read_changes_nothing(neighbour: Api, open_doo
         assert await client.assistants.count() == 5
         assert (await refused(client.assistants.create("echo")))[0] == 403
         assert (await refused(client.assistants.delete(UNKNOWN)))[0] == 403
+
+
+async def test_a_remote_graph_draws_itself(client: LangGraphClient) -> None:
+    drawn = await RemoteGraph("nested", client=client).aget_graph(xray=True)
+    assert list(drawn.nodes) == ["__start__", "finish", "__end__", "child:shout"]

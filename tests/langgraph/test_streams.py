@@ -1,19 +1,22 @@
 """Runs of hosted graphs, streamed: what their workers tell, as LangGraph's clients read it."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 import protocols.langgraph.streams as streams
+from accounts.watch import WATCH
 from core.errors import Invalid
-from protocols.langgraph.streaming.frames import RUN_MODES, Frame, check_modes
+from core.ids import new_id
+from protocols.langgraph.streaming.frames import HEARTBEAT, RUN_MODES, Frame, check_modes
 from protocols.langgraph.streaming.places import BEGINNING, parse_place
 from protocols.langgraph.streaming.reading import about_of
 from runs.worker.outcomes import Cancelled, Failed, Finished, HandedBack
 from runtime.contract import Step
 from runtime.errors import AgentError
 from tests.langgraph.carried import Carried, begun, hosted
-from tests.langgraph.heard import told
+from tests.langgraph.heard import all_of, told
 from tests.runs.hand import Hand
 from tests.runs.worker import Tenant
 
@@ -136,7 +139,17 @@ async def test_a_silent_stream_has_heartbeats_also_where_others_hear_a_lot(
     await run.held.says("Hello", done=True)
     row = {"id": run.id, "number": 1, "status": "running", "last_seq": 0}
     frames = streams.run_frames(run.identity, row, hosted("values"), after=BEGINNING)
-    assert [piece async for piece in frames][1:].count(b": heartbeat\r\n\r\n") >= 1
+    assert [piece async for piece in frames][1:].count(HEARTBEAT) >= 1
+
+
+async def test_a_stream_ends_with_the_key_that_opened_it(run: Carried, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "HEARTBEAT_S", 0.02)
+    gone = replace(run.identity, api_key_id=new_id())
+    row = {"id": run.id, "number": 1, "status": "running", "last_seq": 0}
+    frames = streams.run_frames(gone, row, hosted("values"), after=BEGINNING)
+    assert await anext(aiter(frames)) == HEARTBEAT
+    await WATCH.look()
+    assert await all_of(frames) == []
 
 
 def test_a_frame_is_written_as_langgraphs_server_writes_it() -> None:

@@ -1,12 +1,16 @@
 """What all runs of a thread tell, one after the other, on one stream that does not end with them."""
 
 import asyncio
+from dataclasses import replace
+from functools import partial
 
 import httpx
 import pytest
 
 import protocols.langgraph.streams as streams
 import runs.live
+from accounts.limits import Holder, Limits
+from accounts.streams import take_stream
 from protocols.langgraph.streaming.frames import HEARTBEAT
 from protocols.langgraph.streaming.places import parse_place
 from runs.live import hub
@@ -16,7 +20,7 @@ from tests.api import UNKNOWN, Api
 from tests.langgraph.carried import Carried, begun
 from tests.langgraph.heard import some_of, told
 from tests.runs.hand import Hand
-from tests.runs.worker import Tenant
+from tests.runs.worker import Tenant, in_thread
 
 
 @pytest.fixture
@@ -90,3 +94,13 @@ async def test_what_is_no_thread_no_id_and_no_mode_is_refused(
     bad = await http.get(f"/threads/{UNKNOWN}/stream", headers={"last-event-id": "x"})
     assert (bad.status_code, bad.json()["detail"]) == (422, "Invalid last-event-id: must be a valid Redis stream ID")
     assert (await http.get(f"/threads/{UNKNOWN}/stream?stream_modes=nope")).status_code == 422
+
+
+async def test_an_open_stream_counts_against_the_callers_limit(
+    http: httpx.AsyncClient, tenant: Api, thread: str
+) -> None:
+    await in_thread(partial(tenant.limit, streams=1))
+    holder = Holder("workspace", tenant.workspace.id, Limits(streams=1))
+    opened = await take_stream(replace(tenant.identity, limits=(holder,)))
+    assert (await http.get(f"/threads/{thread}/stream")).status_code == 429
+    opened()
