@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from accounts.identity import Identity
-from assistants.spec import load_version
+from assistants.spec import version_config
 from core.db import Row
 from core.errors import BadRequest, Conflict
 from graphs.registry import graph_ids
@@ -51,7 +51,7 @@ async def thread_of(row: Row, checkpoint: Mapping[str, Any] | None = None) -> "T
 
     config: dict[str, Any] = {}
     if row["assistant_id"] is not None:
-        config = await load_version(row["assistant_id"], row["assistant_version"]).arun()
+        config = await version_config(row["assistant_id"], row["assistant_version"]).arun()
     return Thread(
         session_id=row["id"],
         graph_id=str(graph_of(row)),

@@ -40,7 +40,7 @@ async def _tells_everything(run: Carried) -> None:
     run.part("values", {"count": 0})
     run.part("tasks", {"name": "agent"})
     run.part("messages", [chunk("It is"), ORIGIN])
-    run.part("messages", [chunk(" sunny"), ORIGIN])
+    run.part("messages", [chunk(" sunny")])
     run.part("messages", [TOOL, {"langgraph_node": "tools"}])
     run.part("custom", {"step": 1})
     run.part("updates", {"shout": {"text": "A"}}, CHILD)
