@@ -27,6 +27,8 @@ from runs.live import Subscription, hub
 from runs.queries import events_of_run, events_of_session, latest_positions
 
 LAST = frozenset({"end", "interrupt"})
+# What there is of every run, whoever started it; of a graph's values those that it ends with.
+OF_NATIVE_CLIENTS = frozenset({"values", "messages-tuple", "custom"})
 
 
 def translator_of(about: About, modes: Collection[str]) -> Translator:
@@ -147,11 +149,8 @@ class _Told:
 
 
 def own_modes(about: About) -> frozenset[str]:
-    """The modes that a run's own streams have. A native client's run has been told of as far as it goes without them:
-    a graph's messages, and all that a native assistant does."""
-    if about.modes is not None:
-        return about.modes
-    return frozenset({"values", "messages-tuple", "custom"} if about.hosted else {"values"})
+    """The modes that a run's own streams have; a native client's run was asked for none."""
+    return OF_NATIVE_CLIENTS if about.modes is None else about.modes
 
 
 def _begin_at(number: int, after: Place, translator: Translator) -> Position:

@@ -76,6 +76,14 @@ async def test_a_reader_hears_the_modes_it_asks_for_and_subgraphs_under_their_na
     assert [one.event for one in heard] == ["metadata", f"updates|{CHILD}", "updates"]
 
 
+async def test_messages_of_subgraphs_have_the_suffix_as_tuples_only(run: Carried) -> None:
+    run.part("messages", [chunk("Hi"), ORIGIN], CHILD)
+    await run.held.says("Hi", done=True)
+    heard = await run.heard(hosted("messages", "messages-tuple", stream_subgraphs=True))
+    assert [one.event for one in heard[1:]] == ["messages/metadata", "messages/partial", f"messages|{CHILD}"]
+    assert [one.event for one in await run.heard(hosted("messages", "messages-tuple"))] == ["metadata"]
+
+
 async def test_after_every_id_a_reader_hears_the_rest_and_nothing_twice(run: Carried) -> None:
     await _tells_everything(run)
     for modes in (RUN_MODES, ("messages-tuple", "values", "updates")):

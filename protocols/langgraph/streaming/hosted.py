@@ -49,16 +49,17 @@ class HostedRun:
 
     def _message(self, event: Event, suffix: str) -> Iterable[Frame]:
         frames = []
+        # LangGraph's server does not say of these which subgraph they are of.
         if "messages" in self._modes:
             slot = OF_MODE["messages"]
             message, origin = event.data["data"]
             if (key := str(message.get("id"))) not in self._known:
                 self._known.add(key)
-                frames.append(frame(slot, f"messages/metadata{suffix}", {key: {"metadata": origin}}))
+                frames.append(frame(slot, "messages/metadata", {key: {"metadata": origin}}))
             if is_chunk(message):
-                frames.append(frame(slot + 1, f"messages/partial{suffix}", [self._grown(key, message)]))
+                frames.append(frame(slot + 1, "messages/partial", [self._grown(key, message)]))
             else:
-                frames.append(Frame(slot + 1, f"messages/complete{suffix}", b"[%s]" % orjson.dumps(message)))
+                frames.append(Frame(slot + 1, "messages/complete", b"[%s]" % orjson.dumps(message)))
         if "messages-tuple" in self._modes:
             frames.append(Frame(OF_MODE["messages-tuple"], f"messages{suffix}", event.part))
         return frames
