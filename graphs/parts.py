@@ -38,7 +38,7 @@ class Parts:
         self._run_id = UUID(io.run_id)
         self._asked = _asked(kwargs)
         self._subgraphs = bool(kwargs.get("stream_subgraphs"))
-        self._origin: tuple[Any, Json] = (None, None)
+        self._origins: dict[str, Any] = {}  # what was told of where each message comes from
         self._speaking = ("", "")  # the message that is being written, by LangGraph's id and by the session's
         self._silent = False
         self.values: Any = None
@@ -89,10 +89,11 @@ class Parts:
             self._io.token(self._speaking[1], clean(text))
 
     def _message(self, chunk: Any, origin: Any) -> Json:
-        # All chunks of a message have one origin, as large as they are small.
-        if self._origin[0] is not origin:
-            self._origin = origin, render(origin)
-        return [render(chunk), self._origin[1]]
+        """A chunk, and where its message comes from; that is as large as chunks are small, and told with the first."""
+        if chunk.id is not None and self._origins.get(chunk.id) is origin:
+            return [render(chunk)]
+        self._origins[chunk.id] = origin
+        return [render(chunk), render(origin)]
 
 
 def _asked(kwargs: Mapping[str, Json]) -> frozenset[str]:

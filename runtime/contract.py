@@ -148,7 +148,7 @@ class StepIO(Protocol):
         """A piece of what a hosted graph streams, in LangGraph's mode `mode`, told as the event `graph`.
 
         `namespace` is the path of the subgraph that it comes from, empty for the graph itself. `data` has no NUL and no
-        lone surrogates; of the mode `messages` it is a chunk and where that comes from.
+        lone surrogates; of the mode `messages` it is a chunk and, with the first of a message, where that comes from.
         """
 
     def model_call(self, provider: str, model: str, place: str = "") -> AbstractAsyncContextManager[ModelCall]:

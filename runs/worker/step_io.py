@@ -62,7 +62,6 @@ class RunIO:
         self._keeper = keeper
         self._artifacts = artifacts
         self._wait_s = wait_s
-        self._origin: tuple[Any, Any] = (None, None)
 
     def token(self, message_id: str, text: str, kind: Literal["text", "reasoning"] = "text") -> None:
         self._journal.token(message_id, text, kind)
@@ -74,14 +73,7 @@ class RunIO:
         self._journal.tell("tool_result", told(record))
 
     def part(self, mode: str, namespace: Sequence[str], data: Any) -> None:
-        shown = self._message(*data) if mode == "messages" else self._redactor.value(data)
-        self._journal.beside("graph", {"mode": mode, "ns": list(namespace), "data": shown})
-
-    def _message(self, chunk: Any, origin: Any) -> list[Any]:
-        # All chunks of a message have one and the same origin, which is larger than they are.
-        if self._origin[0] is not origin:
-            self._origin = origin, self._redactor.value(origin)
-        return [self._redactor.value(chunk), self._origin[1]]
+        self._journal.beside("graph", {"mode": mode, "ns": list(namespace), "data": self._redactor.value(data)})
 
     def custom(self, name: str, value: Any) -> None:
         refuse_unless_json(f"The event {name!r}", value)

@@ -224,6 +224,21 @@ async def test_forks_do_not_share_what_they_write(worker: Worker) -> None:
     assert ends == ["echo: right", "echo: left", "echo: one"]
 
 
+async def test_writes_come_in_the_order_in_which_a_step_takes_them(worker: Worker) -> None:
+    saver = worker.saver()
+    graph = talk().compile(checkpointer=saver)
+    await graph.ainvoke({"messages": [HumanMessage("one")]}, at(worker))
+    latest = (await graph.aget_state(at(worker))).config
+    for task, path in (("a", "~3"), ("b", "~1"), ("c", "~2")):
+        await saver.aput_writes(latest, [("c", path), ("c", path)], task, path)
+    expected = ["~1", "~1", "~2", "~2", "~3", "~3"]
+    for reader in (saver, Saver(worker.session)):
+        found = await reader.aget_tuple(at(worker))
+        assert found is not None
+        assert [value for _, _, value in found.pending_writes or ()] == expected
+        await worker.store(saver)
+
+
 # -- delta channels ----------------------------------------------------------------------------------------------------
 
 

@@ -273,7 +273,7 @@ WRITES_STATUS = {
     "runs/ending.py": "tells",
     "runs/family.py": "tells",
     "runs/worker/commit.py": "tells",
-    "runs/services.py": "accepts",
+    "runs/accepting.py": "accepts",
     "runs/resuming.py": "puts back into the queue",
     "runs/worker/rescue.py": "puts back into the queue",
     "runs/worker/claim.py": "claims",

@@ -102,7 +102,7 @@ def _first_run(identity: Identity, thread_id: UUID, filters: Filters) -> Operati
             (SELECT min(number) FROM runs WHERE session_id = s.id AND number IS NOT NULL AND
                 (finished_at IS NULL OR finished_at > clock_timestamp() - make_interval(secs => %(recent)s))),
             (SELECT max(number) FROM runs WHERE session_id = s.id), 0) AS first
-        FROM sessions s WHERE s.id = %(thread)s AND {visible("s")} AND {condition}
+        FROM sessions s WHERE s.id = %(thread)s AND s.parent_id IS NULL AND {visible("s")} AND {condition}
         """,  # noqa: S608 - constants
         {"thread": thread_id, "recent": RECENT_S, **parameters_of(identity), **parameters},
     )

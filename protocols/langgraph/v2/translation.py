@@ -168,7 +168,9 @@ class Translator:
                 yield ("checkpoints", path, _checkpoint(data), None)
 
     def _message(self, path: Path, data: Any) -> Iterable[Data]:
-        message, metadata = data
+        # Where a message comes from is told with its first chunk.
+        message, *origin = data
+        metadata = origin[0] if origin else {}
         message_id = str(message.get("id"))
         if message.get("type") == "ai" and message_id not in self._written:
             self._written.add(message_id)
