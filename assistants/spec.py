@@ -98,6 +98,13 @@ def load_version(assistant_id: UUID, number: int) -> Operation[Config]:
 
 
 @operation()
+def version_config(assistant_id: UUID, number: int) -> Operation[Config]:
+    """The same; a second time it costs no statement. Nobody changes it."""
+    key = (assistant_id, number, "")
+    return _configs.get(key) or _configs.put(key, (yield from load_version(assistant_id, number).start()))
+
+
+@operation()
 def agent_for(workspace_id: UUID, assistant_id: UUID, version: int, subagent: str = "") -> Operation[BaseAgent]:
     """The agent that serves the runs of this version in this process; a second time it costs no statement.
 
@@ -159,3 +166,4 @@ def _run_defaults(config: Config) -> RunDefaults:
 
 _agents = _Cache(_Made)
 _defaults = _Cache(_run_defaults)
+_configs: _Cache[Config] = _Cache(lambda config: config)

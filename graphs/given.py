@@ -18,6 +18,7 @@ from runtime.contract import Json, State, StepIO
 
 # What the door says of who asks; the checkpointer does not keep it.
 _NOBODY: dict[str, Any] = {"langgraph_auth_user": None, "langgraph_auth_user_id": "", "langgraph_auth_permissions": []}
+_PLACE = ("checkpoint_ns", "checkpoint_id", "checkpoint_map")
 
 
 def config_of(assistant: Mapping[str, Any], state: State, io: StepIO) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def config_of(assistant: Mapping[str, Any], state: State, io: StepIO) -> dict[st
     own, asked = _config(assistant), _config(state.kwargs)
     graph_id = assistant["graph_id"]
     place = {"thread_id": io.session_id, "run_id": io.run_id, "assistant_id": io.assistant_id, "graph_id": graph_id}
-    user = {"user_id": io.user_id or ""}
+    said = {**_part(own, "configurable"), **_part(asked, "configurable")}
     metadata = {
         **(assistant.get("metadata") or {}),
         **_part(own, "metadata"),
@@ -45,11 +46,9 @@ def config_of(assistant: Mapping[str, Any], state: State, io: StepIO) -> dict[st
         "metadata": metadata,
         "configurable": {
             **_NOBODY,
-            **_part(own, "configurable"),
-            **_part(asked, "configurable"),
+            **{k: v for k, v in said.items() if k not in _PLACE},
             **place,
-            **user,
-            "checkpoint_ns": "",
+            "user_id": io.user_id or "",
         },
     }
     for name in ("recursion_limit", "max_concurrency", "run_name"):
@@ -68,8 +67,8 @@ def context_of(assistant: Mapping[str, Any], state: State) -> dict[str, Any] | N
 
 def place_of(state: State) -> dict[str, Any]:
     """The checkpoint at which a run asked to begin, as keys of `configurable`; empty: where its thread stands."""
-    asked = state.kwargs.get("checkpoint") or {}
-    place = {key: asked[key] for key in ("checkpoint_ns", "checkpoint_id", "checkpoint_map") if asked.get(key)}
+    asked = state.kwargs.get("checkpoint") or _part(_config(state.kwargs), "configurable")
+    place = {key: asked[key] for key in _PLACE if asked.get(key)}
     if "checkpoint_id" not in place and (checkpoint_id := state.kwargs.get("checkpoint_id")):
         place["checkpoint_id"] = checkpoint_id
     return place

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable
 from hashlib import sha256
 from importlib import import_module
-from importlib.util import module_from_spec, spec_from_file_location
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from threading import RLock
 from types import ModuleType
@@ -38,11 +38,18 @@ def _module_of(file: Path) -> ModuleType:
     name, package = file.stem, file.parent
     while (package / "__init__.py").exists():
         name, package = f"{package.name}.{name}", package.parent
-    if "." in name and any(Path(entry or ".").resolve() == package for entry in sys.path):
-        module = import_module(name)
-        if module.__file__ is not None and Path(module.__file__).resolve() == file:
-            return module
+    if "." in name and _is_found(name, file):
+        return import_module(name)
     return _module_of_its_own(file)
+
+
+def _is_found(name: str, file: Path) -> bool:
+    """Whether importing `name` gives this very file: its package may have the name of another one."""
+    try:
+        spec = find_spec(name)
+    except ModuleNotFoundError:
+        return False
+    return spec is not None and spec.origin is not None and Path(spec.origin).resolve() == file
 
 
 def _module_of_its_own(file: Path) -> ModuleType:

@@ -38,9 +38,14 @@ class Parts:
         self._run_id = UUID(io.run_id)
         self._asked = _asked(kwargs)
         self._subgraphs = bool(kwargs.get("stream_subgraphs"))
-        self._origin: tuple[Any, Json] = (None, None)
+        self._origins: dict[str, Any] = {}  # what was told of where each message comes from
+        self._silent = False
         self.values: Any = None
         self.asks = False
+
+    def silence(self) -> None:
+        """Tell nothing more."""
+        self._silent = True
 
     async def tell_all(self, graph: Any, given: Any, config: dict[str, Any], options: dict[str, Any]) -> None:
         """Carry the graph out and tell what it streams."""
@@ -59,10 +64,12 @@ class Parts:
         async for event in events:
             if event["event"] == "on_chain_stream" and event["run_id"] == str(root):
                 yield event["data"]["chunk"]
-            else:
+            elif not self._silent:
                 self._io.part(_EVENTS, (), render(event))
 
     def _tell(self, namespace: Sequence[str], mode: str, data: Any) -> None:
+        if self._silent:
+            return
         if mode == "values" and not namespace:
             self.values = data
             self._on_superstep()
@@ -79,10 +86,11 @@ class Parts:
             self._io.token(native_id(self._run_id, chunk.id), clean(text))
 
     def _message(self, chunk: Any, origin: Any) -> Json:
-        # All chunks of a message have one origin, as large as they are small.
-        if self._origin[0] is not origin:
-            self._origin = origin, render(origin)
-        return [render(chunk), self._origin[1]]
+        """A chunk, and where its message comes from; that is as large as chunks are small, and told with the first."""
+        if chunk.id is not None and self._origins.get(chunk.id) is origin:
+            return [render(chunk)]
+        self._origins[chunk.id] = origin
+        return [render(chunk), render(origin)]
 
 
 def _asked(kwargs: Mapping[str, Json]) -> frozenset[str]:

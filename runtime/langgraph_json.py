@@ -36,17 +36,21 @@ _KEYS = {"dependencies", "graphs", "env", "store", "checkpointer", "http", "auth
 _HARMLESS = {
     ("auth", "disable_studio_auth"): (True,),
     ("http", "disable_ui"): (True, False),
+    ("http", "disable_mcp"): (True,),
+    ("http", "disable_a2a"): (True,),
     ("http", "disable_assistants"): (False,),
     ("http", "disable_threads"): (False,),
     ("http", "disable_runs"): (False,),
     ("http", "disable_store"): (False,),
     ("http", "disable_meta"): (False,),
     ("http", "disable_webhooks"): (False,),
+    ("webhooks", "env_prefix"): ("LG_WEBHOOK_",),
 }
 # Where what is refused is said here.
 _INSTEAD = {
     "http.cors": "set CORS_ALLOW_ORIGINS",
     "http.mount_prefix": "set MOUNT_PREFIX",
+    "webhooks.url": "whom a run may tell is bounded by AGENT_SERVER_URL_ALLOWLIST",
 }
 _STRATEGIES = ("delete", "keep_latest")
 _GRAPH_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\- ]{0,199}")

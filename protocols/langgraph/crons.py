@@ -27,7 +27,7 @@ from protocols.langgraph.cron_bodies import (
 from protocols.langgraph.cron_rows import COLUMNS, FIELDS, count_crons, cron_document, find_cron, find_crons
 from protocols.langgraph.natively import native_input, refuse_what_natives_lack
 from protocols.langgraph.reading import body_of, thread_of, uuid_of
-from protocols.langgraph.resolving import find_assistant
+from protocols.langgraph.resolving import find_assistant, require_allowed
 from protocols.langgraph.run_rows import may_use
 from protocols.langgraph.starting import kwargs_of, webhook_of
 from scheduling import services
@@ -67,6 +67,7 @@ async def _create(
     assistant = await find_assistant(identity, body.assistant_id)
     if assistant is None:
         raise NotFound(f"Assistant '{body.assistant_id}' not found")
+    await require_allowed(request, assistant)
     cron_id = new_id()
     payload = _with_id({**body.given, "assistant_id": str(assistant["id"])}, cron_id)
     user_id = identity.user["identity"] if identity.user else identity.user_id or ""

@@ -22,7 +22,7 @@ from protocols.langgraph.answering import native_answer
 from protocols.langgraph.auth import for_graphs
 from protocols.langgraph.deployment import thread_ttl
 from protocols.langgraph.natively import native_input, refuse_what_natives_lack
-from protocols.langgraph.resolving import resolve_assistant
+from protocols.langgraph.resolving import UNKNOWN, require_allowed, resolve_assistant
 from protocols.langgraph.run_bodies import Config, StatelessRun
 from protocols.langgraph.run_rows import asking_run, get_run, may_use
 from runs.accepting import Besides, NewSession, accept, create_run
@@ -31,7 +31,6 @@ from runs.bodies import CreateRun
 from runs.resuming import resume_run
 from runs.webhook import RunWebhook
 
-UNKNOWN = "Thread or assistant not found."
 BUSY = "Thread is already running a task. Wait for it to finish or choose a different multitask strategy."
 BOTH = (
     "Cannot specify both configurable and context. Prefer setting context alone. Context was introduced in LangGraph "
@@ -79,7 +78,7 @@ async def start(request: HotRequest, thread_id: UUID | None, body: StatelessRun,
     `run_id` is a new id; a run that goes on keeps its own. Raises what `runs.accepting.create_run` does, in the
     protocol's words.
     """
-    assistant = await _assistant(request.identity, body.assistant_id)
+    assistant = await _assistant(request, body.assistant_id)
     planned = await _plan(request, thread_id, assistant, body, run_id)
     if body.command is not None and not planned.hosted:
         return await _answer(request, planned.session_id, body)
@@ -100,7 +99,7 @@ async def start_all(request: HotRequest, bodies: Sequence[StatelessRun]) -> list
     """Accept all of these, each in a thread of its own, or none."""
     planned = []
     for body in bodies:
-        assistant = await _assistant(request.identity, body.assistant_id)
+        assistant = await _assistant(request, body.assistant_id)
         planned.append(await _plan(request, None, assistant, body, new_id()))
     try:
         runs = await _accept_all(request.identity, planned).arun()
@@ -123,12 +122,13 @@ def _accept_all(identity: Identity, planned: Sequence[_Planned]) -> Operation[li
 # -- who -----------------------------------------------------------------------------------------------------------
 
 
-async def _assistant(identity: Identity, reference: str) -> Row:
-    key = identity.workspace_id, reference
+async def _assistant(request: HotRequest, reference: str) -> Row:
+    key = request.identity.workspace_id, reference
     if (known := _known.get(key)) is None:
-        known = _known[key] = await resolve_assistant(identity, reference)
+        known = _known[key] = await resolve_assistant(request.identity, reference)
         if len(_known) > MAX_KNOWN:
             _known.popitem(last=False)
+    await require_allowed(request, known)
     return known
 
 

@@ -26,17 +26,20 @@ USUAL_LIMIT = 1
 
 @router.route("GET", "/threads/{thread_id}/state", scope="sessions:read")
 async def read(request: HotRequest) -> HotResponse:
+    """What the thread stands at; `?subgraphs=true` tells the states inside it too."""
     return await _state(request, None, subgraphs=flag_of(request, "subgraphs"), select=_select(request))
 
 
 @router.route("GET", "/threads/{thread_id}/state/{checkpoint_id}", scope="sessions:read")
 async def read_at(request: HotRequest) -> HotResponse:
+    """What it stood at."""
     checkpoint = CheckpointBody(checkpoint_id=request.params["checkpoint_id"])
     return await _state(request, checkpoint, subgraphs=flag_of(request, "subgraphs"), select=_select(request))
 
 
-@router.route("POST", "/threads/{thread_id}/state/checkpoint", scope="sessions:read")
+@router.route("POST", "/threads/{thread_id}/state/checkpoint", scope="sessions:read", body=ReadState)
 async def read_checkpoint(request: HotRequest) -> HotResponse:
+    """What it, or a subgraph of it, stood at."""
     body = body_of(request, ReadState)
     return await _state(request, body.checkpoint, subgraphs=bool(body.subgraphs), select=body.select)
 
@@ -54,7 +57,7 @@ async def _state(
     elif graph_of(row) is None:
         state = nothing(place(row["id"], asked) if asked else None)
     else:
-        state = await graph_state(row, _given(checkpoint), subgraphs=subgraphs)
+        state = await graph_state(request.identity, row, _given(checkpoint), subgraphs=subgraphs)
     return HotResponse(selected(state, select))
 
 
@@ -63,6 +66,7 @@ async def _state(
 
 @router.route("GET", "/threads/{thread_id}/history", scope="sessions:read")
 async def history(request: HotRequest) -> HotResponse:
+    """What it stood at, the latest first."""
     given = request.query.get("limit", str(USUAL_LIMIT))
     if not (given.isascii() and given.isdigit() and len(given) < 5):
         raise Invalid.at("query", "limit", message="A number from 1 to 1000.")
@@ -74,8 +78,9 @@ async def history(request: HotRequest) -> HotResponse:
     )
 
 
-@router.route("POST", "/threads/{thread_id}/history", scope="sessions:read")
+@router.route("POST", "/threads/{thread_id}/history", scope="sessions:read", body=ReadHistory)
 async def search_history(request: HotRequest) -> HotResponse:
+    """What it stood at, the latest first."""
     return await _history(request, body_of(request, ReadHistory))
 
 
@@ -103,7 +108,9 @@ async def _history(request: HotRequest, body: ReadHistory) -> HotResponse:
     elif graph_of(row) is None:
         found = []
     else:
-        found = await graph_history(row, checkpoint, before=before, metadata=body.metadata, limit=limit)
+        found = await graph_history(
+            request.identity, row, checkpoint, before=before, metadata=body.metadata, limit=limit
+        )
     return HotResponse([selected(state, body.select) for state in found])
 
 
@@ -121,8 +128,9 @@ def _before(given: str | Before | None) -> str | None:
 # -- changes -----------------------------------------------------------------------------------------------------------
 
 
-@router.route("POST", "/threads/{thread_id}/state", scope="sessions:write")
+@router.route("POST", "/threads/{thread_id}/state", scope="sessions:write", body=UpdateState)
 async def update(request: HotRequest) -> HotResponse:
+    """Change what the thread stands at, or go on from where it stood."""
     body = body_of(request, UpdateState)
     row = await _thread(request, "update")
     checkpoint = _given(body.checkpoint or CheckpointBody(checkpoint_id=body.checkpoint_id))

@@ -37,8 +37,8 @@ IS_THREAD = f"""
 _COLUMNS = f"""
 s.id, s.created_at, greatest(s.updated_at, s.last_activity_at) AS updated_at, s.last_activity_at AS state_updated_at,
 {METADATA} AS metadata, {STATUS} AS status, s.assistant_id, s.assistant_version, a.type, a.graph_id, s.checkpoint_id,
-s.head_run_id, s.ttl_seconds, s.ttl_strategy, s.expires_at, asking.interrupt, asking.checkpoint_id AS asked_at,
-failed.error
+s.user_id, s.message_count, s.state ? 'messages' AS says, s.head_run_id, s.ttl_seconds, s.ttl_strategy, s.expires_at,
+asking.interrupt, asking.checkpoint_id AS asked_at, failed.error
 """
 _AND_THEIR_RUNS = """
 LEFT JOIN runs asking ON asking.id = s.head_run_id AND asking.status = 'interrupted'
@@ -140,8 +140,13 @@ def _condition(wanted: Mapping[str, Any], filters: Filters) -> tuple[str, dict[s
 
 
 def is_native(row: Row) -> bool:
-    """Whether the thread's messages are rows of ours, and not a part of a graph's values."""
-    return row["type"] not in {None, "Graph"}
+    """Whether the thread's messages are rows of ours, and not a part of a graph's values.
+
+    One whose assistant was deleted is what it was: only a graph has messages in its values.
+    """
+    if row["type"] is None:
+        return bool(row["message_count"]) and not row["says"]
+    return bool(row["type"] != "Graph")
 
 
 def _add_messages(threads: Sequence[Row]) -> Operation[None]:

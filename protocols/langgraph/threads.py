@@ -41,8 +41,9 @@ from sessions.threads import change_thread, copy_thread, open_thread, thread_sto
 router = Router()
 
 
-@router.route("POST", "/threads", scope="sessions:write")
+@router.route("POST", "/threads", scope="sessions:write", body=CreateThread)
 async def create(request: HotRequest) -> HotResponse:
+    """Open a thread; each run names the assistant that serves it."""
     body = body_of(request, CreateThread)
     thread_id = new_id() if body.thread_id is None else uuid_of(body.thread_id)
     value: dict[str, Any] = {"thread_id": thread_id, "metadata": dict(body.metadata or {})}
@@ -80,6 +81,7 @@ async def _seed(request: HotRequest, thread_id: UUID, supersteps: Sequence[Super
 
 @router.route("GET", "/threads/{thread_id}", scope="sessions:read")
 async def read(request: HotRequest) -> HotResponse:
+    """A thread with what it stands at; `?include=ttl` tells how long it is kept."""
     thread_id = thread_of(request)
     filters = await allow(request, "threads", "read", {"thread_id": thread_id})
     row = await get_thread(request.identity, thread_id, filters).arun()
@@ -89,8 +91,9 @@ async def read(request: HotRequest) -> HotResponse:
     return HotResponse(document)
 
 
-@router.route("PATCH", "/threads/{thread_id}", scope="sessions:write")
+@router.route("PATCH", "/threads/{thread_id}", scope="sessions:write", body=PatchThread)
 async def patch(request: HotRequest) -> HotResponse:
+    """Merge metadata, or give it another time to live; `Prefer: return=minimal` asks for no answer."""
     thread_id, body = thread_of(request), body_of(request, PatchThread)
     value: dict[str, Any] = {"thread_id": thread_id, "metadata": dict(body.metadata or {})}
     filters = await allow(request, "threads", "update", value)
@@ -107,6 +110,7 @@ async def patch(request: HotRequest) -> HotResponse:
 
 @router.route("DELETE", "/threads/{thread_id}", scope="sessions:write")
 async def delete(request: HotRequest) -> HotResponse:
+    """Delete a thread with all that it has; its runs end."""
     thread_id = thread_of(request)
     filters = await allow(request, "threads", "delete", {"thread_id": thread_id})
     await get_thread(request.identity, thread_id, filters, values=False).arun()
@@ -120,8 +124,9 @@ async def delete(request: HotRequest) -> HotResponse:
 # -- several -----------------------------------------------------------------------------------------------------------
 
 
-@router.route("POST", "/threads/search", scope="sessions:read")
+@router.route("POST", "/threads/search", scope="sessions:read", body=SearchThreads)
 async def search(request: HotRequest) -> HotResponse:
+    """Threads by what they hold, the newest first unless another order is asked for."""
     body = body_of(request, SearchThreads)
     paths = read_paths(body.extract or {})
     wanted = _wanted(body)
@@ -156,8 +161,9 @@ def _roots(paths: dict[str, Any]) -> set[str]:
     return {path[0] for path in paths.values() if path}
 
 
-@router.route("POST", "/threads/count", scope="sessions:read")
+@router.route("POST", "/threads/count", scope="sessions:read", body=CountThreads)
 async def count(request: HotRequest) -> HotResponse:
+    """How many threads hold this."""
     wanted = _wanted(body_of(request, CountThreads))
     filters = await allow(request, "threads", "search", wanted)
     return HotResponse(await count_threads(request.identity, wanted, filters).arun())
@@ -173,11 +179,14 @@ def page_headers(offset: int, shown: int, *, more: bool) -> dict[str, str]:
     return {**headers, "x-pagination-next": str(offset + shown)} if more else headers
 
 
-@router.route("POST", "/threads/prune", scope="sessions:write")
+@router.route("POST", "/threads/prune", scope="sessions:write", body=PruneThreads)
 async def prune(request: HotRequest) -> HotResponse:
+    """Delete threads, or leave the latest state of each."""
     body = body_of(request, PruneThreads)
     ids = [uuid_of(text) for text in body.thread_ids]
-    filters = await allow(request, "threads", "delete", {"thread_ids": ids, "strategy": body.strategy or "delete"})
+    strategy = body.strategy or "delete"
+    action = "delete" if strategy == "delete" else "update"
+    filters = await allow(request, "threads", action, {"thread_ids": ids, "strategy": strategy})
     rows, _ = await search_threads(
         request.identity,
         {"ids": ids},
@@ -189,7 +198,7 @@ async def prune(request: HotRequest) -> HotResponse:
         values=False,
     ).arun()
     found = [row["id"] for row in rows]
-    if body.strategy == "keep_latest":
+    if strategy == "keep_latest":
         return HotResponse({"pruned_count": len(await keep_latest(request.identity, found).arun())})
     removed = await delete_sessions(request.identity, found).arun()
     await tell_removed(removed.ended)
@@ -201,12 +210,14 @@ async def prune(request: HotRequest) -> HotResponse:
 
 @router.route("POST", "/threads/{thread_id}/copy", scope="sessions:write")
 async def copy(request: HotRequest) -> HotResponse:
+    """Another thread with the whole past of this one."""
     source, target = thread_of(request), new_id()
     filters = await allow(request, "threads", "read", {"thread_id": source})
-    await allow(request, "threads", "create", {"thread_id": target, "metadata": {}})
+    value: dict[str, Any] = {"thread_id": target, "metadata": {}}
+    await allow(request, "threads", "create", value)
     try:
         await get_thread(request.identity, source, filters, values=False).arun()
-        await copy_thread(request.identity, source, target).arun()
+        await copy_thread(request.identity, source, target, value["metadata"]).arun()
     except NotFound:
         # As LangGraph says it.
         raise Conflict("Conflict") from None
@@ -215,6 +226,7 @@ async def copy(request: HotRequest) -> HotResponse:
 
 @router.route("GET", "/threads/{thread_id}/storage", scope="sessions:read")
 async def storage(request: HotRequest) -> HotResponse:
+    """How much is stored of a thread, in bytes of text."""
     thread_id = thread_of(request)
     filters = await allow(request, "threads", "read", {"thread_id": thread_id})
     await get_thread(request.identity, thread_id, filters, values=False).arun()

@@ -8,6 +8,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from rest_framework.views import APIView
 
 from config.asgi import router
+from protocols.langgraph.v2.routing import websocket_urlpatterns as langgraph_sockets
 from runs.routing import websocket_urlpatterns
 
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
@@ -61,4 +62,4 @@ def hot_routes() -> dict[tuple[str, str], str | None]:
 
 def sockets() -> set[str]:
     """The paths of the websockets."""
-    return {path for path, _ in _walk(list(websocket_urlpatterns))}
+    return {path for path, _ in _walk([*websocket_urlpatterns, *langgraph_sockets])}

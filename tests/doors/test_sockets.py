@@ -15,6 +15,8 @@ from tests.doors.routes import sockets
 from tests.doors.world import OF_USER, World
 
 SESSION = "/ws/sessions/{session_id}"
+# Its commands are in `tests/langgraph/test_commands.py`.
+THREAD = "/langgraph/threads/{thread_id}/stream/events"
 # What each command needs beside its name.
 COMMANDS: dict[str, dict[str, Any]] = {
     "send": HELLO,
@@ -27,7 +29,7 @@ ON_RUNS = ["cancel", "resume"]
 
 
 def test_every_socket_has_its_cases() -> None:
-    assert sockets() == {SESSION}
+    assert sockets() == {SESSION, THREAD}
 
 
 async def _open(path: str, headers: dict[str, str], *commands: dict[str, Any]) -> list[Any]:
@@ -60,6 +62,25 @@ def heard(world: World, path: str, key: str | None, *commands: dict[str, Any]) -
 def test_without_a_key_that_holds_no_socket_stays_open(world: World, who: str, session: str) -> None:
     path = SESSION.format(session_id=world.ids["session_id"] if session == "ours" else UNKNOWN)
     assert heard(world, path, world.keys.get(who)) == [4401]
+
+
+@pytest.mark.parametrize("who", ["nobody", "malformed", "unknown", "expired", "revoked"])
+def test_without_a_key_that_holds_no_thread_is_heard(world: World, who: str) -> None:
+    for thread in (world.ids["session_id"], UNKNOWN):
+        assert heard(world, THREAD.format(thread_id=thread), world.keys.get(who)) == [4401]
+
+
+@pytest.mark.parametrize("who", ["stranger", "bob"])
+def test_anothers_thread_takes_no_command(world: World, who: str) -> None:
+    before = world.rows()
+    run = {"assistant_id": str(world.ids["assistant_id"]), **HELLO}
+    answer = {"interrupt_id": "x", "response": 1}
+    for method, params in (("run.start", run), ("input.respond", answer), ("agent.getTree", {})):
+        command = {"id": 1, "method": method, "params": params}
+        told, _ = heard(world, THREAD.format(thread_id=world.ids["session_id"]), world.keys[who], command)
+        assert told["type"] == "error"
+        assert OF_USER not in str(told)
+    assert world.rows() == before
 
 
 def test_a_socket_asks_for_the_scope_of_reading_runs(world: World) -> None:

@@ -28,8 +28,10 @@ _MADE = (
     "functional",
     "given",
     "inner_asks",
+    "leaky",
     "noted",
     "slow",
+    "stubborn",
     "tangled",
     "threaded",
 )

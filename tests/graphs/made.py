@@ -4,9 +4,11 @@ import asyncio
 import operator
 import time
 from collections import Counter
+from contextvars import ContextVar
 from typing import Annotated, Any, TypedDict
 
 from langchain_core.runnables import RunnableConfig
+from langgraph.config import get_stream_writer
 from langgraph.func import entrypoint, task
 from langgraph.graph import START, StateGraph
 from langgraph.runtime import Runtime
@@ -150,6 +152,30 @@ def _blocking(state: Log) -> Log:
     time.sleep(0.01)
     return {"log": ["from a thread"]}
 
+
+async def _stubborn(state: Log) -> Log:
+    get_stream_writer()("before")
+    reached.set()
+    try:
+        await asyncio.sleep(60)
+    except asyncio.CancelledError:
+        await opened.wait()
+        get_stream_writer()("after")
+    return {"log": ["all the same"]}
+
+
+stubborn = StateGraph(Log).add_node("work", _stubborn).add_edge(START, "work").compile()
+
+_mine: ContextVar[str] = ContextVar("mine", default="nobody's")
+
+
+async def _leaky(state: Log) -> Log:
+    before = _mine.get()
+    _mine.set("somebody's")
+    return {"log": [before]}
+
+
+leaky = StateGraph(Log).add_node("look", _leaky).add_edge(START, "look").compile()
 
 threaded = StateGraph(Log).add_node("work", _blocking).add_edge(START, "work").compile()
 

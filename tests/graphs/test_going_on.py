@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from graphs import hosted
 from runs.lifecycle import Status
 from runs.services import cancel_run
 from runs.worker.committer import LeaseLost
@@ -88,6 +89,23 @@ async def test_a_cancelled_graph_is_carried_out_no_further(host: Host) -> None:
     made.opened.set()
     await asyncio.sleep(0)
     assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("graph of run")]
+
+
+async def test_a_graph_that_does_not_heed_its_cancellation_tells_nothing_more(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hosted, "LEAVE_S", 0.01)
+    await host.accept("stubborn", {}, stream_mode=["custom"])
+    execution = await host.begin()
+    carrying = asyncio.create_task(execution.carry_out())
+    await asyncio.wait_for(made.reached.wait(), 10)
+    execution.stop(Cancelled())
+    assert (await asyncio.wait_for(carrying, 10)).status == Status.CANCELLED
+    last = host.stage.journal.last_seq
+    made.opened.set()
+    await asyncio.sleep(0.02)
+    assert host.stage.journal.last_seq == last
+    assert [part["data"] for part in await host.told("graph")] == ["before"]
 
 
 async def test_a_rollback_takes_the_graphs_checkpoints_out(host: Host) -> None:

@@ -57,3 +57,10 @@ def test_a_list_to_which_nothing_is_added_becomes_no_longer_a_chain() -> None:
     lists.learn(page, [("", "c", "8")])
     store(lists, page, 9, list(range(20)))
     assert page.values["", "c", "9"] == ([], "0")
+
+
+def test_what_only_python_takes_for_the_same_is_another_item() -> None:
+    lists, page = GrowingLists(), GraphPage()
+    store(lists, page, 1, [1] * 20)
+    store(lists, page, 2, [*[1] * 19, True, 2])
+    assert repr(page.value(("", "c", "2"))) == repr([*[1] * 19, True, 2])

@@ -108,6 +108,11 @@ async def test_a_blocking_node_works_in_a_thread(host: Host) -> None:
     assert values(await host.run("threaded", {}))["log"] == ["from a thread"]
 
 
+async def test_nothing_of_a_run_is_seen_by_the_next(host: Host) -> None:
+    assert values(await host.run("leaky", {}))["log"] == ["nobody's"]
+    assert values(await host.run("leaky", {}))["log"] == ["nobody's", "nobody's"]
+
+
 async def test_tasks_are_sent_out_and_their_results_gathered(host: Host) -> None:
     assert values(await host.run("fan_out", {"wanted": ["a", "b", "c"]}))["log"] == ["a", "b", "c"]
 

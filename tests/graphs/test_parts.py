@@ -27,7 +27,10 @@ async def test_messages_come_chunk_by_chunk_with_where_they_come_from(host: Host
     assert {part["mode"] for part in told} == {"messages"}
     chunks = [part["data"][0] for part in told if part["data"][0]["type"] == "AIMessageChunk"]
     assert "".join(chunk["content"] for chunk in chunks).startswith("The weather in the city")
-    assert told[0]["data"][1]["langgraph_node"] == "agent"
+    # Where a message comes from is told with its first chunk.
+    origins = {part["data"][0]["id"]: part["data"][1]["langgraph_node"] for part in told if len(part["data"]) == 2}
+    assert list(origins.values()) == ["agent", "tools", "agent"]
+    assert len(told) > 2 * len(origins)
 
 
 async def test_graphs_inside_are_streamed_where_that_is_wanted(host: Host) -> None:

@@ -98,7 +98,8 @@ def test_keys_that_only_build_images_are_passed_over(write: Callable[..., Path])
     ("keys", "told"),
     [
         ({"grafs": {}}, "has grafs"),
-        ({"webhooks": {"headers": {}}}, "at /webhooks"),
+        ({"webhooks": {"url": {"require_https": True}}}, "AGENT_SERVER_URL_ALLOWLIST"),
+        ({"webhooks": {"env_prefix": "MY_"}}, "webhooks.env_prefix"),
         ({"http": {"cors": {}}}, "set CORS_ALLOW_ORIGINS"),
         ({"graphs": {}}, "names no graphs"),
         ({"graphs": {"a": "./agent.ts:graph"}}, "JavaScript"),
@@ -168,6 +169,25 @@ async def test_a_graph_imports_from_the_folders_beside_it(host: Host, tmp_path: 
     (tmp_path / "lib" / "src" / "words_of_ours.py").write_text("WORD = 'hey'\n")
     host(GRAPH + "from words_of_ours import WORD\n", dependencies=["./lib", "langchain"])
     assert load_all() == {}
+
+
+@pytest.mark.parametrize("package", ["agents_of_ours", "tools"])
+def test_a_graph_may_be_in_a_package_of_any_name(host: Host, tmp_path: Path, package: str) -> None:
+    (tmp_path / package).mkdir()
+    (tmp_path / package / "__init__.py").touch()
+    (tmp_path / package / "graph.py").write_text(GRAPH)
+    host(dependencies=["."], graphs={package: f"./{package}/graph.py:builder"})
+    assert load_all() == {}
+
+
+def test_a_graph_in_a_package_imports_from_beside_it(host: Host, tmp_path: Path) -> None:
+    (tmp_path / "others_of_ours").mkdir()
+    (tmp_path / "others_of_ours" / "__init__.py").touch()
+    (tmp_path / "others_of_ours" / "words.py").write_text("WORD = 'hey'")
+    (tmp_path / "others_of_ours" / "graph.py").write_text("from .words import WORD\n" + GRAPH)
+    host(dependencies=["."], graphs={"it": "./others_of_ours/graph.py:builder"})
+    assert load_all() == {}
+    assert sys.modules["others_of_ours.words"].WORD == "hey"
 
 
 async def test_a_graph_that_is_gone_is_named() -> None:

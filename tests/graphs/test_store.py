@@ -1,10 +1,12 @@
 """The store as graphs have it: LangGraph's interface, and the rows that clients see at /store."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any, TypedDict
 from uuid import UUID
 
 import pytest
+from django.db.models.functions import Now
 from langgraph.graph import START, StateGraph
 from langgraph.runtime import Runtime
 from langgraph.store.base import GetOp, InvalidNamespaceError, PutOp
@@ -56,6 +58,15 @@ async def test_how_long_a_document_is_kept(api: Api, async_pool: None) -> None:
     await store.aput(("a",), "for good", {}, ttl=None)
     kept = await in_thread(lambda: dict(StoreItem.objects.values_list("key", "ttl_minutes")))
     assert kept == {"told": 90, "untold": 5, "for good": None}
+
+
+async def test_a_read_that_is_not_to_keep_a_document_does_not(api: Api, store: Store) -> None:
+    for key in ("kept", "looked at"):
+        await store.aput(("a",), key, {}, ttl=60)
+    await in_thread(lambda: StoreItem.objects.update(expires_at=Now() + timedelta(minutes=1)))
+    await store.abatch([GetOp(("a",), "kept", True), GetOp(("a",), "looked at", False)])
+    soon = await in_thread(lambda: list(StoreItem.objects.filter(expires_at__lt=Now() + timedelta(minutes=30))))
+    assert [item.key for item in soon] == ["looked at"]
 
 
 async def test_what_no_document_may_be_called_is_refused(store: Store) -> None:

@@ -104,7 +104,7 @@ async def _assistants(client: LangGraphClient, steps: Steps) -> None:
     await steps.ask("changed again", client.assistants.update(own, config={"configurable": {"a": 3}}))
     await steps.ask("its versions", client.assistants.get_versions(own))
     await steps.ask("back to the first", client.assistants.set_latest(own, 1))
-    await steps.ask("it is found", client.assistants.search(metadata={"team": "red"}, graph_id="steps"))
+    await steps.ask("it is found as it was left", client.assistants.search(metadata={"team": "red"}, graph_id="steps"))
     await steps.ask("counted", client.assistants.count(metadata={"team": "red"}))
     await steps.ask("deleted", client.assistants.delete(own))
     await steps.ask("and gone", client.assistants.get(own))

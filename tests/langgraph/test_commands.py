@@ -70,6 +70,26 @@ async def test_the_answer_says_how_far_the_thread_had_come(http: httpx.AsyncClie
     assert run_number_of(second["meta"]["applied_through_seq"]) == 1
 
 
+async def test_what_javascript_names_in_its_config_is_where_the_run_begins(
+    tenant: Api, http: httpx.AsyncClient, hand: Hand
+) -> None:
+    assistant = await in_thread(tenant.assistant)
+    thread_id = new_id()
+    place = {"configurable": {"thread_id": str(thread_id)}}
+    await started(http, thread_id, assistant_id=assistant, config=place)
+    held = await hand.claim()
+    await held.says("Hello")
+    checkpoint_id = held.conversation.checkpoint_id
+    await held.says("Bye", done=True)
+    place["configurable"]["checkpoint_id"] = str(checkpoint_id)
+    forked = await started(http, thread_id, assistant_id=assistant, config=place)
+    run = await in_thread(Run.objects.get, Q(id=forked))
+    assert str(run.from_checkpoint_id) == checkpoint_id
+    other = {"configurable": {"thread_id": UNKNOWN}}
+    answer = await command(http, thread_id, "run.start", assistant_id=assistant, input=INPUT, config=other)
+    assert answer["error"] == "invalid_argument"
+
+
 @pytest.mark.parametrize("spelt", ["multitask_strategy", "multitaskStrategy"])
 async def test_a_strategy_may_be_spelt_in_two_ways(http: httpx.AsyncClient, spelt: str) -> None:
     thread_id = new_id()
@@ -308,6 +328,12 @@ async def test_a_browser_comes_with_a_ticket(tenant: Api, open_door: None) -> No
     assert answer.status_code == 201, answer.content
     async with socket_to(UNKNOWN, f"?ticket={answer.json()['ticket']}") as socket:
         assert (await socket.say("nope"))["error"] == "unknown_command"
+
+
+async def test_a_socket_asks_for_the_scope_of_reading_runs(tenant: Api, open_door: None) -> None:
+    other = await in_thread(lambda: Api(tenant.workspace, scopes=("sessions:read",)))
+    async with socket_to(UNKNOWN, x_api_key=other.key) as socket:
+        assert await socket.closed() == 4403
 
 
 async def test_who_may_only_read_starts_nothing(tenant: Api, open_door: None) -> None:

@@ -172,3 +172,95 @@ async def test_a_handler_refuses(auth: Auth, tenant: Api, open_door: None, refus
     expected = {"raised": (409, "taken")}.get(str(refusal), (403, "not yours" if str(refusal) == "not yours" else ""))
     assert refused.value.status_code == expected[0]
     assert expected[1] in refused.value.response.json()["detail"]
+
+
+# -- whose rows are whose ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def owned(auth: Auth) -> Auth:
+    """Everything is its maker's."""
+
+    @auth.on
+    async def own(ctx: Any, value: Any) -> Any:
+        if ctx.resource == "store":
+            return None
+        value.setdefault("metadata", {})["owner"] = ctx.user.identity
+        return {"owner": ctx.user.identity}
+
+    return auth
+
+
+async def refused(asked: Any) -> int:
+    with pytest.raises(APIStatusError) as refusal:
+        await asked
+    return refusal.value.status_code
+
+
+async def test_another_users_thread_is_not_there(owned: Auth, tenant: Api, open_door: None) -> None:
+    async with speaking("ann-token") as ann, speaking("bob-token") as bob:
+        made = await ann.threads.create(metadata={"q": 1})
+        assert made["metadata"] == {"q": 1, "owner": "ann"}
+        thread = made["thread_id"]
+        run = await ann.runs.create(thread, "echo", input={})
+        for asked in (
+            bob.threads.get(thread),
+            bob.threads.update(thread, metadata={"a": 1}),
+            bob.threads.get_state(thread),
+            bob.threads.get_history(thread),
+            bob.threads.update_state(thread, {"messages": []}),
+            bob.runs.list(thread),
+            bob.runs.get(thread, run["run_id"]),
+            bob.runs.create(thread, "echo", input={}),
+            bob.runs.cancel(thread, run["run_id"]),
+            bob.runs.delete(thread, run["run_id"]),
+            bob.threads.delete(thread),
+        ):
+            assert await refused(asked) == 404, asked
+        assert await refused(bob.threads.copy(thread)) == 409
+        assert await refused(bob.threads.create(thread_id=thread)) == 409
+        assert await bob.threads.search() == []
+        assert await bob.threads.count() == 0
+        assert [found["thread_id"] for found in await ann.threads.search()] == [thread]
+        assert (await ann.runs.get(thread, run["run_id"]))["status"] == "pending"
+
+
+async def test_another_users_assistant_is_not_there_and_the_graphs_own_are_everybodys(
+    owned: Auth, tenant: Api, open_door: None
+) -> None:
+    async with speaking("ann-token") as ann, speaking("bob-token") as bob:
+        made = await ann.assistants.create("echo", metadata={"q": 1})
+        assert made["metadata"] == {"q": 1, "owner": "ann"}
+        assistant = made["assistant_id"]
+        for asked in (
+            bob.assistants.get(assistant),
+            bob.assistants.update(assistant, name="mine"),
+            bob.assistants.delete(assistant),
+            bob.runs.create(None, assistant, input={}),
+            bob.crons.create(assistant, schedule="0 3 * * *"),
+        ):
+            assert await refused(asked) == 404, asked
+        assert await bob.assistants.search() == []
+        assert [found["assistant_id"] for found in await ann.assistants.search()] == [assistant]
+        assert (await bob.runs.create(None, "echo", input={}))["status"] == "pending"
+        assert (await ann.runs.create(None, assistant, input={}))["status"] == "pending"
+
+
+async def test_another_users_cron_is_not_there(owned: Auth, tenant: Api, open_door: None) -> None:
+    async with speaking("ann-token") as ann, speaking("bob-token") as bob:
+        made: Any = await ann.crons.create("echo", schedule="0 3 * * *")
+        assert (made["metadata"], made["user_id"]) == ({"owner": "ann"}, "ann")
+        assert await bob.crons.search() == []
+        assert await bob.crons.count() == 0
+        assert await refused(bob.crons.update(made["cron_id"], enabled=False)) == 404
+        assert await refused(bob.crons.delete(made["cron_id"])) == 404
+        assert await ann.crons.count() == 1
+
+
+async def test_runs_know_who_started_them(owned: Auth, tenant: Api, open_door: None) -> None:
+    async with speaking("ann-token") as ann:
+        thread = (await ann.threads.create())["thread_id"]
+        run: Any = await ann.runs.create(thread, "echo", input={}, config={"configurable": {"x": 1}})
+    said = run["kwargs"]["config"]["configurable"]
+    assert (said["x"], said["langgraph_auth_user_id"], said["langgraph_auth_permissions"]) == (1, "ann", ["POST"])
+    assert said["langgraph_auth_user"]["team"] == "blue"

@@ -14,6 +14,9 @@ from core.ids import new_id
 from runs.announce import announce
 from runs.live import hub
 from runs.models import Run
+from runs.worker.outcomes import Finished
+from runtime.contract import Message as Said
+from runtime.contract import Step, ToolCall, ToolRecord
 from sessions.models import Checkpoint, Message, Session
 from tests.api import UNKNOWN, Api
 from tests.langgraph.test_translation import datas, kinds
@@ -125,6 +128,42 @@ async def test_a_reader_hears_a_thread_from_its_run_on(tenant: Api, hand: Hand) 
     assert opened.status == 200
     assert kinds(told[:1]) == ["running"]
     assert datas(told, "values")[-1]["messages"][-1]["content"] == "Hello"
+
+
+async def test_a_native_answer_is_told_as_a_graphs(tenant: Api, hand: Hand) -> None:
+    session, _ = await start(tenant)
+    held = await hand.claim()
+    said = Said(id=str(new_id()), role="assistant", content="Hello", tool_calls=[ToolCall("c1", "weather", {})])
+    for text in ("Hel", "lo"):
+        held.journal.token(said.id, text, "text")
+        held.journal.take()
+    await held.commit(Finished(Step(kind="model", messages=[said], next=["tools"])))
+    held.journal.tell("tool_result", ToolRecord(said.tool_calls[0], "ok", "sunny").document())
+    held.journal.tell("custom", {"name": "progress", "value": 1})
+    await held.says("Sunny.", done=True)
+    async with stream(tenant, session) as opened:
+        told = await opened.until("completed")
+    first = [data for data in datas(told, "messages") if data["id"] == said.id]
+    assert [(data["event"], data.get("delta", {}).get("text")) for data in first] == [
+        ("message-start", None),
+        ("content-block-start", None),
+        ("content-block-delta", "Hel"),
+        ("content-block-delta", "lo"),
+        ("content-block-start", None),
+        ("content-block-delta", None),
+        ("content-block-finish", None),
+        ("content-block-finish", None),
+        ("message-finish", None),
+    ]
+    assert [data["content"]["type"] for data in first if data["event"] == "content-block-finish"] == [
+        "text",
+        "tool_call",
+    ]
+    assert [data["event"] for data in datas(told, "tools")] == ["tool-started", "tool-finished"]
+    assert datas(told, "custom") == [{"name": "progress", "payload": 1}]
+    assert list(datas(told, "updates")[0]) == ["model"]
+    assert len(datas(told, "values")[-1]["messages"]) == 3
+    assert datas(told, "checkpoints")[-1]["source"] == "loop"
 
 
 async def test_what_came_before_is_not_told_again(tenant: Api, hand: Hand) -> None:

@@ -42,7 +42,11 @@ async def test_a_run_of_a_graph_is_one_of_ours_with_what_was_asked_for(client: L
     }
     kwargs = run["kwargs"]
     assert kwargs["input"] == HI
-    assert kwargs["config"] == {"tags": ["t"], "recursion_limit": 7, "configurable": {"x": 1}}
+    config = kwargs["config"]
+    assert (config["tags"], config["recursion_limit"], config["configurable"]["x"]) == (["t"], 7, 1)
+    # What the graph is told besides.
+    assert config["configurable"]["thread_id"] == thread
+    assert config["metadata"] == run["metadata"]
     assert (kwargs["context"], kwargs["stream_mode"], kwargs["subgraphs"]) == ({"x": 1}, ["values", "updates"], True)
     assert (kwargs["interrupt_before"], kwargs["durability"], kwargs["checkpoint_during"]) == (
         ["answer"],
@@ -65,7 +69,8 @@ async def test_context_stands_for_configurable_and_both_are_too_many(
     client: LangGraphClient, http: httpx.AsyncClient, thread: str
 ) -> None:
     run = await client.runs.create(thread, "echo", input=HI, context={"a": 1})
-    assert run["kwargs"]["config"]["configurable"] == run["kwargs"]["context"] == {"a": 1}
+    assert run["kwargs"]["config"]["configurable"]["a"] == 1
+    assert run["kwargs"]["context"] == {"a": 1}
     both = {"assistant_id": "echo", "context": {"a": 1}, "config": {"configurable": {"a": 1}}}
     refused = await http.post(f"/threads/{thread}/runs", json=both)
     assert refused.status_code == 400

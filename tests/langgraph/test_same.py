@@ -18,9 +18,10 @@ RECORDED = json.loads((Path(__file__).parent / "recorded.json").read_text())
 # What differs, by the step's name, and why. A step that does not differ any more leaves the list.
 LISTED: dict[str, str] = {
     "back to the first": "There the context stays that of the newest version, a defect; ours comes back.",
+    "it is found as it was left": "The same assistant, as it was left.",
     "at a checkpoint": "There `checkpoint` is without `checkpoint_ns`, which its type promises.",
     "after the change": "There a change at an earlier checkpoint has that one's id among its metadata.",
-    "it is found": "The same assistant, as it was left.",
+    "all below": "Ours gives what was changed last first, as LangGraph's store on PostgreSQL does.",
 }
 
 

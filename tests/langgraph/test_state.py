@@ -1,6 +1,8 @@
 """What threads stand at, and changes of it from outside: of hosted graphs and of native assistants."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -11,6 +13,8 @@ from langgraph_sdk.errors import BadRequestError, ConflictError, NotFoundError, 
 
 from accounts.models import AuditEntry
 from runs.models import Run
+from runtime.configuration import configure, current
+from runtime.langgraph_json import GraphSource, Source
 from sessions.models import Session
 from tests.api import UNKNOWN, Api
 from tests.langgraph.hosting import Works, at_work
@@ -211,6 +215,37 @@ async def test_a_question_is_gone_with_a_change_and_its_run_has_succeeded(
     assert await in_thread(lambda: Run.objects.get(session=thread).status) == "success"
     await works.run(thread, "interrupt")
     assert (await client.threads.get(thread))["values"]["question"] == "decided: yes"
+
+
+async def test_two_who_change_a_thread_at_once_are_both_heard(
+    client: LangGraphClient, works: Works, thread: str
+) -> None:
+    await works.run(thread, "echo", {"messages": [HUMAN]})
+    changes = [{"messages": [{"role": "ai", "content": text}]} for text in ("one", "two")]
+    await asyncio.gather(*(client.threads.update_state(thread, change, as_node="answer") for change in changes))
+    texts = [text for _, text in said(await client.threads.get_state(thread))]
+    assert (texts[:2], sorted(texts[2:])) == (["hi", "echo: hi"], ["one", "two"])
+
+
+async def test_a_subgraph_that_asks_is_in_the_state_and_can_be_changed(
+    client: LangGraphClient, works: Works, thread: str
+) -> None:
+    asks = {"inner_asks": GraphSource(Source("tests.graphs.made", "inner_asks"))}
+    configure(replace(current(), langgraph=replace(current().langgraph, graphs=asks)))
+    await works.run(thread, "inner_asks", {"log": []})
+    (task,) = (await client.threads.get_state(thread))["tasks"]
+    assert (task["state"], task["interrupts"][0]["value"]) == (None, "left?")
+    inside: Any = (await client.threads.get_state(thread, subgraphs=True))["tasks"][0]["state"]
+    assert inside["next"] == ["ask"]
+    assert inside["checkpoint"]["checkpoint_ns"] == task["checkpoint"]["checkpoint_ns"] != ""
+    assert await client.threads.get_state(thread, checkpoint=inside["checkpoint"]) == inside
+    (then,) = await client.threads.get_history(
+        thread, limit=1, checkpoint={"checkpoint_ns": inside["checkpoint"]["checkpoint_ns"]}
+    )
+    assert then == inside
+    await client.threads.update_state(thread, {"log": ["from outside"]}, checkpoint=inside["checkpoint"])
+    now: Any = (await client.threads.get_state(thread, subgraphs=True))["tasks"][0]["state"]
+    assert now["values"]["log"][-1] == "from outside"
 
 
 async def test_a_busy_thread_is_left_alone(client: LangGraphClient, works: Works, thread: str) -> None:

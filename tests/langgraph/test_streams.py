@@ -40,7 +40,7 @@ async def _tells_everything(run: Carried) -> None:
     run.part("values", {"count": 0})
     run.part("tasks", {"name": "agent"})
     run.part("messages", [chunk("It is"), ORIGIN])
-    run.part("messages", [chunk(" sunny"), ORIGIN])
+    run.part("messages", [chunk(" sunny")])
     run.part("messages", [TOOL, {"langgraph_node": "tools"}])
     run.part("custom", {"step": 1})
     run.part("updates", {"shout": {"text": "A"}}, CHILD)
@@ -76,6 +76,14 @@ async def test_a_reader_hears_the_modes_it_asks_for_and_subgraphs_under_their_na
     assert [one.event for one in heard] == ["metadata", f"updates|{CHILD}", "updates"]
 
 
+async def test_messages_of_subgraphs_have_the_suffix_as_tuples_only(run: Carried) -> None:
+    run.part("messages", [chunk("Hi"), ORIGIN], CHILD)
+    await run.held.says("Hi", done=True)
+    heard = await run.heard(hosted("messages", "messages-tuple", stream_subgraphs=True))
+    assert [one.event for one in heard[1:]] == ["messages/metadata", "messages/partial", f"messages|{CHILD}"]
+    assert [one.event for one in await run.heard(hosted("messages", "messages-tuple"))] == ["metadata"]
+
+
 async def test_after_every_id_a_reader_hears_the_rest_and_nothing_twice(run: Carried) -> None:
     await _tells_everything(run)
     for modes in (RUN_MODES, ("messages-tuple", "values", "updates")):
@@ -95,6 +103,15 @@ async def test_only_resumable_runs_have_ids(run: Carried) -> None:
 async def test_who_does_not_say_what_it_has_hears_nothing_of_a_run_that_has_ended(run: Carried) -> None:
     await _tells_everything(run)
     assert await run.heard(hosted("values"), after=None) == []
+
+
+@pytest.mark.parametrize(("place", "left"), [((1, 99_999), 0), ((99_999, 0), 2)])
+async def test_an_id_of_nothing_hides_no_more_than_the_run_has_told(
+    run: Carried, place: tuple[int, int], left: int
+) -> None:
+    row = {"id": run.id, "number": 1, "status": "running", "last_seq": 1}
+    await _tells_everything(run)
+    assert len(await all_of(streams.run_frames(run.identity, row, hosted("values"), after=place))) == left
 
 
 async def test_the_message_that_is_being_said_is_whole_for_those_who_come_in_the_middle(run: Carried) -> None:

@@ -34,19 +34,19 @@ async def first(hand: Hand, owner: Tenant) -> Carried:
 
 
 async def test_a_thread_tells_of_its_runs_and_that_each_is_done(first: Carried) -> None:
-    heard = await first.heard_of_thread(7)
-    names = [one.data.get("status") or one.event for one in heard]
-    assert names == ["metadata", "values", "values", "run_done", "metadata", "values", "run_done"]
+    heard = await first.heard_of_thread(8)
+    names = [one.event if one.event != "metadata" else one.data.get("status", "begins") for one in heard]
+    assert names == ["begins", "values", "messages", "values", "run_done", "begins", "values", "run_done"]
     runs = [one["run_id"] for one in told(heard, "metadata")]
     assert [runs.count(run) for run in dict.fromkeys(runs)] == [2, 2]
 
 
 async def test_after_every_id_a_reader_goes_on_across_runs(first: Carried) -> None:
-    whole = await first.heard_of_thread(7)
+    whole = await first.heard_of_thread(8)
     places = [parse_place(one.id) for one in whole]
     assert None not in places
     for index, place in enumerate(places[:-1]):
-        assert await first.heard_of_thread(6 - index, place) == whole[index + 1 :]
+        assert await first.heard_of_thread(7 - index, place) == whole[index + 1 :]
 
 
 async def test_lifecycle_is_when_runs_begin_and_how_they_end(first: Carried) -> None:

@@ -129,6 +129,13 @@ async def test_a_native_conversation_is_a_thread(client: LangGraphClient, tenant
     assert UUID(thread["metadata"]["assistant_id"])
 
 
+async def test_it_is_one_still_once_its_assistant_is_gone(client: LangGraphClient, tenant: Api, hand: Hand) -> None:
+    session = await talk(tenant, hand)
+    before = await client.threads.get(session)
+    await in_thread(lambda: Session.objects.update(assistant=None, assistant_version=None))
+    assert (await client.threads.get(session))["values"] == before["values"]
+
+
 async def test_a_thread_is_busy_while_a_run_is_under_way_and_then_what_became_of_it(
     client: LangGraphClient, tenant: Api, hand: Hand
 ) -> None:

@@ -4,12 +4,11 @@ from typing import Any
 
 import pytest
 
+from protocols.langgraph.streaming.frames import About
 from protocols.langgraph.v2.filters import wanted
-from protocols.langgraph.v2.native import NativeRun
 from protocols.langgraph.v2.numbering import run_number_of, through
-from protocols.langgraph.v2.translation import About, Translator
+from protocols.langgraph.v2.translation import Translator
 from runs.events import Event
-from runtime.contract import ToolCall, ToolRecord
 
 RUN = "01995b6e-0000-7000-8000-000000000000"
 CHILD = "child:a847d70c-d970-bc7e-d144-b0b6df298dda"
@@ -18,14 +17,14 @@ CHILD = "child:a847d70c-d970-bc7e-d144-b0b6df298dda"
 class Log:
     """A run's log, and what it is told as."""
 
-    def __init__(self, *, hosted: bool = True, before: tuple[Any, ...] = ()) -> None:
-        native = NativeRun({"messages": list(before)})
-        self.translator = Translator(RUN, About("steps" if hosted else "ReactAgent", hosted), native)
+    def __init__(self) -> None:
+        self.translator = Translator(RUN, About("steps", hosted=True))
         self.seq = 0
 
     def tell(self, event: str, **data: Any) -> list[dict[str, Any]]:
         self.seq += 1
-        return self.translator.feed(Event(1, self.seq, event, "2026-01-01T00:00:00.000000Z", data, RUN))
+        told = Event(1, self.seq, event, "2026-01-01T00:00:00.000000Z", data, RUN)
+        return self.translator.told(told, [data] if event == "graph" else [])
 
     def part(self, mode: str, data: Any, *ns: str) -> list[dict[str, Any]]:
         return self.tell("graph", mode=mode, ns=list(ns), data=data)
@@ -227,6 +226,7 @@ def test_what_is_asked_is_no_value() -> None:
     [
         ({"step": 1}, "custom", {"payload": {"step": 1}}),
         ({"name": "a", "payload": 1}, "custom:a", {"name": "a", "payload": 1}),
+        ({"name": "a", "value": 1}, "custom:a", {"name": "a", "payload": 1}),
     ],
 )
 def test_what_a_node_writes_is_custom(written: Any, channel: str, data: Any) -> None:
@@ -235,69 +235,6 @@ def test_what_a_node_writes_is_custom(written: Any, channel: str, data: Any) -> 
     assert wanted({"channels": [channel]}).wants(told)
     assert wanted({"channels": ["custom"]}).wants(told)
     assert not wanted({"channels": ["custom:b"]}).wants(told)
-
-
-# -- native assistants -------------------------------------------------------------------------------------------------
-
-
-def said(role: str, content: str, **more: Any) -> dict[str, Any]:
-    message: dict[str, Any] = {
-        "id": "m1",
-        "role": role,
-        "content": content,
-        "tool_calls": [],
-        "tool_call_id": None,
-        "name": None,
-    }
-    return {**message, "metadata": {}, **more}
-
-
-def checkpoint(log: Log) -> list[dict[str, Any]]:
-    return log.tell("checkpoint", checkpoint_id="c1", parent_id=None, step=1, source="model")
-
-
-def test_a_native_answer_is_told_as_a_graphs() -> None:
-    log = Log(hosted=False, before=({"type": "human", "content": "Hi", "id": "m0"},))
-    told = [
-        *log.tell("token", message_id="m1", text="Hel", kind="text"),
-        *log.tell("token", message_id="m1", text="lo", kind="text"),
-        *log.tell("message", **said("assistant", "Hello")),
-        *checkpoint(log),
-    ]
-    messages = datas(told, "messages")
-    assert [data["event"] for data in messages] == [
-        "message-start",
-        "content-block-start",
-        "content-block-delta",
-        "content-block-delta",
-        "content-block-finish",
-        "message-finish",
-    ]
-    assert messages[4]["content"] == {"type": "text", "text": "Hello"}
-    (values,) = datas(told, "values")
-    assert [message["content"] for message in values["messages"]] == ["Hi", "Hello"]
-    (updates,) = datas(told, "updates")
-    assert [message["content"] for message in updates["model"]["messages"]] == ["Hello"]
-
-
-def test_a_native_tool_call_is_a_block_and_a_tool() -> None:
-    log = Log(hosted=False)
-    call = ToolCall("c1", "weather", {"city": "Berlin"})
-    told = log.tell("message", **said("assistant", "", tool_calls=[call.document()]))
-    assert datas(told)[-2]["content"]["type"] == "tool_call"
-    assert datas(log.tell("tool_call", **call.document(), message_id="m1")) == [
-        {"event": "tool-started", "tool_call_id": "c1", "tool_name": "weather", "input": {"city": "Berlin"}}
-    ]
-    (finished,) = datas(log.tell("tool_result", **ToolRecord(call, "ok", "sunny").document()))
-    assert (finished["event"], finished["output"]["content"]) == ("tool-finished", "sunny")
-    (failed,) = datas(log.tell("tool_result", **ToolRecord(call, "error", error="no").document()))
-    assert (failed["event"], failed["message"]) == ("tool-error", "no")
-
-
-def test_events_of_native_agents_have_their_names() -> None:
-    log = Log(hosted=False)
-    assert datas(log.tell("custom", name="progress", value=1)) == [{"name": "progress", "payload": 1}]
-    assert log.tell("custom", name="node_transferring", value={}) == []
 
 
 # -- what a reader wants -----------------------------------------------------------------------------------------------

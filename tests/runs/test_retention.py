@@ -157,5 +157,5 @@ def test_it_costs_the_same_for_one_session_and_for_many(api: Api, django_assert_
     assistant = api.assistant()
     for _ in range(5):
         ended(api, assistant_id=assistant)
-    with django_assert_max_num_queries(14):
+    with django_assert_max_num_queries(17):
         assert delete_ended_sessions(DAYS) == 5

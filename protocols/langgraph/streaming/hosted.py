@@ -10,6 +10,8 @@ from protocols.langgraph.streaming.frames import About, Frame, frame
 from protocols.langgraph.streaming.places import OF_MODE
 from runs.events import Event
 
+_OF_MESSAGES = frozenset({"messages", "messages-tuple"})
+
 
 class HostedRun:
     """One run of a hosted graph, for a reader of these modes. Its native events tell its readers nothing."""
@@ -18,8 +20,8 @@ class HostedRun:
         self._about = about
         self._modes = modes
         self._growing: dict[str, Growing] = {}
-        self._known: set[str] = set()
-        self.folds = "messages" in modes
+        self._origins: dict[str, bytes] = {}  # of messages, as JSON: told with their first chunk
+        self.folds = bool(_OF_MESSAGES & set(modes))
 
     async def feed(self, event: Event) -> Iterable[Frame]:
         """The frames of an event that are wanted."""
@@ -48,19 +50,26 @@ class HostedRun:
         return frames
 
     def _message(self, event: Event, suffix: str) -> Iterable[Frame]:
+        message, *origin = event.data["data"]
+        key = str(message.get("id"))
+        known = key in self._origins
+        if origin:
+            self._origins[key] = orjson.dumps(origin[0])
         frames = []
+        # LangGraph's server does not say of these which subgraph they are of.
         if "messages" in self._modes:
             slot = OF_MODE["messages"]
-            message, origin = event.data["data"]
-            if (key := str(message.get("id"))) not in self._known:
-                self._known.add(key)
-                frames.append(frame(slot, f"messages/metadata{suffix}", {key: {"metadata": origin}}))
+            if not known:
+                told = b'{%s:{"metadata":%s}}' % (orjson.dumps(key), self._origins.get(key, b"{}"))
+                frames.append(Frame(slot, "messages/metadata", told))
             if is_chunk(message):
-                frames.append(frame(slot + 1, f"messages/partial{suffix}", [self._grown(key, message)]))
+                frames.append(frame(slot + 1, "messages/partial", [self._grown(key, message)]))
             else:
-                frames.append(Frame(slot + 1, f"messages/complete{suffix}", b"[%s]" % orjson.dumps(message)))
+                frames.append(Frame(slot + 1, "messages/complete", b"[%s]" % orjson.dumps(message)))
         if "messages-tuple" in self._modes:
-            frames.append(Frame(OF_MODE["messages-tuple"], f"messages{suffix}", event.part))
+            # What was told is `[chunk, origin]`, or the chunk alone.
+            pair = event.part if origin else b"%s,%s]" % (event.part[:-1], self._origins.get(key, b"{}"))
+            frames.append(Frame(OF_MODE["messages-tuple"], f"messages{suffix}", pair))
         return frames
 
     def _grown(self, key: str, chunk: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from accounts.scoping import parameters_of, visible
 from core.db import Operation, Query, Row, operation
 from core.errors import AppError, BadRequest
 from core.hot import HotRequest, HotResponse, Router
+from core.redaction import everywhere
 from core.validation import Body, Id, validate
 from protocols.langgraph.access import Filters, allow, holds
 from protocols.langgraph.interrupts import interrupts_of
@@ -120,7 +121,7 @@ def malformed(command: Any) -> Answer | None:
 
 def refused(command_id: Any, code: str, message: str) -> Answer:
     """A command's answer where it is not carried out."""
-    return {"type": "error", "id": command_id, "error": code, "message": message}
+    return {"type": "error", "id": command_id, "error": code, "message": everywhere.text(message)}
 
 
 async def carried_out(request: HotRequest, command: dict[str, Any]) -> Answer:
@@ -166,7 +167,7 @@ async def _start(request: HotRequest, thread_id: UUID, body: RunStart) -> tuple[
     run = {
         "assistant_id": body.assistant_id,
         "input": body.input,
-        "config": body.config,
+        **_placed(body.config, thread_id),
         "metadata": body.metadata,
         "langsmith_tracer": body.langsmith_tracer,
         "multitask_strategy": body.multitask_strategy or body.multitaskStrategy,
@@ -174,6 +175,22 @@ async def _start(request: HotRequest, thread_id: UUID, body: RunStart) -> tuple[
     }
     row = await start_run(request, thread_id, run)
     return {"run_id": str(row["id"])}, applied
+
+
+def _placed(config: dict[str, Any] | None, thread_id: UUID) -> dict[str, Any]:
+    """The config as runs take it, and where the run begins.
+
+    JavaScript's clients name the thread among `configurable`, and there alone the checkpoint to fork from.
+    """
+    configurable = dict((config or {}).get("configurable") or {})
+    named = configurable.pop("thread_id", None)
+    if named is not None and str(named) != str(thread_id):
+        raise CommandError("invalid_argument", "config.configurable.thread_id is another thread.")
+    begin = {"checkpoint_id": configurable.pop("checkpoint_id", None)}
+    if not config:
+        return begin
+    rest = {name: value for name, value in config.items() if name != "configurable"}
+    return {**begin, "config": {**rest, **({"configurable": configurable} if configurable else {})}}
 
 
 async def _respond(request: HotRequest, thread_id: UUID, body: InputRespond) -> tuple[Any, int]:
@@ -192,7 +209,7 @@ async def _respond(request: HotRequest, thread_id: UUID, body: InputRespond) -> 
     run = {
         "assistant_id": str(waiting["assistant_id"]),
         "command": {name: value for name, value in command.items() if value is not None},
-        "config": body.config,
+        **_placed(body.config, thread_id),
         "metadata": body.metadata,
     }
     row = await start_run(request, thread_id, run)

@@ -9,9 +9,7 @@ from core.ids import new_id
 from core.validation import validate
 from protocols.langgraph.run_bodies import ThreadRun
 from protocols.langgraph.starting import start
-
-# What the channels of protocol v2 are made of.
-MODES = ["values", "updates", "messages-tuple", "tasks", "tools", "custom"]
+from protocols.langgraph.v2.translation import MODES
 
 
 async def start_run(request: HotRequest, thread_id: UUID, run: dict[str, Any]) -> Row:
@@ -20,5 +18,5 @@ async def start_run(request: HotRequest, thread_id: UUID, run: dict[str, Any]) -
     It is told with all that protocol v2 is made of. Raises as `protocols.langgraph.starting.start`.
     """
     asked = {name: value for name, value in run.items() if value is not None}
-    body = validate(ThreadRun, {**asked, "stream_mode": MODES, "stream_subgraphs": True})
+    body = validate(ThreadRun, {**asked, "stream_mode": list(MODES), "stream_subgraphs": True})
     return (await start(request, thread_id, body, new_id())).run

@@ -11,13 +11,12 @@ from accounts.watch import WATCH
 from core.hot import HotRequest, HotStream, Router
 from protocols.langgraph.access import allow
 from protocols.langgraph.reading import thread_of
+from protocols.langgraph.streaming.frames import HEARTBEAT
 from protocols.langgraph.v2.filters import wanted
 from protocols.langgraph.v2.reading import Told, events
 from runs.live import hub
 
 router = Router()
-
-_HEARTBEAT = b": heartbeat\r\n\r\n"
 
 
 @router.route("POST", "/threads/{thread_id}/stream/events", scope="runs:read")
@@ -36,7 +35,7 @@ async def stream_events(request: HotRequest) -> HotStream:
 
 async def _frames(told: AsyncIterator[Told | None]) -> AsyncIterator[bytes]:
     async for event in told:
-        yield _HEARTBEAT if event is None else frame(event)
+        yield HEARTBEAT if event is None else frame(event)
 
 
 def frame(event: dict[str, Any]) -> bytes:

@@ -5,49 +5,55 @@ from its beginning, so that all of them hear the same, under the same numbers.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import orjson
+
 from protocols.langgraph.interrupts import interrupts_of
+from protocols.langgraph.streaming.frames import About
+from protocols.langgraph.streaming.native import NativeRun
 from protocols.langgraph.v2.blocks import Data, Writing
 from protocols.langgraph.v2.lifecycle import Path, Subgraphs, name_of
-from protocols.langgraph.v2.native import NativeRun
 from protocols.langgraph.v2.numbering import MAX_INDEX, seq_of
 from runs.events import Event
 
 ROOT: Path = ()
+_NATIVE = {"name", "value"}
 # An event before its envelope: method, namespace, data, and the id of one that the server makes up.
 _Told = tuple[str, Path, Any, str | None]
 
 
-@dataclass(frozen=True, slots=True)
-class About:
-    """What is to be known of a run that is not in its log: the name of its graph, and whether we host that."""
-
-    graph_name: str
-    hosted: bool
+# The modes that all channels are made of.
+MODES = ("values", "updates", "messages-tuple", "tasks", "tools", "custom")
 
 
 class Translator:
-    """Translates one run's events, in order. `native` has what a native assistant's state was before the run."""
+    """Translates one run's events, in order.
 
-    def __init__(self, run_id: str, about: About, native: NativeRun):
+    What a native assistant does is first told as the parts that a graph of its nodes would stream.
+    """
+
+    def __init__(self, run_id: str, about: About):
+        self.run_id = run_id
         self.about = about
         self.status = "started"
         self.subgraphs = Subgraphs()
-        self.run_id = run_id
-        self._native = native
+        self._native = None if about.hosted else NativeRun(about, (*MODES, "checkpoints"))
         self._times = 0  # how often it has begun
         self._checkpoint_id: str | None = None
         self._writing: dict[tuple[Path, str], Writing] = {}
         self._written: set[str] = set()
 
-    def feed(self, event: Event) -> list[dict[str, Any]]:
+    async def feed(self, event: Event) -> list[dict[str, Any]]:
         """What the event of the log is told as."""
+        return self.told(event, [event.data] if event.event == "graph" else await self._native_parts(event))
+
+    def told(self, event: Event, parts: list[Data]) -> list[dict[str, Any]]:
+        """The same, with what a graph streams with it."""
         timestamp = int(datetime.fromisoformat(event.ts).timestamp() * 1_000)
         told = []
-        for index, (method, path, data, made_up) in enumerate(self._translate(event)):
+        for index, (method, path, data, made_up) in enumerate(self._translate(event, parts)):
             if index > MAX_INDEX:
                 break
             told.append(
@@ -61,23 +67,27 @@ class Translator:
             )
         return told
 
-    def _translate(self, event: Event) -> Iterator[_Told]:
+    async def _native_parts(self, event: Event) -> list[Data]:
+        """What a graph would stream with this event of a native assistant's run; of a hosted graph's, nothing."""
+        if self._native is None:
+            return []
+        if event.event == "checkpoint":
+            self._checkpoint_id = event.data["checkpoint_id"]
+        frames = await self._native.feed(event)
+        return [{"mode": frame.name, "ns": (), "data": orjson.loads(frame.data)} for frame in frames]
+
+    def _translate(self, event: Event, parts: list[Data]) -> Iterator[_Told]:
+        if event.event == "superseded":
+            yield from self._superseded()
+        for part in parts:
+            yield from self._part(part)
         match event.event:
             case "metadata" if self.status in {"started", "interrupted"}:
                 yield from self._begun()
-            case "superseded":
-                yield from self._superseded()
             case "interrupt":
                 yield from self._interrupted(event.data)
             case "end":
                 yield from self._ended(event.data)
-            case "graph":
-                yield from self._part(event.data)
-            case kind if not self.about.hosted:
-                if kind == "checkpoint":
-                    self._checkpoint_id = event.data.get("checkpoint_id")
-                for method, data in self._native.feed(kind, event.data):
-                    yield (method, ROOT, data, None)
 
     # -- the run -----------------------------------------------------------------------------------------------------
 
@@ -91,7 +101,8 @@ class Translator:
             path = _path(asked.get("ns"))
             # The protocol has `payload`; Python's client reads `value`.
             data = {"interrupt_id": asked["id"], "payload": asked["value"], "value": asked["value"]}
-            yield ("input.requested", path, data, f"synth:{self.run_id}:input|{'|'.join(path)}|{asked['id']}")
+            made_up = f"synth:{self.run_id}:input|{'|'.join(path)}|{asked['id']}{self._again}"
+            yield ("input.requested", path, data, made_up)
         yield from self._all_ended("interrupted")
         self.status = "interrupted"
         yield self._lifecycle("interrupted")
@@ -110,9 +121,13 @@ class Translator:
 
     def _lifecycle(self, how: str, **more: Any) -> _Told:
         # JavaScript's client finds the beginning of the run that it has started by this form of id.
-        again = f"|{self._times}" if self._times > 1 else ""
-        made_up = f"synth:{self.run_id}:lc||{how}{again}"
-        return ("lifecycle", ROOT, {"event": how, "graph_name": self.about.graph_name, **more}, made_up)
+        made_up = f"synth:{self.run_id}:lc||{how}{self._again}"
+        return ("lifecycle", ROOT, {"event": how, "graph_name": self.about.graph_id, **more}, made_up)
+
+    @property
+    def _again(self) -> str:
+        # A native client lets a run that asks go on itself.
+        return f"|{self._times}" if self._times > 1 else ""
 
     def _all_ended(self, how: str) -> Iterator[_Told]:
         for path in self.subgraphs.all_ended(how):
@@ -153,7 +168,9 @@ class Translator:
                 yield ("checkpoints", path, _checkpoint(data), None)
 
     def _message(self, path: Path, data: Any) -> Iterable[Data]:
-        message, metadata = data
+        # Where a message comes from is told with its first chunk.
+        message, *origin = data
+        metadata = origin[0] if origin else {}
         message_id = str(message.get("id"))
         if message.get("type") == "ai" and message_id not in self._written:
             self._written.add(message_id)
@@ -181,8 +198,6 @@ class Translator:
             if path is None or key[0] == path:
                 del self._writing[key]
                 yield from (("messages", key[0], data, None) for data in writing.finish())
-        if path is None:
-            yield from (("messages", ROOT, data, None) for data in self._native.finish())
 
     def _superseded(self) -> Iterator[_Told]:
         """The step in flight is carried out again: what it has begun to write is written anew."""
@@ -190,7 +205,6 @@ class Translator:
             self._written.discard(key[1])
             yield ("messages", key[0], writing.give_up("It is written anew."), None)
         self._writing.clear()
-        yield from (("messages", ROOT, data, None) for data in self._native.give_up("It is written anew."))
 
 
 def _path(namespace: Any) -> Path:
@@ -206,8 +220,10 @@ def _without_interrupts(data: Any) -> Any:
 
 
 def _custom(data: Any) -> Data:
-    named = isinstance(data, dict) and isinstance(data.get("name"), str) and set(data) == {"name", "payload"}
-    return data if named else {"payload": data}
+    """What a node writes; a native agent gives it a name, and a node may."""
+    if isinstance(data, dict) and isinstance(data.get("name"), str) and data.keys() in ({"name", "payload"}, _NATIVE):
+        return {"name": data["name"], "payload": data.get("payload", data.get("value"))}
+    return {"payload": data}
 
 
 def _checkpoint(data: Data) -> Data:
