@@ -21,6 +21,7 @@ from graphs.registry import BrokenGraphError, UnknownGraphError, graph_for
 from graphs.rendering import render
 from graphs.said import Said
 from graphs.saver import Saver
+from graphs.store import Store
 from runtime.contract import Json, Message
 from runtime.graph_rows import GraphRows
 
@@ -36,14 +37,17 @@ class MisfitError(BadRequest):
 @dataclass(frozen=True, slots=True)
 class Thread:
     """A thread and its graph. `config` and `context` are the assistant's, `place` a checkpoint as keys of
-    `configurable`: empty is where the thread stands."""
+    `configurable`: empty is where the thread stands. `user_id` is whose the thread is, `user` who asks, if the
+    deployment knows them: a factory may want to."""
 
     session_id: UUID
+    workspace_id: UUID
     graph_id: str
+    user_id: str | None = None
+    user: Any = None
     config: Mapping[str, Any] = field(default_factory=dict)
     context: Mapping[str, Any] = field(default_factory=dict)
     place: Mapping[str, Any] = field(default_factory=dict)
-    store: Any = None
 
     def at(self, place: Mapping[str, Any]) -> dict[str, Any]:
         """The config of a call, at this place."""
@@ -76,7 +80,8 @@ class _Gathered:
 @asynccontextmanager
 async def _opened(thread: Thread, saver: Saver, access: str) -> AsyncIterator[Any]:
     asked = {**thread.at({}), "context": dict(thread.context) or None}
-    opened = graph_for(thread.graph_id, asked, store=thread.store, checkpointer=saver, access=access)
+    store = Store(thread.workspace_id, thread.user_id)
+    opened = graph_for(thread.graph_id, asked, store=store, checkpointer=saver, user=thread.user, access=access)
     try:
         async with opened as graph:
             yield graph

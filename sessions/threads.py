@@ -93,7 +93,7 @@ SELECT s.id, s.checkpoint_id FROM sessions s WHERE s.id = %(source)s AND {visibl
 _COPY_SESSION = """
 INSERT INTO sessions (id, workspace_id, assistant_id, assistant_version, user_id, title, metadata, context, state,
     message_count, step, checkpoint_id, ttl_seconds, ttl_strategy, expires_at)
-SELECT %(id)s, workspace_id, assistant_id, assistant_version, user_id, title, metadata, context, state,
+SELECT %(id)s, workspace_id, assistant_id, assistant_version, user_id, title, metadata || %(metadata)s, context, state,
     message_count, step, %(checkpoint)s, ttl_seconds, ttl_strategy,
     clock_timestamp() + make_interval(secs => ttl_seconds)
 FROM sessions WHERE id = %(source)s
@@ -116,10 +116,11 @@ FROM copied g JOIN checkpoints c ON c.id = g.id LEFT JOIN copied parent ON paren
 
 
 @operation(atomic=True)
-def copy_thread(identity: Identity, source: UUID, target: UUID) -> Operation[None]:
+def copy_thread(identity: Identity, source: UUID, target: UUID, metadata: dict[str, Any]) -> Operation[None]:
     """Make the session `target` of all that `source` holds, its past included; its runs are not copied.
 
-    From then on neither knows of the other. Raises NotFound.
+    From then on neither knows of the other. `metadata` are what it has beside those of the other one.
+    Raises NotFound.
     """
     found = yield Query(_SOURCE, {"source": source, **parameters_of(identity)})
     if not found:
@@ -129,7 +130,10 @@ def copy_thread(identity: Identity, source: UUID, target: UUID) -> Operation[Non
         rows = yield Query(f"SELECT id FROM {table} WHERE session_id = %(source)s ORDER BY id", {"source": source})  # noqa: S608
         copies[table] = {row["id"]: new_id() for row in rows}
     scope = {"id": target, "source": source}
-    yield Query(_COPY_SESSION, {**scope, "checkpoint": copies["checkpoints"].get(found[0]["checkpoint_id"])})
+    yield Query(
+        _COPY_SESSION,
+        {**scope, "metadata": jsonb(metadata), "checkpoint": copies["checkpoints"].get(found[0]["checkpoint_id"])},
+    )
     for table, statement in (("messages", _COPY_MESSAGES), ("checkpoints", _COPY_CHECKPOINTS)):
         ids = copies[table]
         yield Query(statement, {**scope, "ids": list(ids), "copies": list(ids.values())})

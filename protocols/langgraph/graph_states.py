@@ -45,7 +45,7 @@ def unassigned(thread_id: UUID) -> BadRequest:
     )
 
 
-async def thread_of(row: Row, checkpoint: Mapping[str, Any] | None = None) -> "Thread":
+async def thread_of(identity: Identity, row: Row, checkpoint: Mapping[str, Any] | None = None) -> "Thread":
     """The thread with its graph, at a checkpoint or where it stands."""
     from graphs.states import Thread  # noqa: PLC0415 - it loads langgraph
 
@@ -54,6 +54,9 @@ async def thread_of(row: Row, checkpoint: Mapping[str, Any] | None = None) -> "T
         config = await version_config(row["assistant_id"], row["assistant_version"]).arun()
     return Thread(
         session_id=row["id"],
+        workspace_id=identity.workspace_id,
+        user_id=row["user_id"],
+        user=identity.user,
         graph_id=str(graph_of(row)),
         config=config.get("config") or {},
         context=config.get("context") or {},
@@ -61,11 +64,13 @@ async def thread_of(row: Row, checkpoint: Mapping[str, Any] | None = None) -> "T
     )
 
 
-async def graph_state(row: Row, checkpoint: Mapping[str, Any] | None, *, subgraphs: bool) -> dict[str, Any]:
+async def graph_state(
+    identity: Identity, row: Row, checkpoint: Mapping[str, Any] | None, *, subgraphs: bool
+) -> dict[str, Any]:
     """The state at a checkpoint, or where the thread stands. Raises Conflict where its graph cannot be loaded."""
     from graphs.states import state_of  # noqa: PLC0415
 
-    snapshot = await state_of(await thread_of(row, checkpoint), subgraphs=subgraphs)
+    snapshot = await state_of(await thread_of(identity, row, checkpoint), subgraphs=subgraphs)
     if snapshot.created_at is None:
         asked = checkpoint and checkpoint.get("checkpoint_id")
         return nothing(place(row["id"], asked, checkpoint.get("checkpoint_ns") or "") if checkpoint and asked else None)
@@ -73,6 +78,7 @@ async def graph_state(row: Row, checkpoint: Mapping[str, Any] | None, *, subgrap
 
 
 async def graph_history(
+    identity: Identity,
     row: Row,
     checkpoint: Mapping[str, Any] | None,
     *,
@@ -83,7 +89,7 @@ async def graph_history(
     """What it stood at, the latest first."""
     from graphs.states import history_of  # noqa: PLC0415
 
-    thread = await thread_of(row, checkpoint)
+    thread = await thread_of(identity, row, checkpoint)
     found = await history_of(thread, before=before, metadata=metadata, limit=limit)
     return [snapshot_document(snapshot) for snapshot in found]
 
@@ -101,7 +107,7 @@ async def change_graph(
     """
     from graphs.states import change_state  # noqa: PLC0415
 
-    thread = await thread_of(row, checkpoint)
+    thread = await thread_of(identity, row, checkpoint)
     for _ in range(TRIES):
         session, said = await messages_now(row["id"]).arun()
         changed = await change_state(thread, supersteps, [message_from_row(message) for message in said])

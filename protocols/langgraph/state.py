@@ -57,7 +57,7 @@ async def _state(
     elif graph_of(row) is None:
         state = nothing(place(row["id"], asked) if asked else None)
     else:
-        state = await graph_state(row, _given(checkpoint), subgraphs=subgraphs)
+        state = await graph_state(request.identity, row, _given(checkpoint), subgraphs=subgraphs)
     return HotResponse(selected(state, select))
 
 
@@ -108,7 +108,9 @@ async def _history(request: HotRequest, body: ReadHistory) -> HotResponse:
     elif graph_of(row) is None:
         found = []
     else:
-        found = await graph_history(row, checkpoint, before=before, metadata=body.metadata, limit=limit)
+        found = await graph_history(
+            request.identity, row, checkpoint, before=before, metadata=body.metadata, limit=limit
+        )
     return HotResponse([selected(state, body.select) for state in found])
 
 

@@ -37,7 +37,7 @@ IS_THREAD = f"""
 _COLUMNS = f"""
 s.id, s.created_at, greatest(s.updated_at, s.last_activity_at) AS updated_at, s.last_activity_at AS state_updated_at,
 {METADATA} AS metadata, {STATUS} AS status, s.assistant_id, s.assistant_version, a.type, a.graph_id, s.checkpoint_id,
-s.message_count, s.state ? 'messages' AS says, s.head_run_id, s.ttl_seconds, s.ttl_strategy, s.expires_at,
+s.user_id, s.message_count, s.state ? 'messages' AS says, s.head_run_id, s.ttl_seconds, s.ttl_strategy, s.expires_at,
 asking.interrupt, asking.checkpoint_id AS asked_at, failed.error
 """
 _AND_THEIR_RUNS = """

@@ -184,7 +184,9 @@ async def prune(request: HotRequest) -> HotResponse:
     """Delete threads, or leave the latest state of each."""
     body = body_of(request, PruneThreads)
     ids = [uuid_of(text) for text in body.thread_ids]
-    filters = await allow(request, "threads", "delete", {"thread_ids": ids, "strategy": body.strategy or "delete"})
+    strategy = body.strategy or "delete"
+    action = "delete" if strategy == "delete" else "update"
+    filters = await allow(request, "threads", action, {"thread_ids": ids, "strategy": strategy})
     rows, _ = await search_threads(
         request.identity,
         {"ids": ids},
@@ -196,7 +198,7 @@ async def prune(request: HotRequest) -> HotResponse:
         values=False,
     ).arun()
     found = [row["id"] for row in rows]
-    if body.strategy == "keep_latest":
+    if strategy == "keep_latest":
         return HotResponse({"pruned_count": len(await keep_latest(request.identity, found).arun())})
     removed = await delete_sessions(request.identity, found).arun()
     await tell_removed(removed.ended)
@@ -211,10 +213,11 @@ async def copy(request: HotRequest) -> HotResponse:
     """Another thread with the whole past of this one."""
     source, target = thread_of(request), new_id()
     filters = await allow(request, "threads", "read", {"thread_id": source})
-    await allow(request, "threads", "create", {"thread_id": target, "metadata": {}})
+    value: dict[str, Any] = {"thread_id": target, "metadata": {}}
+    await allow(request, "threads", "create", value)
     try:
         await get_thread(request.identity, source, filters, values=False).arun()
-        await copy_thread(request.identity, source, target).arun()
+        await copy_thread(request.identity, source, target, value["metadata"]).arun()
     except NotFound:
         # As LangGraph says it.
         raise Conflict("Conflict") from None
