@@ -224,7 +224,7 @@ def _asked(
         given = native_input(run, assistant)["input"]
     kwargs = kwargs_of(identity, run)
     if assistant["graph_id"] is not None:
-        config = kwargs["config"]
+        config = kwargs.get("config", {})
         kwargs["config"] = {**config, "configurable": {**config.get("configurable", {}), "cron_id": cron_id}}
     asked = {
         "payload": payload,

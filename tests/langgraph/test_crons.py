@@ -233,3 +233,14 @@ async def test_strangers_see_nothing_of_it(crons: Any, neighbour: Api) -> None:
             with pytest.raises(APIStatusError, match="Not Found"):
                 await change
     assert await in_thread(Schedule.objects.count) == 1
+
+
+async def test_a_list_costs_as_many_statements_for_any_number(crons: Any, asked: list[str]) -> None:
+    await crons.create("echo", schedule="0 3 * * *")
+    asked.clear()
+    await crons.search()
+    few = len(asked)
+    await crons.create("steps", schedule="0 3 * * *")
+    asked.clear()
+    assert len(await crons.search()) == 2
+    assert len(asked) == few
