@@ -1,6 +1,6 @@
 """The servers that we are compared with, as they start by their own instructions, on the graphs of `examples/graphs`.
 
-Each is installed into a folder of its own under `.bench/` the first time. Neither is a part of this product or of its
+Each is installed into a folder of its own under `.venv/peers/` the first time. Neither is a part of this product or of its
 environment.
 """
 
@@ -24,7 +24,7 @@ from benchmarks.server import ROOT, free_port, server
 from config.serve.data_dir import DataDir
 from config.serve.postgres import Postgres
 
-KEPT = ROOT / ".bench"
+KEPT = ROOT / ".venv" / "peers"
 GRAPHS = ROOT / "examples" / "graphs"
 START_S = 90
 

@@ -39,6 +39,7 @@ class Parts:
         self._asked = _asked(kwargs)
         self._subgraphs = bool(kwargs.get("stream_subgraphs"))
         self._origins: dict[str, Any] = {}  # what was told of where each message comes from
+        self._speaking = ("", "")  # the message that is being written, by LangGraph's id and by the session's
         self._silent = False
         self.values: Any = None
         self.asks = False
@@ -83,7 +84,9 @@ class Parts:
 
     def _say(self, chunk: Any) -> None:
         if isinstance(chunk, AIMessageChunk) and chunk.id and (text := str(chunk.text)):
-            self._io.token(native_id(self._run_id, chunk.id), clean(text))
+            if self._speaking[0] != chunk.id:
+                self._speaking = chunk.id, native_id(self._run_id, chunk.id)
+            self._io.token(self._speaking[1], clean(text))
 
     def _message(self, chunk: Any, origin: Any) -> Json:
         """A chunk, and where its message comes from; that is as large as chunks are small, and told with the first."""

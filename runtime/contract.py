@@ -148,7 +148,7 @@ class StepIO(Protocol):
         """A piece of what a hosted graph streams, in LangGraph's mode `mode`, told as the event `graph`.
 
         `namespace` is the path of the subgraph that it comes from, empty for the graph itself. `data` has no NUL and no
-        lone surrogates.
+        lone surrogates; of the mode `messages` it is a chunk and, with the first of a message, where that comes from.
         """
 
     def model_call(self, provider: str, model: str, place: str = "") -> AbstractAsyncContextManager[ModelCall]:
@@ -323,7 +323,8 @@ class BaseAgent(ABC):
     `takes_interrupt_on`: the type asks a person before it calls the tools in `interrupt_on`, `takes_middleware`: it
     carries out what `middleware` lists, `takes_output_schema`: its output fits `output_schema`. Runs of a type that
     does not are refused for assistants that want it. `takes_any_input`: an input need be no messages; the type says
-    itself, by what its steps return, which messages the conversation and which keys the state has.
+    itself, by what its steps return, which messages the conversation and which keys the state has, and what they keep
+    has neither NUL nor lone surrogates.
     """
 
     Config: ClassVar[type[BaseModel] | None] = None

@@ -1,4 +1,4 @@
-"""The rows of hosted graphs (`runtime.graph_rows`): written, copied, thinned out, counted. Statements, for any caller.
+"""The rows of hosted graphs (`runtime.graph_rows`): written, copied, taken out. Statements, for any caller.
 
 A worker writes them in the fenced transaction of its steps, a client that changes a graph's state in one of its own.
 Documents and values are `json`, which stays as it was written: its keys in their order, its numbers in their form.
@@ -11,7 +11,7 @@ from uuid import UUID
 import orjson
 from psycopg.types.json import Json
 
-from core.db import Operation, Query, Row, operation
+from core.db import Operation, Query, Row
 from runtime.graph_rows import GraphRows
 
 TABLES = ("graph_writes", "graph_values", "graph_checkpoints")
@@ -203,7 +203,7 @@ def delete_graphs(sessions: Sequence[UUID]) -> Operation[None]:
         yield Query(statement, {"sessions": list(sessions)})
 
 
-# -- copies and figures ----------------------------------------------------------------------------------------------
+# -- copies ------------------------------------------------------------------------------------------------------------
 
 # One statement, so that what is copied is of one moment. The runs are the other session's.
 _COPY = """
@@ -220,29 +220,7 @@ SELECT %(to)s, namespace, checkpoint_id, task_id, index, task_path, channel, val
 FROM graph_writes WHERE session_id = %(from)s
 """
 
-_STORAGE = """
-SELECT c.checkpoints, c.bytes AS checkpoint_bytes, v.channel_values, v.bytes AS value_bytes, w.writes,
-    w.bytes AS write_bytes
-FROM (SELECT count(*) AS checkpoints, coalesce(sum(octet_length(document::text) + octet_length(metadata::text)), 0)
-        AS bytes FROM graph_checkpoints WHERE session_id = %(session)s) c,
-    (SELECT count(*) AS channel_values, coalesce(sum(octet_length(value::text)), 0) AS bytes
-        FROM graph_values WHERE session_id = %(session)s) v,
-    (SELECT count(*) AS writes, coalesce(sum(octet_length(value::text)), 0) AS bytes
-        FROM graph_writes WHERE session_id = %(session)s) w
-"""
-
 
 def copy_graphs(source: UUID, target: UUID) -> Operation[None]:
     """Give the session `target`, which has none, all that `source` has of graphs, inside the caller's transaction."""
     yield Query(_COPY, {"from": source, "to": target})
-
-
-@operation()
-def graph_storage(session_id: UUID) -> Operation[Row]:
-    """How much is stored of the graphs of a session that the caller may see.
-
-    Counts and bytes of text: `checkpoints`, `checkpoint_bytes`, `channel_values`, `value_bytes`, `writes`,
-    `write_bytes`.
-    """
-    (figures,) = yield Query(_STORAGE, {"session": session_id})
-    return {name: int(figure) for name, figure in figures.items()}

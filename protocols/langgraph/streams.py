@@ -50,11 +50,13 @@ async def run_frames(
         return
     modes = own_modes(about) if modes is None else modes
     with hub().subscribe(str(run["id"])) as subscription, WATCH.over(identity, subscription.hang_up):
-        if after is None:
+        if after is None or after[0] > number > 0:
+            # An id of another server's, or of a later run, is none of this run.
             after = after_event(max((number, committed), subscription.latest))
         translator = translator_of(about, modes)
         log = partial(_log_of_run, run["id"])
-        events = follow(subscription, log, _begin_at(number, after, translator), heartbeat_s=HEARTBEAT_S)
+        begin = (number, 0 if translator.folds else _begin_at(number, committed, after))
+        events = follow(subscription, log, begin, heartbeat_s=HEARTBEAT_S)
         told = _Told(after, ids=about.resumable)
         async with aclosing(events):
             async for event in events:
@@ -76,8 +78,9 @@ async def thread_frames(
     `modes`: `run_modes`, `lifecycle`, `state_update`. Each frame has an id.
     """
     with hub().subscribe(str(thread_id)) as subscription, WATCH.over(identity, subscription.hang_up):
-        if after is None:
-            after = await _latest(thread_id, subscription)
+        latest = await _latest(thread_id, subscription)
+        if after is None or after[0] > latest[0]:
+            after = latest
         told = _Told(after, ids=True)
         log = partial(_log_of_thread, thread_id)
         # Always from the beginning of a run: which modes it has is not known before.
@@ -153,11 +156,9 @@ def own_modes(about: About) -> frozenset[str]:
     return OF_NATIVE_CLIENTS if about.modes is None else about.modes
 
 
-def _begin_at(number: int, after: Place, translator: Translator) -> Position:
-    """From where on a run is read for a reader that has what is before `after`."""
-    if translator.folds or after[0] != number:
-        return (number, 0)
-    return (number, max(0, event_at(after) - 1))
+def _begin_at(number: int, committed: int, after: Place) -> int:
+    """The event behind which a run is read for who has what is before `after`: never one that there may not be."""
+    return max(0, min(event_at(after) - 1, committed)) if after[0] == number else 0
 
 
 async def _latest(thread_id: UUID, subscription: Subscription) -> Place:

@@ -295,8 +295,19 @@ def _checked(step: Step, redactor: Redactor, *, own_state: bool) -> Step:
             message.content, message.metadata = redactor.value(message.content), redactor.value(message.metadata)
         for record in step.tool_calls:
             redact(record, redactor)
-    step.changes, step.structured = redactor.value(step.changes), redactor.value(step.structured)
+    _redact_kept(step, redactor)
     return step
+
+
+def _redact_kept(step: Step, redactor: Redactor) -> None:
+    """Take the secrets out of what the step keeps; what it keeps as its output too is looked through once."""
+    given, step.structured = step.structured, redactor.value(step.structured)
+    of_output = given if isinstance(given, dict) else {}
+    changes: dict[str, Any] = {}
+    for key, value in step.changes.items():
+        name = redactor.text(key)
+        changes[name] = step.structured[name] if of_output.get(key, step) is value else redactor.value(value)
+    step.changes = changes
 
 
 def _refuse_unless_metadata(value: Any) -> None:

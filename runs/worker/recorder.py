@@ -233,7 +233,7 @@ class Recorder:
         return commit
 
     def _changes_of(self, step: Step) -> dict[str, Any]:
-        changes = dict(clean(step.changes))
+        changes = dict(step.changes if self._speaks_itself else clean(step.changes))
         if step.model is not None:
             self._model_calls += 1
             if not self._speaks_itself:
@@ -371,7 +371,7 @@ class Recorder:
         return {
             "text": last.text if last else "",
             "message": last and self._line.message(last, seq),
-            "structured": clean(step.structured),
+            "structured": step.structured if self._speaks_itself else clean(step.structured),
             "citations": [],
         }
 

@@ -30,6 +30,7 @@ _MADE = (
     "inner_asks",
     "leaky",
     "noted",
+    "plain",
     "slow",
     "stubborn",
     "tangled",
@@ -39,6 +40,7 @@ _MADE = (
 GRAPHS = json.dumps(
     {name: f"examples.graphs.graphs:{name}" for name in _EXAMPLES}
     | {name: f"tests.graphs.made:{name}" for name in _MADE}
+    | {"broken": "tests.graphs.made:nothing_of_this_name"}
     | {name: f"tests.graphs.made_agents:{name}" for name in ("careful", "deep")}
 )
 

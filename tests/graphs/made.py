@@ -217,6 +217,11 @@ async def _doubled(number: int) -> int:
 
 
 @entrypoint()
+async def plain(given: str) -> str:
+    return given.upper()
+
+
+@entrypoint()
 async def functional(given: Any, *, previous: Any = None) -> Any:
     doubled = await _doubled(given["number"])
     if given.get("waits"):

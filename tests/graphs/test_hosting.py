@@ -1,9 +1,13 @@
 """What a hosted graph's run is: its steps, its values, its messages, its end."""
 
+from dataclasses import replace
+
 import pytest
 
 from graphs import hosted
 from runs.lifecycle import Status
+from runtime.configuration import configure, current
+from runtime.langgraph_json import NOTHING
 from tests.graphs.hosting import Host, values
 from tests.runs.worker import rows
 
@@ -137,6 +141,26 @@ async def test_an_entrypoint_keeps_what_it_returned(host: Host) -> None:
         "doubled": 6,
         "previous": {"doubled": 4, "previous": None},
     }
+
+
+async def test_what_is_no_object_is_the_output_all_the_same(host: Host) -> None:
+    assert values(await host.run("plain", "well")) == "WELL"
+    assert await host.state() == {"__root__": "WELL"}
+
+
+async def test_a_graph_that_left_the_deployment_ends_its_runs_with_that(host: Host) -> None:
+    await host.accept("echo", {"messages": [HUMAN]})
+    execution = await host.begin()
+    configure(replace(current(), langgraph=NOTHING))
+    ended = await execution.carry_out()
+    assert ended.error is not None
+    assert (ended.error["code"], ended.error["message"]) == ("graph_error", "This server hosts no graph 'echo'.")
+
+
+async def test_a_graph_that_cannot_be_loaded_ends_its_runs_with_the_reason(host: Host) -> None:
+    ended = await host.run("broken", {})
+    assert ended.error is not None
+    assert ended.error["message"].startswith("The graph 'broken' cannot be loaded from tests.graphs.made:nothing")
 
 
 async def test_keys_that_the_graph_has_not_any_more_leave_the_state(host: Host) -> None:

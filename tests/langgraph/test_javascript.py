@@ -115,6 +115,15 @@ def test_a_thread_is_streamed_by_protocol_v2(tell: Any, transport: str) -> None:
     }
 
 
+def test_a_broken_stream_of_protocol_v2_is_taken_up(tell: Any) -> None:
+    assert tell("v2_rejoin") == {
+        "broken": True,
+        "counts": [0, 1, 2, 3, 4, 5],
+        "output": 5,
+        "second": ["completed", "completed", "running", "running"],
+    }
+
+
 def test_react_finds_what_it_asks_for(tell: Any) -> None:
     assert tell("use_stream") == {
         "before": [],

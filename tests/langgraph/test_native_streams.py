@@ -106,6 +106,7 @@ async def test_checkpoints_name_their_parents_and_what_follows(run: Carried) -> 
     checkpoints = told(await run.heard(native("checkpoints")), "checkpoints")
     assert [one["next"] for one in checkpoints] == [["model"], ["tools"], ["model"], []]
     assert [one["metadata"]["source"] for one in checkpoints] == ["input", "loop", "loop", "loop"]
+    assert [one["metadata"]["step"] for one in checkpoints] == [-1, 0, 1, 2]
     assert [one["parent_config"] for one in checkpoints] == [None, *(one["config"] for one in checkpoints[:-1])]
 
 
@@ -156,11 +157,12 @@ async def test_a_second_run_begins_with_what_the_thread_has(run: Carried, hand: 
 async def test_what_a_run_asks_is_an_interrupt_of_its_values_and_updates(run: Carried) -> None:
     await run.held.calls("weather")
     await run.held.asks(type="custom", value={"city": "?"})
-    heard = await run.heard(native("values", "updates", "tasks"))
+    heard = await run.heard(native("values", "updates", "tasks", "debug"))
     (asked,) = told(heard, "updates")[-1]["__interrupt__"]
     assert asked["value"] == {"city": "?"}
     assert told(heard, "values")[-1]["__interrupt__"] == [asked]
     assert told(heard, "tasks")[-1]["interrupts"] == [asked]
+    assert told(heard, "debug")[-1]["payload"] == told(heard, "tasks")[-1]
 
 
 async def test_a_message_that_is_said_anew_is_not_put_together_with_what_was_said_of_it(run: Carried) -> None:

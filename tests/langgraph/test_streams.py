@@ -105,6 +105,15 @@ async def test_who_does_not_say_what_it_has_hears_nothing_of_a_run_that_has_ende
     assert await run.heard(hosted("values"), after=None) == []
 
 
+@pytest.mark.parametrize(("place", "left"), [((1, 99_999), 0), ((99_999, 0), 2)])
+async def test_an_id_of_nothing_hides_no_more_than_the_run_has_told(
+    run: Carried, place: tuple[int, int], left: int
+) -> None:
+    row = {"id": run.id, "number": 1, "status": "running", "last_seq": 1}
+    await _tells_everything(run)
+    assert len(await all_of(streams.run_frames(run.identity, row, hosted("values"), after=place))) == left
+
+
 async def test_the_message_that_is_being_said_is_whole_for_those_who_come_in_the_middle(run: Carried) -> None:
     run.part("messages", [chunk("It is"), ORIGIN])
     await run.held.commit(HandedBack())

@@ -60,6 +60,7 @@ class NativeRun:
         self._fresh: list[dict[str, Any]] = []  # messages since the last checkpoint
         self._began = False
         self._checkpoint_id: str | None = None
+        self._counted = -1  # its step as LangGraph counts: that of a thread's first input is -1
         self._waiting: dict[str, str] = {}  # ids of the tasks that the last checkpoint said would follow
 
     async def feed(self, event: Event) -> Iterable[Frame]:
@@ -119,7 +120,7 @@ class NativeRun:
         source = data["source"]
         if source in _NODES:
             self._step += 1
-        self._checkpoint_id = data["checkpoint_id"]
+        self._checkpoint_id, self._counted = data["checkpoint_id"], data["step"] - 2
         if not self._shows_steps:
             return ()
         row = await read_checkpoint(UUID(data["checkpoint_id"])).arun()
@@ -145,8 +146,9 @@ class NativeRun:
         asked = interrupts_of(event.run_id, event.data, self._checkpoint_id)
         told = [{"value": one["value"], "id": one["id"], "response_schema": None} for one in asked]
         frames = [*self._only("updates", {"__interrupt__": told})]
+        node = next(iter(self._waiting), "interrupt")
         for one in asked:
-            result: dict[str, Any] = {"name": "interrupt", "error": None, "result": {}, "interrupts": told}
+            result: dict[str, Any] = {"name": node, "error": None, "result": {}, "interrupts": told}
             frames += self._told_task(event, "task_result", {"id": one["task_id"], **result})
         return [*frames, *self._shown_values(event, {"__interrupt__": told})]
 
@@ -185,7 +187,7 @@ class NativeRun:
             "config": here,
             "parent_config": before,
             "values": self._values,
-            "metadata": {"source": _SOURCES.get(data["source"], "loop"), "step": data["step"], "parents": {}},
+            "metadata": {"source": _SOURCES.get(data["source"], "loop"), "step": self._counted, "parents": {}},
             "next": list(self._waiting),
             "tasks": [
                 {"id": known, "name": node, "interrupts": [], "state": None} for node, known in self._waiting.items()
@@ -204,6 +206,6 @@ class NativeRun:
     def _debug(self, event: Event, kind: str, payload: dict[str, Any], later: int) -> Iterable[Frame]:
         if "debug" in self._modes:
             # LangGraph counts a task's step from the checkpoint before it.
-            step = event.data.get("step", self._step) + (1 if kind == "task" else 0)
+            step = self._counted + (1 if kind == "task" else 0)
             told = {"step": step, "timestamp": event.ts, "type": kind, "payload": payload}
             yield frame(OF_MODE["debug"] + later, "debug", told)
