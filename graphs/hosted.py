@@ -103,7 +103,8 @@ class Hosted:
         return self._last()
 
     def unfinished(self) -> Step:
-        """What there is to store although no step took it."""
+        """What there is to store although no step took it. The graph ends: nobody would store what it does now."""
+        self.leave()
         step = self._taken()
         if self._parts.values is not None:
             self._change(step)
