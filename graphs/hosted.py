@@ -112,8 +112,6 @@ class Hosted:
     def leave(self) -> None:
         """The run is not carried out here any more."""
         self._let_go()
-        # One that does not heed its cancellation goes on to nobody's knowledge.
-        self._parts.silence()
         self._task.cancel()
 
     async def _stop(self) -> None:

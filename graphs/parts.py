@@ -40,13 +40,8 @@ class Parts:
         self._subgraphs = bool(kwargs.get("stream_subgraphs"))
         self._origins: dict[str, Any] = {}  # what was told of where each message comes from
         self._speaking = ("", "")  # the message that is being written, by LangGraph's id and by the session's
-        self._silent = False
         self.values: Any = None
         self.asks = False
-
-    def silence(self) -> None:
-        """Tell nothing more."""
-        self._silent = True
 
     async def tell_all(self, graph: Any, given: Any, config: dict[str, Any], options: dict[str, Any]) -> None:
         """Carry the graph out and tell what it streams."""
@@ -65,12 +60,10 @@ class Parts:
         async for event in events:
             if event["event"] == "on_chain_stream" and event["run_id"] == str(root):
                 yield event["data"]["chunk"]
-            elif not self._silent:
+            else:
                 self._io.part(_EVENTS, (), render(event))
 
     def _tell(self, namespace: Sequence[str], mode: str, data: Any) -> None:
-        if self._silent:
-            return
         if mode == "values" and not namespace:
             self.values = data
             self._on_superstep()

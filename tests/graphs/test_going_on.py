@@ -103,7 +103,7 @@ async def test_a_graph_that_does_not_heed_its_cancellation_tells_nothing_more(
     assert (await asyncio.wait_for(carrying, 10)).status == Status.CANCELLED
     last = host.stage.journal.last_seq
     made.opened.set()
-    await asyncio.sleep(0.02)
+    await until(lambda: asyncio.sleep(0, made.done["stubborn"]), 1)
     assert host.stage.journal.last_seq == last
     assert [part["data"] for part in await host.told("graph")] == ["before"]
 

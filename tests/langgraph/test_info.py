@@ -26,7 +26,6 @@ async def test_it_answers_whoever_asks(http: httpx.AsyncClient) -> None:
 
 
 async def test_info(http: httpx.AsyncClient) -> None:
-    del http.headers["x-api-key"]
     told = (await http.get("/info")).json()
     assert {"version", "langgraph_py_version", "flags", "metadata", "host"} == set(told)
     assert told["flags"]["assistants"] is True
