@@ -191,6 +191,8 @@ async def test_refusals(http: httpx.AsyncClient) -> None:
     answer = await http.post(f"/threads/{UNKNOWN}/runs/crons", json={"assistant_id": "echo", "schedule": "0 3 * * *"})
     assert answer.status_code == 404
     assert f"Thread with ID '{UNKNOWN}' not found." in answer.json()["detail"]
+    asked = {"assistant_id": "echo", "schedule": "0 3 * * *", "if_not_exists": "create"}
+    assert (await http.post(f"/threads/{UNKNOWN}/runs/crons", json=asked)).status_code == 422
     assert (await http.get("/runs/crons/x")).json() == {"detail": "Invalid cron ID: must be a UUID"}
     assert (await http.get(f"/runs/crons/{UNKNOWN}")).status_code == 404
 
