@@ -50,7 +50,7 @@ bench: $(VENV)/.complete ## Measure (figures go to bench.json)
 
 lock: ## Choose versions anew, as pyproject.toml allows (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		--quiet --upgrade --extra dev pyproject.toml -o requirements.lock
+		--quiet --upgrade --extra langgraph --extra dev pyproject.toml -o requirements.lock
 	echo pip-audit | uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--no-annotate --quiet --upgrade - -o .ci/audit.lock
 
