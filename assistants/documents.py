@@ -3,10 +3,11 @@
 from functools import lru_cache
 from typing import Any, Literal, cast, get_args, get_origin
 
-from pydantic import BaseModel, Field, create_model
+from pydantic import Field, create_model
 from pydantic.json_schema import models_json_schema
 
 from assistants.config import GRAPH, AssistantConfig, Config
+from assistants.config.blocks import Block, block_of
 from assistants.config.llm import LLMConfig
 from assistants.models import Assistant, AssistantVersion
 from core.clock import isoformat
@@ -21,14 +22,14 @@ def config_of(assistant: Assistant) -> Config:
     return in_order(current[0].config)
 
 
-def in_order(config: Config, block: type[BaseModel] = AssistantConfig) -> Config:
+def in_order(config: Config, block: type[Block] = AssistantConfig) -> Config:
     """The keys as they are declared: PostgreSQL sorts them by length."""
     ordered = {key: config[key] for key in block.model_fields if key in config}
     for key, value in ordered.items():
         kind = block.model_fields[key].annotation
         is_list = get_origin(kind) is list
-        kind = get_args(kind)[0] if is_list else kind
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
+        kind = block_of(get_args(kind)[0] if is_list else kind)
+        if kind is not None and value is not None:
             ordered[key] = [in_order(entry, kind) for entry in value] if is_list else in_order(value, kind)
     return ordered
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, create_model
 
 from assistants.config import AssistantConfig, UpdateOptions
 from assistants.config.blocks import Block
+from assistants.config.llm import LLMConfig
 
 
 class CheckDocument(BaseModel):
@@ -123,5 +124,12 @@ def _partial(model: type[BaseModel], name: str) -> type[BaseModel]:
     return create_model(name, **fields)
 
 
-class UpdateAssistant(UpdateOptions, _partial(AssistantConfig, "UpdateAssistantConfig")):  # type: ignore[misc]
+# Null to assistants of hosted graphs, and for all others there to be merged into.
+_LLM: Any = (_partial(LLMConfig, "UpdateLLMConfig") | None, AssistantConfig.model_fields["llm"])
+_Changes: Any = create_model(
+    "UpdateAssistantConfig", __base__=_partial(AssistantConfig, "UpdateAssistantConfig"), llm=_LLM
+)
+
+
+class UpdateAssistant(UpdateOptions, _Changes):  # type: ignore[misc]
     """The body of `PATCH /assistants/{id}`: objects merge, lists are replaced, null returns to the default."""

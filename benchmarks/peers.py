@@ -1,7 +1,7 @@
 """The servers that we are compared with, as they start by their own instructions, on the graphs of `examples/graphs`.
 
-Each is installed into a folder of its own under `.venv/peers/` the first time. Neither is a part of this product or of its
-environment.
+Each is installed into a folder of its own under `.venv/peers/` the first time. Neither is a part of this product or of
+its environment.
 """
 
 import os

@@ -17,6 +17,8 @@ from sessions.graph_queries import GraphPage, ValueKey
 _RADIX = 8
 # Shorter lists are stored whole: nothing is won.
 _LEAST = 16
+# Each call of a subgraph is a place of its own, and a run may make thousands of them.
+_PLACES = 50
 
 
 @dataclass(slots=True)
@@ -48,21 +50,27 @@ class GrowingLists:
                 if value:
                     pieces.versions.insert(0, (version, length))
                 length, version = length - len(value), base
-            self._known[key[:2]] = pieces
+            self._remember(key[:2], pieces)
+
+    def _remember(self, place: tuple[str, str], pieces: _Pieces) -> None:
+        self._known.pop(place, None)
+        self._known[place] = pieces
+        if len(self._known) > _PLACES:
+            del self._known[next(iter(self._known))]
 
     def store(self, key: ValueKey, items: list[Any]) -> tuple[list[Any], str | None]:
         """What is to be stored of the list at this version: its last items, and the version before them if any."""
         known, written = self._known.get(key[:2]), orjson.dumps(items)
         versions = _kept(known, items, written) if known and len(items) >= _LEAST else []
         if versions and versions[-1][1] == len(items):
-            self._known[key[:2]] = _Pieces(items, written, versions)
+            self._remember(key[:2], _Pieces(items, written, versions))
             return [], versions[-1][0]
         start = versions[-1][1] if versions else 0
         carried = _carry(start, len(items))
         while versions and _carry(versions[-2][1] if len(versions) > 1 else 0, versions[-1][1]) < carried:
             versions.pop()
         base_version, start = versions[-1] if versions else (None, 0)
-        self._known[key[:2]] = _Pieces(items, written, [*versions, (key[2], len(items))])
+        self._remember(key[:2], _Pieces(items, written, [*versions, (key[2], len(items))]))
         return items[start:], base_version
 
 

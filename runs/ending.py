@@ -248,17 +248,17 @@ def take_out_hosted(runs: Sequence[UUID]) -> Operation[None]:
 
 # -- open tool calls -------------------------------------------------------------------------------------------------
 
-# A run that had never begun has no messages. Calls that it went on with were another run's. What is taken out in a
-# moment needs no answers.
+# What a hosted graph calls it answers itself, when it goes on. A run that had never begun has no messages. Calls that
+# it went on with were another run's. What is taken out in a moment needs no answers.
 _OPEN_CALLS = """
 SELECT r.id AS run_id, r.session_id, r.last_seq, s.message_count, s.step, s.checkpoint_id, clock_timestamp() AS at,
     calls.call->>'id' AS call_id, calls.call->>'name' AS name
-FROM runs r JOIN sessions s ON s.id = r.session_id
+FROM runs r JOIN sessions s ON s.id = r.session_id JOIN assistants whose ON whose.id = r.assistant_id
 CROSS JOIN LATERAL (
     SELECT m.seq, m.tool_calls FROM messages m WHERE m.session_id = r.session_id AND m.seq > r.message_start
         AND m.dropped_at_step IS NULL AND m.role = 'assistant' ORDER BY m.seq DESC LIMIT 1) last
 CROSS JOIN LATERAL jsonb_array_elements(last.tool_calls) WITH ORDINALITY AS calls(call, nth)
-WHERE r.id = ANY(%(runs)s) AND r.status = ANY(%(sources)s) AND NOT r.rollback AND NOT EXISTS (
+WHERE r.id = ANY(%(runs)s) AND r.status = ANY(%(sources)s) AND NOT r.rollback AND whose.type <> 'Graph' AND NOT EXISTS (
     SELECT FROM messages a WHERE a.session_id = r.session_id AND a.seq > last.seq AND a.dropped_at_step IS NULL
         AND a.tool_call_id = call->>'id')
 ORDER BY r.id, calls.nth

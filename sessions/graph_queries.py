@@ -19,7 +19,7 @@ CheckpointKey = tuple[str, str]
 class GraphPage:
     """Checkpoints, the latest first, with all that they name.
 
-    - `checkpoints`: `namespace`, `checkpoint_id`, `parent_id`, `document`, `metadata`, `created_at`; ids are text
+    - `checkpoints`: `namespace`, `checkpoint_id`, `parent_id`, `document`, `metadata`; ids are text
     - `values`: the value, or what comes behind the list of another version, and then that version
     - `writes`: in the order in which a step takes them; `task_id`, `index`, `task_path`, `channel`, `value`
     """
@@ -39,17 +39,11 @@ class GraphPage:
             pieces.append(value)
         return [item for piece in reversed(pieces) for item in piece]
 
-    def channels(self, key: CheckpointKey) -> dict[str, Any]:
-        """What is stored of each channel that holds something at the checkpoint."""
-        versions = self.checkpoints[key]["document"]["channel_versions"]
-        values = {channel: self.value((key[0], channel, str(version))) for channel, version in versions.items()}
-        return {channel: value for channel, value in values.items() if value is not None}
-
 
 # The values of all of them, each once, with those that they go on from.
 _READ = """
 WITH RECURSIVE found AS MATERIALIZED (
-    SELECT namespace, checkpoint_id, parent_id, document, metadata, created_at FROM graph_checkpoints
+    SELECT namespace, checkpoint_id, parent_id, document, metadata FROM graph_checkpoints
     WHERE session_id = %(session)s {conditions}
     ORDER BY checkpoint_id DESC LIMIT %(limit)s
 ), named AS (

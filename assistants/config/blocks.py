@@ -1,6 +1,7 @@
 """The blocks of an assistant's configuration. All but `llm` are optional."""
 
-from typing import Annotated, Any, Literal
+from types import UnionType
+from typing import Annotated, Any, Literal, get_args
 
 from django.conf import settings
 from pydantic import (
@@ -41,6 +42,12 @@ class Block(Body):
     """A part of the configuration; numbers in it are finite, because JSON knows no others."""
 
     model_config = ConfigDict(allow_inf_nan=False)
+
+
+def block_of(annotation: Any) -> type[Block] | None:
+    """The block that a field holds, also where it may be null; None for a field of another kind."""
+    kinds = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Block)), None)
 
 
 class ToolConfig(Block):

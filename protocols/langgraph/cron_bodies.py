@@ -58,6 +58,7 @@ class CreateThreadCron(_Asked):
     assistant_id: str
     schedule: str
     multitask_strategy: Literal["reject", "rollback", "interrupt", "enqueue"] | None = None
+    if_not_exists: Literal["create", "reject"] | None = None
 
 
 class CreateCron(CreateThreadCron):

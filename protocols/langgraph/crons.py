@@ -54,6 +54,8 @@ async def create_for_thread(request: HotRequest) -> HotResponse:
     """Run an assistant by itself in a thread."""
     thread_id = thread_of(request)
     body = body_of(request, CreateThreadCron)
+    if body.if_not_exists == "create":
+        raise Invalid.at("if_not_exists", message="A cron runs in a thread that is there: make it first.")
     filters = await allow(request, "threads", "read", {"thread_id": thread_id})
     if not await may_use(request.identity, thread_id, filters).arun():
         raise NotFound(NO_THREAD.format(id=thread_id))
@@ -224,7 +226,7 @@ def _asked(
         given = native_input(run, assistant)["input"]
     kwargs = kwargs_of(identity, run)
     if assistant["graph_id"] is not None:
-        config = kwargs["config"]
+        config = kwargs.get("config", {})
         kwargs["config"] = {**config, "configurable": {**config.get("configurable", {}), "cron_id": cron_id}}
     asked = {
         "payload": payload,

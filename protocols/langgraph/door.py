@@ -3,6 +3,7 @@
 A module of routes has a `router` of its own, which `ROUTES` below takes over.
 """
 
+import re
 from typing import Any
 
 from accounts.rates import acount_request
@@ -109,8 +110,13 @@ async def _refuse(scope: Scope, answer: "_Answer") -> None:
 
 def _document(error: AppError) -> dict[str, Any]:
     """The error as this protocol tells it: one text, with the places of what is wrong."""
-    places = [f"{'.'.join(map(str, fault.loc))}: {fault.message}" for fault in error.errors if fault.loc]
+    places = [f"{_place(fault.loc)}: {fault.message}" for fault in error.errors if fault.loc]
     return {"detail": everywhere.text("\n".join(places) or error.detail)}
+
+
+def _place(loc: tuple[str | int, ...]) -> str:
+    """Where in the body; without what tells apart the forms that a value may have, which no client knows."""
+    return ".".join(str(part) for part in loc if not re.search(r"[\[(]", str(part)))
 
 
 class _Answer:

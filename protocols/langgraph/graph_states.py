@@ -3,7 +3,10 @@
 `graphs.states` is imported when the first of them is asked for: it loads langgraph, which the door does without.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -45,9 +48,17 @@ def unassigned(thread_id: UUID) -> BadRequest:
     )
 
 
+@cache
+def _load_langgraph() -> None:
+    import_module("graphs.states")
+
+
 async def thread_of(identity: Identity, row: Row, checkpoint: Mapping[str, Any] | None = None) -> "Thread":
     """The thread with its graph, at a checkpoint or where it stands."""
-    from graphs.states import Thread  # noqa: PLC0415 - it loads langgraph
+    if not _load_langgraph.cache_info().currsize:
+        # More than a second, in which others are to be served.
+        await asyncio.to_thread(_load_langgraph)
+    from graphs.states import Thread  # noqa: PLC0415
 
     config: dict[str, Any] = {}
     if row["assistant_id"] is not None:
@@ -68,9 +79,10 @@ async def graph_state(
     identity: Identity, row: Row, checkpoint: Mapping[str, Any] | None, *, subgraphs: bool
 ) -> dict[str, Any]:
     """The state at a checkpoint, or where the thread stands. Raises Conflict where its graph cannot be loaded."""
+    thread = await thread_of(identity, row, checkpoint)
     from graphs.states import state_of  # noqa: PLC0415
 
-    snapshot = await state_of(await thread_of(identity, row, checkpoint), subgraphs=subgraphs)
+    snapshot = await state_of(thread, subgraphs=subgraphs)
     if snapshot.created_at is None:
         asked = checkpoint and checkpoint.get("checkpoint_id")
         return nothing(place(row["id"], asked, checkpoint.get("checkpoint_ns") or "") if checkpoint and asked else None)
@@ -87,9 +99,9 @@ async def graph_history(
     limit: int,
 ) -> list[dict[str, Any]]:
     """What it stood at, the latest first."""
+    thread = await thread_of(identity, row, checkpoint)
     from graphs.states import history_of  # noqa: PLC0415
 
-    thread = await thread_of(identity, row, checkpoint)
     found = await history_of(thread, before=before, metadata=metadata, limit=limit)
     return [snapshot_document(snapshot) for snapshot in found]
 
@@ -105,9 +117,9 @@ async def change_graph(
     Where somebody else changes the thread meanwhile it is done again on what is there then.
     Raises BadRequest for what does not fit the graph, and as `runs.updating.update_session`.
     """
+    thread = await thread_of(identity, row, checkpoint)
     from graphs.states import change_state  # noqa: PLC0415
 
-    thread = await thread_of(identity, row, checkpoint)
     for _ in range(TRIES):
         session, said = await messages_now(row["id"]).arun()
         changed = await change_state(thread, supersteps, [message_from_row(message) for message in said])

@@ -57,7 +57,7 @@ def _ask_database() -> Operation[None]:
     yield Query("SELECT 1")
 
 
-@router.route("GET", "/info", scope=None)
+@router.route("GET", "/info", scope="assistants:read")
 async def info(request: HotRequest) -> HotResponse:
     """Which server this is, and what it can do."""
     return HotResponse(_info())
@@ -135,14 +135,14 @@ async def _figures() -> dict[str, Any]:
 # -- its description ---------------------------------------------------------------------------------------------------
 
 
-@router.route("GET", "/docs", scope=None)
+@router.route("GET", "/docs", scope="assistants:read")
 async def docs(request: HotRequest) -> HotStream:
     """A page to read the description on."""
     page = _PAGE.format(static=settings.STATIC_URL)
     return _whole(page.encode(), "text/html; charset=utf-8", {"content-security-policy": PAGE_POLICY})
 
 
-@router.route("GET", "/docs.js", scope=None)
+@router.route("GET", "/docs.js", scope="assistants:read")
 async def docs_script(request: HotRequest) -> HotStream:
     """What that page runs: pages run no scripts of their own."""
     return _whole(_SCRIPT.encode(), "text/javascript; charset=utf-8")
@@ -151,7 +151,7 @@ async def docs_script(request: HotRequest) -> HotStream:
 def describes(door: Router) -> None:
     """Serve the description of all that `door` has; it is made once."""
 
-    @router.route("GET", "/openapi.json", scope=None)
+    @router.route("GET", "/openapi.json", scope="assistants:read")
     async def openapi(request: HotRequest) -> HotResponse:
         """This description."""
         return HotResponse(described())

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 from core.hot import Handler
 from core.text import first_paragraph
+from core.validation import Body
 
 Row = tuple[str, str, Handler, Any]
 
@@ -65,11 +66,18 @@ def _operation(method: str, path: str, handler: Handler, body: Any, schemas: dic
         described["parameters"] = [
             {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
         ]
-    if body is not None:
+    if (body := body or _named(handler)) is not None:
         schema = TypeAdapter(body).json_schema(ref_template=_REFS, by_alias=True)
         schemas.update(schema.pop("$defs", {}))
         described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     return described
+
+
+def _named(handler: Any) -> Any:
+    """The body of a route that does not say it: the one model of a body that its handler names."""
+    given = [handler.__globals__.get(name) for name in handler.__code__.co_names]
+    bodies = [each for each in given if isinstance(each, type) and issubclass(each, Body)]
+    return bodies[0] if len(bodies) == 1 else None
 
 
 def _summary(handler: Any) -> str:

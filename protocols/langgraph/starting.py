@@ -200,7 +200,10 @@ def kwargs_of(identity: Identity, body: StatelessRun) -> dict[str, Any]:
     configurable = {**said, **for_graphs(identity)}
     kept = {
         "command": body.command.given if body.command else None,
-        "config": {**config.model_dump(exclude_none=True), **({"configurable": configurable} if configurable else {})},
+        "config": {
+            **config.model_dump(exclude_none=True, exclude={"configurable"}),
+            **({"configurable": configurable} if configurable else {}),
+        },
         "context": said or None,
         "stream_subgraphs": body.stream_subgraphs,
         "stream_resumable": body.stream_resumable,

@@ -66,6 +66,7 @@ def test_creating_answers_the_whole_assistant(client: APIClient, body: Body) -> 
     made = post(client, "/assistants", body)
     assert made.keys() == AssistantConfig.model_fields.keys() - OF_GRAPHS | KNOWN_BY_THE_SERVER
     assert (made["version"], made["status"], made["tags"]) == (1, "active", {})
+    assert list(made["llm"])[:3] == ["provider", "model", "temperature"]
     assert made["created_at"].endswith("Z")
     assert made["created_by"] == "key:tests"
     assert answer(client.get(f"/assistants/{made['id']}")) == made

@@ -7,12 +7,14 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from core.db import Operation, Query, Row, operation
 from runs.pruning import prune_idle_sessions
 from runtime.graph_rows import GraphRows
 from sessions import graph_rows
+from sessions.graph_queries import read_graph
 from sessions.models import GraphCheckpoint, GraphValue, GraphWrite, Session
 from tests.api import Api
 from tests.sessions.test_api_fork import steps_in
@@ -172,3 +174,20 @@ def test_a_session_s_rows_go_with_it(session: UUID) -> None:
         cursor.execute("DELETE FROM checkpoints WHERE session_id = %s", [session])
         cursor.execute("DELETE FROM sessions WHERE id = %s", [session])
     assert rows_of(session) == [0, 0, 0]
+
+
+def test_checkpoints_are_read_with_all_that_they_name_by_one_query(session: UUID) -> None:
+    insert(
+        session,
+        GraphRows(
+            [checkpoint(ONE, a="1"), checkpoint(TWO, parent=ONE, a="2")],
+            [value("a", "1", [1]), value("a", "2", [2], base="1")],
+            [write(TWO, "w")],
+        ),
+    )
+    with CaptureQueriesContext(connection) as asked:
+        page = read_graph(session, namespace="").run()
+    assert len(asked) == 1
+    assert [checkpoint_id for _, checkpoint_id in page.checkpoints] == [TWO, ONE]
+    assert [page.value(("", "a", version)) for version in ("1", "2", "3")] == [[1], [1, 2], None]
+    assert [row["value"] for row in page.writes["", TWO]] == ["w"]

@@ -64,3 +64,14 @@ def test_what_only_python_takes_for_the_same_is_another_item() -> None:
     store(lists, page, 1, [1] * 20)
     store(lists, page, 2, [*[1] * 19, True, 2])
     assert repr(page.value(("", "c", "2"))) == repr([*[1] * 19, True, 2])
+
+
+def test_of_many_places_those_that_were_used_last_are_remembered() -> None:
+    lists, page = GrowingLists(), GraphPage()
+    held = list(range(20))
+    for number in range(60):
+        store(lists, page, 1, held)
+        lists.store((f"inner:{number}", "c", "1"), held)
+    assert lists.store(("inner:0", "c", "2"), [*held, 20]) == ([*held, 20], None)
+    assert lists.store(("inner:59", "c", "2"), [*held, 20]) == ([20], "1")
+    assert lists.store(("", "c", "2"), [*held, 20]) == ([20], "1")

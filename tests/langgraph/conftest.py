@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from langgraph_sdk.client import LangGraphClient
+from psycopg import AsyncConnection
 
 from accounts.models import Workspace
 from config.asgi import application
@@ -111,3 +113,17 @@ async def thread(client: LangGraphClient, tenant: Api) -> str:
         return str(Session.objects.create(id=new_id(), workspace=tenant.workspace).id)
 
     return await in_thread(open_one)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The statements that the pool is asked from now on."""
+    statements: list[str] = []
+    execute = AsyncConnection.execute
+
+    async def tell(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
+        statements.append(str(query))
+        return await execute(self, query, *args, **kwargs)
+
+    monkeypatch.setattr(AsyncConnection, "execute", tell)
+    return statements

@@ -191,6 +191,8 @@ async def test_refusals(http: httpx.AsyncClient) -> None:
     answer = await http.post(f"/threads/{UNKNOWN}/runs/crons", json={"assistant_id": "echo", "schedule": "0 3 * * *"})
     assert answer.status_code == 404
     assert f"Thread with ID '{UNKNOWN}' not found." in answer.json()["detail"]
+    asked = {"assistant_id": "echo", "schedule": "0 3 * * *", "if_not_exists": "create"}
+    assert (await http.post(f"/threads/{UNKNOWN}/runs/crons", json=asked)).status_code == 422
     assert (await http.get("/runs/crons/x")).json() == {"detail": "Invalid cron ID: must be a UUID"}
     assert (await http.get(f"/runs/crons/{UNKNOWN}")).status_code == 404
 
@@ -233,3 +235,14 @@ async def test_strangers_see_nothing_of_it(crons: Any, neighbour: Api) -> None:
             with pytest.raises(APIStatusError, match="Not Found"):
                 await change
     assert await in_thread(Schedule.objects.count) == 1
+
+
+async def test_a_list_costs_as_many_statements_for_any_number(crons: Any, asked: list[str]) -> None:
+    await crons.create("echo", schedule="0 3 * * *")
+    asked.clear()
+    await crons.search()
+    few = len(asked)
+    await crons.create("steps", schedule="0 3 * * *")
+    asked.clear()
+    assert len(await crons.search()) == 2
+    assert len(asked) == few

@@ -7,6 +7,15 @@ from protocols.langgraph import door
 from protocols.langgraph.openapi import describe
 from tests.api import Api
 
+# They take none, or one that is no model of ours.
+BODILESS = {
+    ("post", "/runs/batch"),
+    ("post", "/threads/{thread_id}/commands"),
+    ("post", "/threads/{thread_id}/copy"),
+    ("post", "/threads/{thread_id}/runs/{run_id}/cancel"),
+    ("post", "/threads/{thread_id}/stream/events"),
+}
+
 
 async def test_it_answers_whoever_asks(http: httpx.AsyncClient) -> None:
     del http.headers["x-api-key"]
@@ -17,7 +26,6 @@ async def test_it_answers_whoever_asks(http: httpx.AsyncClient) -> None:
 
 
 async def test_info(http: httpx.AsyncClient) -> None:
-    del http.headers["x-api-key"]
     told = (await http.get("/info")).json()
     assert {"version", "langgraph_py_version", "flags", "metadata", "host"} == set(told)
     assert told["flags"]["assistants"] is True
@@ -49,6 +57,13 @@ async def test_the_description_has_what_is_served_and_nothing_else(http: httpx.A
     assert put["requestBody"]["content"]["application/json"]["schema"]["required"] == ["namespace", "key", "value"]
     ids = [found["operationId"] for path in document["paths"].values() for found in path.values()]
     assert len(ids) == len(set(ids))
+
+
+async def test_what_is_posted_is_described(http: httpx.AsyncClient) -> None:
+    paths = (await http.get("/openapi.json")).json()["paths"]
+    writes = {(method, path) for path, found in paths.items() for method in found if method in {"post", "put", "patch"}}
+    without = {(method, path) for method, path in writes if "requestBody" not in paths[path][method]}
+    assert without == BODILESS
 
 
 async def test_every_reference_of_the_description_leads_somewhere(http: httpx.AsyncClient) -> None:

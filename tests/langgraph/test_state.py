@@ -180,6 +180,17 @@ async def test_the_native_session_has_it_too(client: LangGraphClient, works: Wor
     assert await in_thread(AuditEntry.objects.filter(action="updated", subject_type="session").count) == 1
 
 
+async def test_a_tool_call_that_waits_in_a_graph_is_answered_by_the_graph_alone(
+    client: LangGraphClient, works: Works, tenant: Api, thread: str
+) -> None:
+    await works.run(thread, "react", {"messages": [HUMAN]}, interrupt_before=["tools"])
+    assert (await client.threads.get(thread))["status"] == "interrupted"
+    await works.run(thread, "react")
+    messages = await in_thread(lambda: tenant.items(f"/sessions/{thread}/messages"))
+    assert [message["role"] for message in messages] == ["user", "assistant", "tool", "assistant"]
+    assert messages[2]["content"] == "It is sunny in Berlin."
+
+
 async def test_a_thread_that_was_given_an_input_from_outside_waits_for_a_run(
     client: LangGraphClient, works: Works, thread: str
 ) -> None:

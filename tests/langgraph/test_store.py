@@ -141,3 +141,16 @@ async def test_times_to_live_are_minutes_and_langgraph_json_has_the_default(
     assert (await expiring("own"))[0] == before
     await client.store.get_item(("a",), key="own", refresh_ttl=True)
     assert (await expiring("own"))[0] > before
+
+
+async def test_a_search_costs_as_many_statements_for_any_number(client: LangGraphClient, asked: list[str]) -> None:
+    await client.store.put_item(("a",), key="first", value={}, ttl=5)
+    await names(client)
+    asked.clear()
+    await names(client)
+    few = len(asked)
+    for number in range(3):
+        await client.store.put_item(("a",), key=str(number), value={}, ttl=5)
+    asked.clear()
+    assert len(await names(client)) == 4
+    assert len(asked) == few

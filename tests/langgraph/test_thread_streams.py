@@ -11,8 +11,11 @@ import protocols.langgraph.streams as streams
 import runs.live
 from accounts.limits import Holder, Limits
 from accounts.streams import take_stream
+from core.ids import new_id
 from protocols.langgraph.streaming.frames import HEARTBEAT
 from protocols.langgraph.streaming.places import parse_place
+from runs.accepting import Besides, create_run
+from runs.bodies import CreateRun
 from runs.live import hub
 from runs.worker.outcomes import Cancelled, Finished
 from runtime.contract import Step
@@ -75,6 +78,22 @@ async def test_without_an_id_a_reader_hears_what_is_yet_to_come(
     (news,) = await some_of(frames, 1)
     assert news.data == {"run_id": str(third.id), "attempt": 1}
     carrier.cancel()
+
+
+async def test_a_run_that_asked_is_done_once_and_not_again_when_another_goes_on(hand: Hand, owner: Tenant) -> None:
+    run = await begun(hand, graph="echo", tenant=owner)
+    await run.held.asks(type="custom", value={"interrupts": [], "next": ["ask"]})
+    kwargs = {"stream_mode": ["updates"], "command": {"resume": "yes"}}
+    going_on = partial(create_run, owner.identity, run.session, CreateRun(input={"message": "Yes"}), new_id())
+    await going_on(besides=Besides(owner.assistant, kwargs)).arun()
+    await (await hand.claim()).says("Yes", done=True)
+    heard = await run.heard_of_thread(4)
+    assert [one.data.get("status", "begins") for one in heard] == ["begins", "run_done", "begins", "run_done"]
+    assert heard[1].data["run_id"] == str(run.id)
+    assert [one.data["status"] for one in await run.heard_of_thread(4, (0, 0), "lifecycle")] == [
+        *("running", "success"),
+        *("running", "success"),
+    ]
 
 
 async def test_graphs_tell_their_state_too(hand: Hand, owner: Tenant) -> None:

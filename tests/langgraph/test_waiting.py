@@ -136,23 +136,28 @@ async def _asked_to_stop() -> bool:
     return await in_thread(lambda: Run.objects.get().cancel_requested_at is not None)
 
 
-async def test_a_run_goes_on_without_its_client(tenant: Api, thread: str, worker: Worker) -> None:
-    await _leaves(tenant, "POST", f"/threads/{thread}/runs/wait", b'{"assistant_id":"steps"}')
+@pytest.mark.parametrize("how", ["wait", "stream"])
+async def test_a_run_goes_on_without_its_client(tenant: Api, thread: str, worker: Worker, how: str) -> None:
+    await _leaves(tenant, "POST", f"/threads/{thread}/runs/{how}", b'{"assistant_id":"steps"}')
     await asyncio.sleep(0.05)
     assert not await _asked_to_stop()
 
 
-async def test_a_run_ends_with_its_client_where_that_is_asked_for(tenant: Api, thread: str, worker: Worker) -> None:
+@pytest.mark.parametrize("how", ["wait", "stream"])
+async def test_a_run_ends_with_its_client_where_that_is_asked_for(
+    tenant: Api, thread: str, worker: Worker, how: str
+) -> None:
     body = b'{"assistant_id":"steps","on_disconnect":"cancel"}'
-    await _leaves(tenant, "POST", f"/threads/{thread}/runs/wait", body)
+    await _leaves(tenant, "POST", f"/threads/{thread}/runs/{how}", body)
     await until(_asked_to_stop, True)
 
 
+@pytest.mark.parametrize("how", ["join", "stream"])
 async def test_who_joins_may_take_the_run_with_them(
-    client: LangGraphClient, tenant: Api, thread: str, worker: Worker
+    client: LangGraphClient, tenant: Api, thread: str, worker: Worker, how: str
 ) -> None:
     run = await client.runs.create(thread, "steps", input={})
-    path = f"/threads/{thread}/runs/{run['run_id']}/join"
+    path = f"/threads/{thread}/runs/{run['run_id']}/{how}"
     await _leaves(tenant, "GET", path, b"", b"cancel_on_disconnect=true")
     await until(_asked_to_stop, True)
 

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 from uuid import UUID
 
+from core.db import Row
 from protocols.langgraph.interrupts import interrupts_of, task_id
 from protocols.langgraph.messages import langchain_message, langchain_messages
 from protocols.langgraph.streaming.frames import About, Frame, frame
@@ -20,6 +21,8 @@ _SOURCES = {"input": "input", "fork": "fork"}
 _NODES = {"model": "model", "tools": "tools", "update": "agent"}
 # Of the server's own, which no agent has told.
 _OURS = frozenset({TRANSFERRING, "node_transferred"})
+# What the input's checkpoint is, whatever the run.
+_OF_INPUT: Row = {"changes": {}, "removed": [], "next": ["model"]}
 _INPUT = frozenset({"metadata", "status"})
 
 
@@ -123,7 +126,7 @@ class NativeRun:
         self._checkpoint_id, self._counted = data["checkpoint_id"], data["step"] - 2
         if not self._shows_steps:
             return ()
-        row = await read_checkpoint(UUID(data["checkpoint_id"])).arun()
+        row = _OF_INPUT if source == "input" else await read_checkpoint(UUID(data["checkpoint_id"])).arun()
         fresh, self._fresh = self._fresh, []
         self._values = {
             **{name: value for name, value in self._values.items() if name not in row["removed"]},
