@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -30,8 +31,10 @@ from runtime.graph_rows import GraphRows
 
 log = logging.getLogger(__name__)
 
-# How long what is handed over waits for more of it, and for the graph's end: a quick graph is one commit.
-GATHER_S = 0.02
+# What is handed over waits for more of it, and for the graph's end, until nothing has come for a while: a quick graph
+# is one commit, in a busy worker too. But it does not wait for longer than the second of these.
+QUIET_S = 0.05
+GATHER_S = 0.5
 # How long a graph that is stopped may take to end, and the most that a run of durability `exit` is one step.
 LEAVE_S = 1.0
 PROGRESS_S = 30.0
@@ -70,7 +73,8 @@ class Hosted:
         self._rows = GraphRows()  # handed over, and not given to a step yet
         self._asked: dict[str, Json] | None = None
         self._arrived = asyncio.Event()  # something to make a step of
-        self._urgent = False  # and the graph waits for it
+        self._now = asyncio.Event()  # and without delay: the graph waits for it, or has ended
+        self._handed_over = 0  # how often there was something
         self._stored = asyncio.Event()  # what is handed over now
         self._given: asyncio.Event | None = None  # the same for what the step in flight took
         self._on_their_way: deque[GraphRows] = deque()  # what steps took that may not be on disk
@@ -91,8 +95,7 @@ class Hosted:
         self._forget_stored()
         try:
             await self._arrived.wait()
-            if not (self._urgent or self._task.done()):
-                await asyncio.wait({self._task}, timeout=GATHER_S)
+            await self._gather()
         except asyncio.CancelledError:
             await self._stop()
             raise
@@ -101,6 +104,16 @@ class Hosted:
         if (error := self._error()) is not None:
             raise error
         return self._last()
+
+    async def _gather(self) -> None:
+        """Wait for what may be stored together with what is there."""
+        loop = asyncio.get_running_loop()
+        until, seen = loop.time() + GATHER_S, -1
+        while seen != self._handed_over and loop.time() < until and not self._now.is_set():
+            seen = self._handed_over
+            with suppress(TimeoutError):
+                async with asyncio.timeout(QUIET_S):
+                    await self._now.wait()
 
     def unfinished(self) -> Step:
         """What there is to store although no step took it. The graph ends: nobody would store what it does now."""
@@ -130,10 +143,10 @@ class Hosted:
     def _taken(self) -> Step:
         rows, self._rows = self._rows, GraphRows()
         self._given, self._stored = self._stored, asyncio.Event()
-        self._urgent = False
         self._on_their_way.append(rows)
         if not self._task.done():
             self._arrived.clear()
+            self._now.clear()
         messages = self._new_messages()
         step = Step("custom", messages=messages, graph=rows, model=self._spent.take())
         if self._said is not None:
@@ -184,11 +197,12 @@ class Hosted:
     async def put(self, rows: GraphRows) -> None:
         """Take over rows of the graph's checkpointer, which may go on once they are as safe as it asked for."""
         self._rows.add(rows)
+        self._handed_over += 1
         if self._state.durability == "exit":
             return
         self._arrived.set()
         if self._state.durability == "sync" and rows.checkpoints and not self._stopping:
-            self._urgent = True
+            self._now.set()
             await self._stored.wait()
 
     def _progressed(self) -> None:
@@ -202,6 +216,7 @@ class Hosted:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._arrived.set()
+        self._now.set()
         if not task.cancelled():
             task.exception()  # is told by a step, if there is one to tell it
 

@@ -23,6 +23,7 @@ async def test_a_graph_answers_and_its_values_are_the_sessions_state(host: Host)
 
 
 async def test_a_quick_graph_is_one_commit(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hosted, "QUIET_S", 60)
     monkeypatch.setattr(hosted, "GATHER_S", 60)
     await host.run("echo", {"messages": [HUMAN]})
     assert (await host.steps(), await host.checkpoints()) == (1, 3)
