@@ -12,6 +12,8 @@ from benchmarks.client import Client
 HELLO = {"messages": [{"role": "user", "content": "hello"}]}
 INPUTS: dict[str, dict[str, Any]] = {"echo": HELLO, "steps": {"count": 0}, "react": HELLO}
 CLIENTS = 16
+# A conversation grows with each run, and its runs with it: all servers have as many on a thread.
+RUNS_OF_A_THREAD = 10
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,14 @@ class Place:
     key: str
     prefix: str = ""
 
-    async def client(self) -> tuple[Client, str]:
-        """A client and the address of the runs of its own thread."""
-        client = Client(self.host, self.port, self.key)
+    def client(self) -> Client:
+        """A client of this server."""
+        return Client(self.host, self.port, self.key)
+
+    async def thread(self, client: Client) -> str:
+        """The address of the runs of a new thread."""
         thread = await client.request("POST", f"{self.prefix}/threads", {})
-        return client, f"{self.prefix}/threads/{thread['thread_id']}/runs"
+        return f"{self.prefix}/threads/{thread['thread_id']}/runs"
 
 
 One = Callable[[Client, str], Awaitable[object]]
@@ -63,7 +68,8 @@ def streamed(graph: str, mode: str, event: str, firsts: list[float]) -> One:
 
 async def latency(at: Place, graph: str, runs: int) -> float:
     """One client, create and wait, one after another: the median in milliseconds."""
-    client, address = await at.client()
+    client = at.client()
+    address = await at.thread(client)
     taken = []
     for _ in range(runs):
         began = time.perf_counter()
@@ -74,17 +80,20 @@ async def latency(at: Place, graph: str, runs: int) -> float:
 
 
 async def throughput(at: Place, runs: int, one: One) -> float:
-    """Runs a second with 16 clients, each on a thread of its own."""
-    pairs = await asyncio.gather(*(at.client() for _ in range(CLIENTS)))
+    """Runs a second with 16 clients, each on threads of its own."""
+    clients = [at.client() for _ in range(CLIENTS)]
 
-    async def loop(client: Client, address: str) -> None:
-        for _ in range(runs // CLIENTS):
+    async def loop(client: Client) -> None:
+        address = ""
+        for nth in range(runs // CLIENTS):
+            if nth % RUNS_OF_A_THREAD == 0:
+                address = await at.thread(client)
             await one(client, address)
 
     began = time.perf_counter()
-    await asyncio.gather(*(loop(*pair) for pair in pairs))
+    await asyncio.gather(*map(loop, clients))
     taken = time.perf_counter() - began
-    await asyncio.gather(*(client.close() for client, _ in pairs))
+    await asyncio.gather(*(client.close() for client in clients))
     return runs // CLIENTS * CLIENTS / taken
 
 

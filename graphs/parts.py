@@ -9,10 +9,10 @@ from contextlib import aclosing
 from typing import Any
 from uuid import UUID
 
-from langchain_core.messages import AIMessageChunk
+from langchain_core.messages import AIMessageChunk, BaseMessage
 
 from core.text import clean
-from graphs.rendering import render
+from graphs.rendering import render, text
 from graphs.said import native_id
 from graphs.tasks_shown import checkpoint_shown, debug_shown, task_shown
 from runtime.contract import Json, StepIO
@@ -38,6 +38,7 @@ class Parts:
         self._run_id = UUID(io.run_id)
         self._asked = _asked(kwargs)
         self._subgraphs = bool(kwargs.get("stream_subgraphs"))
+        self._shown: dict[int, tuple[Any, Json]] = {}  # messages of the state, each shown once
         self._origins: dict[str, Any] = {}  # what was told of where each message comes from
         self._speaking = ("", "")  # the message that is being written, by LangGraph's id and by the session's
         self.values: Any = None
@@ -72,14 +73,31 @@ class Parts:
         elif mode == "messages":
             self._say(data[0])
         if mode in self._asked:
-            shown = self._message(*data) if mode == "messages" else _SHOWN.get(mode, render)(data)
+            if mode == "messages":
+                shown = self._message(*data)
+            elif mode == "values" and isinstance(data, dict):
+                shown = {text(name): self._value(value) for name, value in data.items()}
+            else:
+                shown = _SHOWN.get(mode, render)(data)
             self._io.part(mode, namespace, shown)
 
+    def _value(self, value: Any) -> Json:
+        """A channel's value. Messages are the same objects superstep by superstep, and a conversation may be long."""
+        if type(value) is not list:
+            return render(value)
+        return [self._once(item) if isinstance(item, BaseMessage) else render(item) for item in value]
+
+    def _once(self, message: BaseMessage) -> Json:
+        known = self._shown.get(id(message))
+        if known is None or known[0] is not message:
+            known = self._shown[id(message)] = message, render(message)
+        return known[1]
+
     def _say(self, chunk: Any) -> None:
-        if isinstance(chunk, AIMessageChunk) and chunk.id and (text := str(chunk.text)):
+        if isinstance(chunk, AIMessageChunk) and chunk.id and (said := str(chunk.text)):
             if self._speaking[0] != chunk.id:
                 self._speaking = chunk.id, native_id(self._run_id, chunk.id)
-            self._io.token(self._speaking[1], clean(text))
+            self._io.token(self._speaking[1], clean(said))
 
     def _message(self, chunk: Any, origin: Any) -> Json:
         """A chunk, and where its message comes from; that is as large as chunks are small, and told with the first."""

@@ -49,6 +49,29 @@ def test_values_are_searched_at_every_depth(knows: Redactor) -> None:
     assert told == {"a": ["[KEY]", 5, None, {"[KEY]": "x[KEY]"}], "b": ["[KEY]"]}
 
 
+def test_a_value_without_any_is_given_back_as_it_is() -> None:
+    redactor = Redactor()
+    redactor.learn("plain", "a-plain-secret")
+    value = {"a": [{"b": "none of it here"}]}
+    assert redactor.value(value) is value
+
+
+@pytest.mark.parametrize("secret", ['with "quotes" in it', "with\\a backslash", "with an é in it"])
+def test_what_json_escapes_is_found_in_json_within_json(secret: str) -> None:
+    redactor = Redactor()
+    redactor.learn("odd", secret)
+    assert redactor.value({"body": json.dumps({"key": secret}), "plain": secret}) == {
+        "body": '{"key": "[odd]"}',
+        "plain": "[odd]",
+    }
+
+
+def test_a_secret_of_the_server_is_found_by_those_who_know_more(knows: Redactor) -> None:
+    above = Redactor()
+    above.learn("above", "the-secret-of-all")
+    assert Redactor(above).value(["the-secret-of-all"]) == ["[above]"]
+
+
 def test_short_ones_are_left_alone(knows: Redactor) -> None:
     knows.learn("SHORT", "7 chars")
     knows.learn("EMPTY", " " * 20)

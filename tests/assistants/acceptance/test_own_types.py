@@ -150,7 +150,7 @@ def test_an_image_reaches_the_model(owner: Caller, model: ModelStub) -> None:
 
 def test_the_types_are_listed_with_what_they_demand(owner: Caller) -> None:
     types = {kind["name"]: kind for kind in owner.get("/assistant-types")}
-    assert types.keys() == {"ReactAgent", "DocumentAssistant", "Shouter", "Tally"}
+    assert types.keys() == {"ReactAgent", "DocumentAssistant", "Graph", "Shouter", "Tally"}
     assert types["Shouter"]["description"] == "Repeats the last message in capitals."
     whole, narrowed = types["Shouter"]["config_schema"]["allOf"]
     definitions = types["Shouter"]["config_schema"]["$defs"]
