@@ -89,7 +89,7 @@ async def test_what_cannot_be_is_refused_in_langgraphs_words(client: LangGraphCl
     assert await refused(client.assistants.delete(UNKNOWN)) == (404, f"Assistant with ID {UNKNOWN} not found")
     assert await refused(client.assistants.get_versions(UNKNOWN)) == (404, f"Assistant {UNKNOWN} not found")
     status, detail = await refused(client.assistants.create("nope"))
-    assert (status, detail[:48]) == (404, "Graph 'nope' not found. Expected one of: ['Docum")
+    assert (status, detail.partition("[")[0]) == (404, "Graph 'nope' not found. Expected one of: ")
     assert (await refused(client.assistants.search(limit=1_001)))[0] == 422
     answer = await http.post("/assistants", content=b"{", headers={"content-type": "application/json"})
     assert (answer.status_code, answer.json()) == (422, {"detail": "Invalid JSON in request body"})
