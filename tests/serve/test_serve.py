@@ -77,7 +77,7 @@ def test_a_signal_during_the_start_ends_everything(data_dir: Path) -> None:
 
 def test_kill_9_leaves_nothing_behind_and_the_data_in_place(data_dir: Path) -> None:
     settings = {"AGENT_SERVER_BOOTSTRAP_KEY": "", "AGENT_SERVER_ADMIN_PASSWORD": ""}
-    with Server(data_dir, fresh=True, **settings) as server:
+    with Server(data_dir, **settings) as server:
         key = (data_dir / "api_key").read_text().strip()
         assert key in server.output
         headers = {"Authorization": f"Bearer {key}"}
