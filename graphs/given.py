@@ -14,10 +14,9 @@ from langchain_core.messages import HumanMessage
 from langgraph.types import Command, Send
 
 from core.ids import derived_id
+from graphs.user import NOBODY
 from runtime.contract import Json, State, StepIO
 
-# What the door says of who asks; the checkpointer does not keep it.
-_NOBODY: dict[str, Any] = {"langgraph_auth_user": None, "langgraph_auth_user_id": "", "langgraph_auth_permissions": []}
 _PLACE = ("checkpoint_ns", "checkpoint_id", "checkpoint_map")
 
 
@@ -45,7 +44,7 @@ def config_of(assistant: Mapping[str, Any], state: State, io: StepIO) -> dict[st
         "tags": list(dict.fromkeys([*(own.get("tags") or ()), *(asked.get("tags") or ())])),
         "metadata": metadata,
         "configurable": {
-            **_NOBODY,
+            **NOBODY,
             **{k: v for k, v in said.items() if k not in _PLACE},
             **place,
             "user_id": io.user_id or "",

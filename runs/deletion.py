@@ -20,7 +20,7 @@ from core.errors import Conflict, Forbidden, NotFound
 from runs.lifecycle import ACTIVE
 from sessions.graph_rows import TABLES
 
-_LOCK = f"""
+_LOCK_ASSISTANT = f"""
 SELECT id, name FROM assistants WHERE id = %(assistant)s AND {in_workspace("assistants")} FOR UPDATE
 """  # noqa: S608
 
@@ -84,6 +84,18 @@ def deletion_of_runs(runs: str) -> list[str]:
     ]
 
 
+# Those that a statement names, by their ids.
+DELETE_SESSIONS = deletion_of("{0}.session_id = ANY(%(sessions)s)", "{0}.id = ANY(%(sessions)s)")
+# Of sub-agents, whatever their own state; `root` is the session that goes.
+LOCK_SUBAGENTS = """
+WITH RECURSIVE below AS (
+    SELECT id, parent_id AS root FROM sessions WHERE parent_id = ANY(%(sessions)s)
+    UNION ALL SELECT s.id, below.root FROM below JOIN sessions s ON s.parent_id = below.id
+)
+SELECT s.id, below.root, s.head_run_id IS NOT NULL AS busy FROM sessions s JOIN below ON below.id = s.id
+ORDER BY s.id FOR UPDATE OF s
+"""
+
 _DELETE = [
     *deletion_of(
         "({0}.assistant_id = %(assistant)s OR {0}.session_id = ANY(%(others)s))",
@@ -107,15 +119,25 @@ def delete_assistant_for_good(identity: Identity, assistant_id: UUID) -> None:
         audit.record(identity, "deleted", "assistant", assistant_id, **gone)
 
 
-@operation()
-def _delete(identity: Identity, assistant_id: UUID) -> Operation[Row]:
-    """Inside the caller's transaction. Gives what the audit trail keeps: the name, and how many went with it."""
-    scope: dict[str, Any] = {"assistant": assistant_id, **parameters_of(identity)}
-    found = yield Query(_LOCK, scope)
+def lock_assistant(identity: Identity, assistant_id: UUID) -> Operation[str]:
+    """Lock an assistant that is to be deleted; gives its name.
+
+    Raises NotFound; Forbidden for a key that is bound to a user, because what goes with it is everybody's.
+    """
+    found = yield Query(_LOCK_ASSISTANT, {"assistant": assistant_id, **parameters_of(identity)})
     if not found:
         raise NotFound("There is no such assistant.")
     if identity.user_id is not None:
         raise Forbidden("A key that is bound to a user cannot delete an assistant for good.")
+    name: str = found[0]["name"]
+    return name
+
+
+@operation()
+def _delete(identity: Identity, assistant_id: UUID) -> Operation[Row]:
+    """Inside the caller's transaction. Gives what the audit trail keeps: the name, and how many went with it."""
+    scope: dict[str, Any] = {"assistant": assistant_id, **parameters_of(identity)}
+    name = yield from lock_assistant(identity, assistant_id)
     scope["others"] = [row["id"] for row in (yield Query(_OTHERS, scope))]
     # Asked before the sessions are locked too, so that a busy assistant's are left alone.
     _refuse_while_active((yield Query(_RUNS, scope)))
@@ -126,7 +148,7 @@ def _delete(identity: Identity, assistant_id: UUID) -> Operation[Row]:
     _refuse_while_active(runs)
     for statement in _DELETE:
         yield Query(statement, scope)
-    return {"name": found[0]["name"], "sessions": counts["sessions"], "runs": sum(row["runs"] for row in runs)}
+    return {"name": name, "sessions": counts["sessions"], "runs": sum(row["runs"] for row in runs)}
 
 
 def _refuse_while_active(runs: list[Row]) -> None:

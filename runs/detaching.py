@@ -9,16 +9,12 @@ from uuid import UUID
 
 from accounts import audit
 from accounts.identity import Identity
-from accounts.scoping import in_workspace, parameters_of
+from accounts.scoping import parameters_of
 from core.db import Operation, Query, operation
-from core.errors import Conflict, Forbidden, NotFound
-from runs.deletion import deletion_of_runs
+from core.errors import Conflict
+from runs.deletion import deletion_of_runs, lock_assistant
 from runs.ending import concluding, end_waiting
 from runs.lifecycle import Status
-
-_LOCK = f"""
-SELECT id, name FROM assistants WHERE id = %(assistant)s AND {in_workspace("assistants")} FOR UPDATE
-"""  # noqa: S608
 
 _OF_ASSISTANT = """
 (s.assistant_id = %(assistant)s OR EXISTS (SELECT FROM runs r WHERE r.session_id = s.id
@@ -58,11 +54,7 @@ def delete_assistant_and_runs(identity: Identity, assistant_id: UUID) -> None:
 @operation(atomic=True)
 def _delete(identity: Identity, assistant_id: UUID) -> Operation[None]:
     scope: dict[str, Any] = {"assistant": assistant_id, **parameters_of(identity)}
-    found = yield Query(_LOCK, scope)
-    if not found:
-        raise NotFound("There is no such assistant.")
-    if identity.user_id is not None:
-        raise Forbidden("A key that is bound to a user cannot delete an assistant for good.")
+    name = yield from lock_assistant(identity, assistant_id)
     (counts,) = yield Query(_LOCK_SESSIONS, scope)
     if counts["locked"] < counts["sessions"]:
         raise Conflict("A session of the assistant is being changed at this moment; try again.")
@@ -74,4 +66,4 @@ def _delete(identity: Identity, assistant_id: UUID) -> Operation[None]:
     runs = len((yield Query(_RUNS, scope)))
     for statement in _DELETE:
         yield Query(statement, scope)
-    yield audit.entry(identity, "deleted", "assistant", assistant_id, name=found[0]["name"], sessions=0, runs=runs)
+    yield audit.entry(identity, "deleted", "assistant", assistant_id, name=name, sessions=0, runs=runs)

@@ -10,7 +10,7 @@ from accounts import audit
 from accounts.identity import Identity
 from core.batches import in_batches
 from core.db import Operation, Query, operation
-from runs.deletion import deletion_of, deletion_of_runs
+from runs.deletion import DELETE_SESSIONS, deletion_of_runs
 from runs.ending import end_waiting
 from runs.lifecycle import ACTIVE, TERMINAL, Status
 from runs.services import lock_session_of
@@ -44,7 +44,6 @@ WHERE r.discarded AND r.status = ANY(%(terminal)s)
 ORDER BY s.id LIMIT %(batch)s FOR UPDATE OF s SKIP LOCKED
 """
 
-_DELETE_SESSIONS = deletion_of("{0}.session_id = ANY(%(sessions)s)", "{0}.id = ANY(%(sessions)s)")
 _DELETE_RUNS = deletion_of_runs("{0}.id = ANY(%(runs)s)")
 
 
@@ -63,7 +62,7 @@ def _forget_sessions(readable_s: float) -> Operation[int]:
     below = yield Query(_BELOW, {"sessions": sessions})
     heads = [row["head_run_id"] for row in ended if row["head_run_id"] is not None]
     yield from end_waiting(heads, Status.SUCCESS, None)
-    for statement in _DELETE_SESSIONS:
+    for statement in DELETE_SESSIONS:
         yield Query(statement, {"sessions": [*sessions, *(row["id"] for row in below)]})
     return len(ended)
 

@@ -13,7 +13,7 @@ from accounts.identity import Identity
 from accounts.scoping import parameters_of, visible
 from core.batches import in_batches
 from core.db import Operation, Query, Row, operation
-from runs.deletion import deletion_of
+from runs.deletion import DELETE_SESSIONS, LOCK_SUBAGENTS
 from runs.ending import end_runs
 from runs.lifecycle import ACTIVE, Status
 from runs.pruning import thin_out
@@ -27,18 +27,7 @@ SELECT s.id FROM sessions s WHERE s.id = ANY(%(sessions)s) AND s.parent_id IS NU
 ORDER BY s.id FOR UPDATE
 """  # noqa: S608
 
-_LOCK_SUBAGENTS = """
-WITH RECURSIVE below AS (
-    SELECT id, parent_id AS root FROM sessions WHERE parent_id = ANY(%(sessions)s)
-    UNION ALL SELECT s.id, below.root FROM below JOIN sessions s ON s.parent_id = below.id
-)
-SELECT s.id, below.root, s.head_run_id IS NOT NULL AS busy FROM sessions s JOIN below ON below.id = s.id
-ORDER BY s.id FOR UPDATE OF s
-"""
-
 _ACTIVE = "SELECT id FROM runs WHERE session_id = ANY(%(sessions)s) AND status = ANY(%(active)s)"
-
-_DELETE = deletion_of("{0}.session_id = ANY(%(sessions)s)", "{0}.id = ANY(%(sessions)s)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +48,11 @@ def delete_sessions(identity: Identity, sessions: Sequence[UUID]) -> Operation[R
     found = [row["id"] for row in (yield Query(_LOCK, {"sessions": list(sessions), **parameters_of(identity)}))]
     if not found:
         return Removed([], [])
-    below = yield Query(_LOCK_SUBAGENTS, {"sessions": found})
+    below = yield Query(LOCK_SUBAGENTS, {"sessions": found})
     everything = [*found, *(row["id"] for row in below)]
     unfinished = yield Query(_ACTIVE, {"sessions": everything, "active": list(ACTIVE)})
     ended = yield from end_runs([row["id"] for row in unfinished], Status.CANCELLED, None, list(ACTIVE))
-    for statement in _DELETE:
+    for statement in DELETE_SESSIONS:
         yield Query(statement, {"sessions": everything})
     for session_id in found:
         yield audit.entry(identity, "deleted", "session", session_id, runs=len(ended))
@@ -108,11 +97,11 @@ def end_times_to_live() -> int:
 @operation(atomic=True)
 def _delete_batch() -> Operation[int]:
     over = [row["id"] for row in (yield Query(_OVER, {"strategy": "delete", "batch": BATCH}))]
-    below = (yield Query(_LOCK_SUBAGENTS, {"sessions": over})) if over else []
+    below = (yield Query(LOCK_SUBAGENTS, {"sessions": over})) if over else []
     # A sub-agent that is told to stop and has not done so yet keeps its whole family for the next time.
     roots = set(over) - {row["root"] for row in below if row["busy"]}
     gone = [*roots, *(row["id"] for row in below if row["root"] in roots)]
-    for statement in _DELETE if gone else ():
+    for statement in DELETE_SESSIONS if gone else ():
         yield Query(statement, {"sessions": gone})
     return len(over)
 

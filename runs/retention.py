@@ -8,7 +8,7 @@ has locked (it is being changed, or deleted with its assistant) is left for the 
 
 from core.batches import in_batches
 from core.db import Operation, Query, operation
-from runs.deletion import deletion_of
+from runs.deletion import DELETE_SESSIONS, LOCK_SUBAGENTS
 
 BATCH = 100
 # A first sweep of a large backlog is spread over several: each batch is a transaction of its own.
@@ -22,18 +22,6 @@ WHERE s.status IN ('closed', 'expired') AND s.head_run_id IS NULL AND s.parent_i
     AND NOT EXISTS (SELECT FROM runs r WHERE r.session_id = s.id AND r.finished_at IS NULL)
 ORDER BY coalesce(s.closed_at, s.expires_at) LIMIT %(batch)s FOR UPDATE OF s SKIP LOCKED
 """
-
-# Of sub-agents, whatever their own state; `root` is the session that goes.
-_LOCK_SUBAGENTS = """
-WITH RECURSIVE below AS (
-    SELECT id, parent_id AS root FROM sessions WHERE parent_id = ANY(%(sessions)s)
-    UNION ALL SELECT s.id, below.root FROM below JOIN sessions s ON s.parent_id = below.id
-)
-SELECT s.id, below.root, s.head_run_id IS NOT NULL AS busy FROM sessions s JOIN below ON below.id = s.id
-ORDER BY s.id FOR UPDATE OF s
-"""
-
-_DELETE = deletion_of("{0}.session_id = ANY(%(sessions)s)", "{0}.id = ANY(%(sessions)s)")
 
 
 def delete_ended_sessions(days: int, *, batch: int = BATCH, batches: int = BATCHES) -> int:
@@ -50,10 +38,10 @@ def _delete_batch(days: int, batch: int) -> Operation[int]:
     locked = yield Query(_LOCK, {"days": days, "batch": batch})
     if not locked:
         return 0
-    below = yield Query(_LOCK_SUBAGENTS, {"sessions": [row["id"] for row in locked]})
+    below = yield Query(LOCK_SUBAGENTS, {"sessions": [row["id"] for row in locked]})
     # A sub-agent that is told to stop and has not done so yet keeps its whole family for the next time.
     roots = {row["id"] for row in locked} - {row["root"] for row in below if row["busy"]}
     sessions = [*roots, *(row["id"] for row in below if row["root"] in roots)]
-    for statement in _DELETE:
+    for statement in DELETE_SESSIONS:
         yield Query(statement, {"sessions": sessions})
     return len(locked)

@@ -23,7 +23,7 @@ from protocols.langgraph.assistant_bodies import (
     SearchAssistants,
     SetLatest,
 )
-from protocols.langgraph.reading import body_of, flag_of, uuid_of
+from protocols.langgraph.reading import body_of, flag_of, page_headers, uuid_of
 from runs.deletion import delete_assistant_for_good
 from runs.detaching import delete_assistant_and_runs
 from runtime.configuration import current
@@ -115,11 +115,8 @@ async def search(request: HotRequest) -> HotResponse:
         limit=body.limit + 1,
         offset=body.offset,
     ).arun()
-    # As the protocol has it: what is known of, not what there is.
-    headers = {"x-pagination-total": str(body.offset + len(rows))}
-    if len(rows) > body.limit:
-        headers["x-pagination-next"] = str(body.offset + body.limit)
     documents = [document(row) for row in rows[: body.limit]]
+    headers = page_headers(body.offset, len(documents), more=len(rows) > body.limit)
     if body.select is not None:
         documents = [{key: value for key, value in each.items() if key in body.select} for each in documents]
     return HotResponse(documents, headers=headers)

@@ -26,7 +26,7 @@ from protocols.langgraph.cron_bodies import (
 )
 from protocols.langgraph.cron_rows import COLUMNS, FIELDS, count_crons, cron_document, find_cron, find_crons
 from protocols.langgraph.natively import native_input, refuse_what_natives_lack
-from protocols.langgraph.reading import body_of, thread_of, uuid_of
+from protocols.langgraph.reading import body_of, page_headers, thread_of, uuid_of
 from protocols.langgraph.resolving import find_assistant, require_allowed
 from protocols.langgraph.run_rows import may_use
 from protocols.langgraph.starting import kwargs_of, webhook_of
@@ -171,12 +171,9 @@ async def search(request: HotRequest) -> HotResponse:
     order = f"{COLUMNS[body.sort_by or 'created_at']} {'ASC' if body.sort_order == 'asc' else 'DESC'} NULLS LAST"
     wanted = {**_wanted(body, asked), "enabled": body.enabled}
     rows = await find_crons(request.identity, filters, wanted, order, body.limit + 1, body.offset).arun()
-    # As the protocol has it: what is known of, not what there is.
-    headers = {"x-pagination-total": str(body.offset + len(rows))}
-    if len(rows) > body.limit:
-        headers["x-pagination-next"] = str(body.offset + body.limit)
     fields = FIELDS if body.select is None else body.select
-    return HotResponse([cron_document(row, fields) for row in rows[: body.limit]], headers=headers)
+    documents = [cron_document(row, fields) for row in rows[: body.limit]]
+    return HotResponse(documents, headers=page_headers(body.offset, len(documents), more=len(rows) > body.limit))
 
 
 @router.route("POST", "/runs/crons/count", READ, body=CountCrons)

@@ -58,3 +58,9 @@ def listed(given: str | None) -> list[str]:
         return []
     document = parse_json(given.encode()) if given.startswith("[") else given.split(",")
     return [str(name) for name in document]
+
+
+def page_headers(offset: int, shown: int, *, more: bool) -> dict[str, str]:
+    """What a search says of its page. As LangGraph has it the total is no total, but how far one knows there are."""
+    headers = {"x-pagination-total": str(offset + shown + more)}
+    return {**headers, "x-pagination-next": str(offset + shown)} if more else headers

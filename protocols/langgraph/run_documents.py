@@ -5,12 +5,11 @@ from typing import Any
 
 from core.db import Row
 from core.documents import moment
+from graphs.user import NOBODY
 from protocols.langgraph.interrupts import interrupts_of
 from protocols.langgraph.messages import langchain_messages
 from runs.lifecycle import Status
 
-# Who asks, where the deployment's own `Auth` handlers say nothing of that.
-_NOBODY: dict[str, Any] = {"langgraph_auth_user": None, "langgraph_auth_user_id": "", "langgraph_auth_permissions": []}
 # To LangGraph a run that asks a person is over, and went well: it is the thread that is interrupted.
 _STATUS = {Status.INTERRUPTED: "success", Status.CANCELLED: "interrupted"}
 _CHANGES = ("created_at", "queued_at", "claimed_at", "interrupted_at", "finished_at")
@@ -92,7 +91,7 @@ def _config_of(row: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, An
     attempted = {"run_attempt": row["attempt"]} if row["attempt"] else {}
     return {
         **asked,
-        "configurable": {**_NOBODY, **(asked.get("configurable") or {}), **place},
+        "configurable": {**NOBODY, **(asked.get("configurable") or {}), **place},
         "metadata": {**(asked.get("metadata") or {}), **row["metadata"], **attempted},
     }
 

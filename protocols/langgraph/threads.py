@@ -17,7 +17,7 @@ from protocols.langgraph.access import Filters, allow
 from protocols.langgraph.deployment import thread_ttl
 from protocols.langgraph.extracting import extract, read_paths
 from protocols.langgraph.graph_states import change_graph, unassigned
-from protocols.langgraph.reading import body_of, thread_of, uuid_of
+from protocols.langgraph.reading import body_of, page_headers, thread_of, uuid_of
 from protocols.langgraph.thread_bodies import (
     CountThreads,
     CreateThread,
@@ -171,12 +171,6 @@ async def count(request: HotRequest) -> HotResponse:
 
 def _wanted(body: CountThreads) -> dict[str, Any]:
     return {"metadata": body.metadata or {}, "values": body.values or {}, "status": body.status}
-
-
-def page_headers(offset: int, shown: int, *, more: bool) -> dict[str, str]:
-    """What a search says of its page. As LangGraph has it the total is no total, but how far one knows there are."""
-    headers = {"x-pagination-total": str(offset + shown + more)}
-    return {**headers, "x-pagination-next": str(offset + shown)} if more else headers
 
 
 @router.route("POST", "/threads/prune", scope="sessions:write", body=PruneThreads)
