@@ -29,6 +29,7 @@ from core.cors import Cors  # noqa: E402
 from core.db import close_pool, open_pool  # noqa: E402
 from core.edge import Edge  # noqa: E402
 from core.errors import NotFound  # noqa: E402
+from core.garbage import keep_what_is_loaded  # noqa: E402
 from core.hot import Router  # noqa: E402
 from core.mount import Mount  # noqa: E402
 from protocols.langgraph import deployment  # noqa: E402
@@ -64,6 +65,7 @@ async def lifespan(receive: Receive, send: Send) -> None:
     try:
         async with deployment.running():
             background = asyncio.gather(hub().run(), WATCH.run(), ensure_defaults_everywhere())
+            keep_what_is_loaded()
             await send({"type": "lifespan.startup.complete"})
             await receive()
             background.cancel()

@@ -13,7 +13,7 @@ await rename(id, "x").arun()   # the hot routes and the runner: an event loop wi
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import wraps
@@ -197,11 +197,14 @@ class AsyncPool(AsyncConnectionPool[psycopg.AsyncConnection[Row]]):
                     check.add_done_callback(self._checks.discard)
 
 
+Configure = Callable[[psycopg.AsyncConnection[Row]], Awaitable[None]]
+
 _pool: AsyncPool | None = None
 
 
 async def configure(conn: psycopg.AsyncConnection[Row]) -> None:
-    """Fast JSON on a new connection, and an end of transactions that nobody goes on with.
+    """Fast JSON on a new connection, no code generation for short statements, and an end of transactions that nobody
+    goes on with.
 
     A process that stands still, or whose loop is blocked, in the middle of a transaction would hold its locks for good.
     """
@@ -209,11 +212,23 @@ async def configure(conn: psycopg.AsyncConnection[Row]) -> None:
     set_json_loads(orjson.loads, conn)
     # The older setting does not count while a pipeline has not been synchronised.
     name = "transaction_timeout" if conn.info.server_version >= 170_000 else "idle_in_transaction_session_timeout"
-    await conn.execute(f"SET {name} = '{settings.TRANSACTION_S * 1_000:.0f}ms'")
+    await conn.execute(f"SET {name} = '{settings.TRANSACTION_S * 1_000:.0f}ms'; SET jit = off")
 
 
-async def open_pool(*, size: int) -> AsyncPool:
-    """Open this process's pool; `pool()` finds it from then on. It reconnects by itself after an outage."""
+async def configure_for_keys(conn: psycopg.AsyncConnection[Row]) -> None:
+    """The same, for who looks things up by their keys alone: a statement is planned once, whatever its parameters.
+
+    For many statements planning is more than carrying them out.
+    """
+    await configure(conn)
+    await conn.execute("SET plan_cache_mode = force_generic_plan")
+
+
+async def open_pool(*, size: int, configure: Configure = configure) -> AsyncPool:
+    """Open this process's pool; `pool()` finds it from then on. It reconnects by itself after an outage.
+
+    `configure` is done with each new connection.
+    """
     global _pool
     _pool = AsyncPool(
         settings.DATABASE_URL,

@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +17,7 @@ from langchain_core.runnables import RunnableConfig
 
 from graphs.asking import asked_by
 from graphs.given import command_of, config_of, context_of, input_of, place_of
+from graphs.handover import Handover
 from graphs.parts import Parts
 from graphs.registry import config as hosting
 from graphs.registry import graph_for
@@ -31,13 +31,8 @@ from runtime.graph_rows import GraphRows
 
 log = logging.getLogger(__name__)
 
-# What is handed over waits for more of it, and for the graph's end, until nothing has come for a while: a quick graph
-# is one commit, in a busy worker too. But it does not wait for longer than the second of these.
-QUIET_S = 0.05
-GATHER_S = 0.5
-# How long a graph that is stopped may take to end, and the most that a run of durability `exit` is one step.
+# How long a graph that is stopped may take to end.
 LEAVE_S = 1.0
-PROGRESS_S = 30.0
 # The session's state is an object; what is none stands there under this key, LangGraph's name for it.
 ROOT = "__root__"
 
@@ -59,28 +54,21 @@ class GraphError(AgentError):
 class Hosted:
     """A graph while it is carried out for one run.
 
-    With durability `sync` each checkpoint is a step, and the graph waits until it is stored; with `async` a step is
-    what has come together in a moment; with `exit` there is one, at the end.
+    It holds what the graph's task uses, and nothing of that holds it: a run is most of what a worker makes, and is to
+    be freed with its last step rather than by the garbage collector.
     """
 
     def __init__(self, assistant: Mapping[str, Any], state: State, io: StepIO):
         self._assistant = assistant
         self._state = state
         self._io = io
-        self._parts = Parts(io, state.kwargs, self._progressed)
+        self._handover = Handover(state.durability)
+        self._parts = Parts(io, state.kwargs, self._handover.superstep_ended)
         self._spent = Spent()
         self._said: Said | None = None
-        self._rows = GraphRows()  # handed over, and not given to a step yet
         self._asked: dict[str, Json] | None = None
-        self._arrived = asyncio.Event()  # something to make a step of
-        self._now = asyncio.Event()  # and without delay: the graph waits for it, or has ended
-        self._handed_over = 0  # how often there was something
-        self._stored = asyncio.Event()  # what is handed over now
-        self._given: asyncio.Event | None = None  # the same for what the step in flight took
         self._on_their_way: deque[GraphRows] = deque()  # what steps took that may not be on disk
         self._saver: Saver
-        self._stopping = False
-        self._step_began = 0.0
         self._task = asyncio.create_task(self._carry_out(), name=f"graph of run {io.run_id}")
         self._task.add_done_callback(self._ended)
 
@@ -89,13 +77,9 @@ class Hosted:
     async def step(self, state: State) -> Step:
         """What is to be stored next. Raises GraphError, or what else ended the graph and is an AgentError."""
         self._state = state
-        self._step_began = asyncio.get_running_loop().time()
-        if self._given is not None:
-            self._given.set()
         self._forget_stored()
         try:
-            await self._arrived.wait()
-            await self._gather()
+            await self._handover.something()
         except asyncio.CancelledError:
             await self._stop()
             raise
@@ -104,16 +88,6 @@ class Hosted:
         if (error := self._error()) is not None:
             raise error
         return self._last()
-
-    async def _gather(self) -> None:
-        """Wait for what may be stored together with what is there."""
-        loop = asyncio.get_running_loop()
-        until, seen = loop.time() + GATHER_S, -1
-        while seen != self._handed_over and loop.time() < until and not self._now.is_set():
-            seen = self._handed_over
-            with suppress(TimeoutError):
-                async with asyncio.timeout(QUIET_S):
-                    await self._now.wait()
 
     def unfinished(self) -> Step:
         """What there is to store although no step took it. The graph ends: nobody would store what it does now."""
@@ -125,28 +99,18 @@ class Hosted:
 
     def leave(self) -> None:
         """The run is not carried out here any more."""
-        self._let_go()
+        self._handover.let_go()
         self._task.cancel()
 
     async def _stop(self) -> None:
         """End the graph, and wait briefly for what it hands over last."""
-        self._let_go()
+        self._handover.let_go()
         self._task.cancel()
         await asyncio.wait({self._task}, timeout=LEAVE_S)
 
-    def _let_go(self) -> None:
-        self._stopping = True
-        for event in (self._stored, self._given):
-            if event is not None:
-                event.set()
-
     def _taken(self) -> Step:
-        rows, self._rows = self._rows, GraphRows()
-        self._given, self._stored = self._stored, asyncio.Event()
+        rows = self._handover.take(last=self._task.done())
         self._on_their_way.append(rows)
-        if not self._task.done():
-            self._arrived.clear()
-            self._now.clear()
         messages = self._new_messages()
         step = Step("custom", messages=messages, graph=rows, model=self._spent.take())
         if self._said is not None:
@@ -194,29 +158,8 @@ class Hosted:
 
     # -- the graph's side --------------------------------------------------------------------------------------------
 
-    async def put(self, rows: GraphRows) -> None:
-        """Take over rows of the graph's checkpointer, which may go on once they are as safe as it asked for."""
-        self._rows.add(rows)
-        self._handed_over += 1
-        if self._state.durability == "exit":
-            return
-        self._arrived.set()
-        if self._state.durability == "sync" and rows.checkpoints and not self._stopping:
-            self._now.set()
-            await self._stored.wait()
-
-    def _progressed(self) -> None:
-        """A superstep has ended: none that is stored with `exit` is to be taken for one that hangs."""
-        if self._state.durability == "exit" and self._lasted_s > PROGRESS_S:
-            self._arrived.set()
-
-    @property
-    def _lasted_s(self) -> float:
-        return asyncio.get_running_loop().time() - self._step_began
-
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._arrived.set()
-        self._now.set()
+        self._handover.end()
         if not task.cancelled():
             task.exception()  # is told by a step, if there is one to tell it
 
@@ -224,7 +167,7 @@ class Hosted:
         state, io = self._state, self._io
         config = {**config_of(self._assistant, state, io), "callbacks": [self._spent]}
         context = context_of(self._assistant, state)
-        saver = self._saver = Saver(UUID(io.session_id), sink=self)
+        saver = self._saver = Saver(UUID(io.session_id), sink=self._handover)
         store = Store(io.workspace_id, io.user_id, ttl=hosting().store.get("ttl"))
         user = config["configurable"]["langgraph_auth_user"]
         asked = {**config, "context": context}

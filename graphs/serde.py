@@ -47,6 +47,7 @@ from langgraph.store.base import Item
 from langgraph.types import Command, Interrupt, Overwrite, Send, TimeoutPolicy
 from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 
+from graphs.recorded import RecordedError
 from graphs.rendering import INTEGERS, TAG, Json, render, render_stored, text
 
 __all__ = ["RecordedError", "Serde", "allow", "dump", "load", "render", "render_stored"]
@@ -69,23 +70,6 @@ _MESSAGES: dict[str, type[BaseMessage]] = {
         ToolMessageChunk,
     )
 }
-
-
-class RecordedError(Exception):
-    """An exception that a task of a graph ended with, as it is read from its checkpoint: what it was, in words."""
-
-    def __init__(self, kind: str, message: str, shown: str):
-        super().__init__(message)
-        self.kind, self.message, self.shown = kind, message, shown
-
-    def __repr__(self) -> str:
-        return self.shown
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, RecordedError) and other.shown == self.shown
-
-    def __hash__(self) -> int:
-        return hash(self.shown)
 
 
 # -- classes of graphs -------------------------------------------------------------------------------------------------
@@ -133,14 +117,24 @@ def dump(value: Any) -> Json:
 
 
 def _dump_dict(value: Mapping[Any, Any]) -> Json:
-    if TAG in value or not all(type(key) is str for key in value):
+    if not value:
+        return {}
+    if TAG in value or not _STRINGS.issuperset(map(type, value)):
         return {TAG: "dict", "items": [[dump(key), dump(item)] for key, item in value.items()]}
     return {text(key): dump(item) for key, item in value.items()}
 
 
+_STRINGS = frozenset({str})
+
+
 def _message(message: BaseMessage) -> Json:
-    held = {**message.__dict__, **(message.__pydantic_extra__ or {})}
-    return {TAG: "message", **{name: dump(item) for name, item in held.items() if name != TAG}}
+    """Most of what graphs hold are messages, and each checkpoint holds them all: their texts take no detour."""
+    stored: dict[str, Json] = {TAG: "message"}
+    for held in (message.__dict__, message.__pydantic_extra__ or {}):
+        for name, item in held.items():
+            if name != TAG:
+                stored[name] = text(item) if type(item) is str else dump(item)
+    return stored
 
 
 def _tagged(tag: str, *names: str) -> Callable[[Any], Json]:
@@ -277,7 +271,14 @@ def _fields(stored: dict[str, Json]) -> dict[str, Any]:
 def _load_message(stored: dict[str, Json]) -> Any:
     held = _fields(stored)
     kind = _MESSAGES.get(held.get("type", ""))
-    return held if kind is None else kind.model_construct(**held)
+    if kind is None:
+        return held
+    if held.keys() != kind.__pydantic_fields__.keys():
+        return kind.model_construct(**held)
+    # As pickle makes a model again: whoever resumes a long conversation waits for all of its messages.
+    message = kind.__new__(kind)
+    message.__setstate__({"__dict__": held, "__pydantic_fields_set__": set(held), "__pydantic_private__": None})
+    return message
 
 
 def _load_moment(kind: type[datetime] | type[time]) -> Callable[[dict[str, Json]], Any]:

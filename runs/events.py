@@ -57,7 +57,11 @@ class Event:
 
 
 def event_from_row(row: Row) -> Event:
-    return Event(row["number"], row["seq"], row["event"], isoformat(row["ts"]), row["data"], str(row["run_id"]))
+    """The event of a row of `run_events`; an `end` that came with an output has that of its run, in `output`."""
+    data = row["data"]
+    if row["event"] == "end" and "output" not in data:
+        data = {**data, "output": row["output"]}
+    return Event(row["number"], row["seq"], row["event"], isoformat(row["ts"]), data, str(row["run_id"]))
 
 
 def event_document(row: Row) -> dict[str, Any]:

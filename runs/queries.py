@@ -67,12 +67,16 @@ def get_run_state(identity: Identity, run_id: UUID) -> Operation[Row]:
     return rows[0]
 
 
+# What `runs.events.event_from_row` adds to the last event.
+_OUTPUT = "(SELECT p.output FROM run_payloads p WHERE p.run_id = e.run_id AND e.event = 'end') AS output"
+
+
 @operation()
 def events_of_run(run_id: UUID, after: int, limit: int) -> Operation[list[Row]]:
     """Committed events of a run that the caller may see, oldest first. Raises NotFound for one that was deleted."""
     rows = yield Query(
-        "SELECT r.id AS run_id, r.number, e.* FROM runs r LEFT JOIN ("
-        "SELECT seq, event, ts, data FROM run_events WHERE run_id = %(run)s AND seq > %(after)s "
+        "SELECT r.id AS run_id, r.number, e.* FROM runs r LEFT JOIN ("  # noqa: S608
+        f"SELECT seq, event, ts, data, {_OUTPUT} FROM run_events e WHERE run_id = %(run)s AND seq > %(after)s "
         "ORDER BY seq LIMIT %(limit)s) e ON true WHERE r.id = %(run)s ORDER BY e.seq",
         {"run": run_id, "after": after, "limit": limit},
     )
@@ -88,8 +92,9 @@ def events_of_session(session_id: UUID, number: int, seq: int, limit: int) -> Op
     Raises NotFound for a session that was deleted.
     """
     rows = yield Query(
-        "SELECT e.* FROM sessions s LEFT JOIN ("
-        "SELECT e.run_id, r.number, e.seq, e.event, e.ts, e.data FROM runs r JOIN run_events e ON e.run_id = r.id "
+        "SELECT e.* FROM sessions s LEFT JOIN ("  # noqa: S608
+        f"SELECT e.run_id, r.number, e.seq, e.event, e.ts, e.data, {_OUTPUT} FROM runs r "
+        "JOIN run_events e ON e.run_id = r.id "
         "WHERE r.session_id = %(session)s AND r.number IS NOT NULL "
         "AND (r.number, e.seq) > (%(number)s, %(seq)s) AND NOT EXISTS (SELECT FROM runs b "
         "WHERE b.session_id = r.session_id AND b.number < r.number AND b.finished_at IS NULL) "
@@ -125,8 +130,9 @@ def runs(identity: Identity) -> QuerySet[Run, Row]:
 
 def events(run_id: UUID) -> QuerySet[RunEvent, Row]:
     """The committed events of a run that the caller may see, as `runs.events.event_from_row` takes them."""
-    rows = RunEvent.objects.filter(run_id=run_id).annotate(number=F("run__number"))
-    return rows_of(rows, "run_id", "number", "seq", "event", "ts", "data")
+    output = Case(When(event="end", then=F("run__payload__output")))
+    rows = RunEvent.objects.filter(run_id=run_id).annotate(number=F("run__number"), output=output)
+    return rows_of(rows, "run_id", "number", "seq", "event", "ts", "data", "output")
 
 
 def artifacts(run_id: UUID) -> QuerySet[Artifact, Row]:

@@ -40,25 +40,26 @@ class GraphPage:
         return [item for piece in reversed(pieces) for item in piece]
 
 
-# The values of all of them, each once, with those that they go on from.
+# The values of all of them, each once, with those that they go on from. `OFFSET 0` has each place looked up by the
+# index: joined, all values and writes of a long session would be read for a few of them, and how depends on statistics.
 _READ = """
 WITH RECURSIVE found AS MATERIALIZED (
     SELECT namespace, checkpoint_id, parent_id, document, metadata FROM graph_checkpoints
     WHERE session_id = %(session)s {conditions}
-    ORDER BY checkpoint_id DESC LIMIT %(limit)s
+    ORDER BY checkpoint_id DESC LIMIT {limit}
 ), named AS (
     SELECT found.namespace, v.key AS channel, v.value AS version
     FROM found CROSS JOIN LATERAL json_each_text(found.document->'channel_versions') v
     UNION
     SELECT w.item->>0, w.item->>1, w.item->>2 FROM jsonb_array_elements(%(values)s) w(item)
 ), chain AS (
-    SELECT g.namespace, g.channel, g.version, g.base FROM named JOIN graph_values g
-        ON g.session_id = %(session)s AND g.namespace = named.namespace AND g.channel = named.channel
-        AND g.version = named.version
+    SELECT named.namespace, named.channel, named.version, g.base FROM named CROSS JOIN LATERAL (
+        SELECT base FROM graph_values WHERE session_id = %(session)s AND namespace = named.namespace
+            AND channel = named.channel AND version = named.version OFFSET 0) g
     UNION
-    SELECT g.namespace, g.channel, g.version, g.base FROM chain JOIN graph_values g
-        ON g.session_id = %(session)s AND g.namespace = chain.namespace AND g.channel = chain.channel
-        AND g.version = chain.base
+    SELECT chain.namespace, chain.channel, chain.base, g.base FROM chain CROSS JOIN LATERAL (
+        SELECT base FROM graph_values WHERE session_id = %(session)s AND namespace = chain.namespace
+            AND channel = chain.channel AND version = chain.base OFFSET 0) g
 ), after AS (
     SELECT namespace, checkpoint_id FROM found
     UNION
@@ -66,12 +67,13 @@ WITH RECURSIVE found AS MATERIALIZED (
 )
 SELECT
     (SELECT json_agg(row_to_json(found)) FROM found) AS checkpoints,
-    (SELECT json_agg(json_build_array(g.namespace, g.channel, g.version, g.value, g.base)) FROM chain
-        JOIN graph_values g ON g.session_id = %(session)s AND g.namespace = chain.namespace
-        AND g.channel = chain.channel AND g.version = chain.version) AS channel_values,
+    (SELECT json_agg(json_build_array(chain.namespace, chain.channel, chain.version, g.value, chain.base)) FROM chain
+        CROSS JOIN LATERAL (SELECT value FROM graph_values WHERE session_id = %(session)s
+            AND namespace = chain.namespace AND channel = chain.channel AND version = chain.version OFFSET 0) g
+    ) AS channel_values,
     (SELECT json_agg(json_build_array(w.namespace, w.checkpoint_id, w.task_id, w.index, w.task_path, w.channel,
-        w.value)) FROM after JOIN graph_writes w ON w.session_id = %(session)s AND w.namespace = after.namespace
-        AND w.checkpoint_id = after.checkpoint_id) AS writes
+        w.value)) FROM after CROSS JOIN LATERAL (SELECT * FROM graph_writes WHERE session_id = %(session)s
+            AND namespace = after.namespace AND checkpoint_id = after.checkpoint_id OFFSET 0) w) AS writes
 """
 
 # As `WHERE` has them; each counts where its parameter is given.
@@ -111,7 +113,11 @@ def read_graph(
         "values": jsonb([list(key) for key in values]),
         "writes": jsonb([list(key) for key in writes]),
     }
-    statement = _READ.format(conditions="".join(f" AND {condition}" for condition in conditions))
+    statement = _READ.format(
+        conditions="".join(f" AND {condition}" for condition in conditions),
+        # The one that is asked for all the time is planned as such.
+        limit="1" if limit == 1 else "%(limit)s",
+    )
     (row,) = yield Query(statement, parameters)
     page = GraphPage({(c["namespace"], c["checkpoint_id"]): c for c in row["checkpoints"] or ()})
     for space, channel, version, value, base in row["channel_values"] or ():

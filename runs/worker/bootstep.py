@@ -13,6 +13,7 @@ from django.conf import settings
 from kombu import Consumer
 
 from assistants.config import GRAPH
+from core.garbage import keep_what_is_loaded
 from runs.doorbell import queue
 from runs.pools import COMMON, Pool
 from runs.worker.runner import Runner
@@ -71,6 +72,7 @@ class RunnerStep(bootsteps.StartStopStep):
         agent_class("ReactAgent")
         if current().langgraph.graphs and (self._pool.types is None or GRAPH in self._pool.types):
             agent_class(GRAPH).prepare()
+        keep_what_is_loaded()
         self._loop = asyncio.get_running_loop()
         # Blocking tools: each slot may have one, and the usual default is a handful for all.
         self._loop.set_default_executor(ThreadPoolExecutor(settings.RUNNER_SLOTS + SPARE_THREADS, "tool"))

@@ -237,6 +237,13 @@ def _session_row(commit: StepCommit) -> dict[str, Any]:
     }
 
 
+def _event_row(event: dict[str, Any]) -> dict[str, Any]:
+    """The event without the output of a run, which is stored with that (`runs.events.event_from_row`)."""
+    if event["event"] != "end":
+        return event
+    return {**event, "data": {name: value for name, value in event["data"].items() if name != "output"}}
+
+
 def _fenced(commit: StepCommit) -> dict[str, Any]:
     """What the fence asks of the run that a row is of."""
     return {"id": commit.run_id, "epoch": commit.epoch, "status": commit.status, "base_seq": commit.run["base_seq"]}
@@ -360,7 +367,7 @@ def _rows(commits: Sequence[StepCommit]) -> dict[str, Any]:
         "messages": jsonb([row for commit in commits for row in commit.messages]),
         "checkpoints": jsonb([row for commit in commits for row in commit.checkpoints]),
         "steps": jsonb([row for commit in commits for row in commit.steps]),
-        "events": jsonb([row for commit in commits for row in commit.events]),
+        "events": jsonb([_event_row(row) for commit in commits for row in commit.events]),
         "outputs": jsonb(
             [{"run_id": c.run_id, "output": c.output} for c in commits if c.output is not None or c.answered]
         ),

@@ -10,6 +10,7 @@ handed back.
 import asyncio
 import logging
 import time
+import weakref
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -96,7 +97,7 @@ class Execution:
         # What waits in its slot must not be taken for a step that hangs.
         self._redactor = redactor(agent.spec.secrets)
         # A late writer of results ends as a late writer of steps does: the next commit is refused.
-        keeper = Keeper(claim, worker_id, self._redactor, on_lost=lambda: self.stop(HandedBack()))
+        keeper = Keeper(claim, worker_id, self._redactor, on_lost=_handing_back(self))
         self._artifacts = Artifacts(self.session_id, self._redactor)
         self._files = StepFiles(claim, self._redactor)
         wait_s = min(WAIT_S, self._step_timeout_s / 2)
@@ -268,6 +269,18 @@ class Execution:
             # Who wrote it, and which one it is, is not the agent's to say.
             taken.id, taken.role = message.id, message.role
         return taken
+
+
+def _handing_back(execution: Execution) -> Callable[[], None]:
+    """What stops the execution for a worker that has lost its run. It does not hold it: an execution is much, and is
+    freed with its end rather than by the garbage collector."""
+    its = weakref.ref(execution)
+
+    def hand_back() -> None:
+        if (held := its()) is not None:
+            held.stop(HandedBack())
+
+    return hand_back
 
 
 def _checked(step: Step, redactor: Redactor, *, own_state: bool) -> Step:

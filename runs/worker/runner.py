@@ -13,7 +13,7 @@ from django.conf import settings
 from psycopg.rows import dict_row
 from psycopg_pool import PoolTimeout
 
-from core.db import AsyncPool, Row, close_pool, configure, open_pool
+from core.db import AsyncPool, Row, close_pool, configure_for_keys, open_pool
 from core.redaction import in_logs
 from runs.announce import announce, look_after
 from runs.doorbell import doorbell
@@ -86,7 +86,7 @@ class Runner:
 
     async def run(self) -> None:
         """Work until `drain` has ended, or forever. Begins anew under a new identity when declared lost."""
-        await open_pool(size=8)
+        await open_pool(size=8, configure=configure_for_keys)
         async with AsyncPool(
             settings.DATABASE_URL,
             kwargs={"autocommit": True, "row_factory": dict_row},
@@ -377,8 +377,6 @@ class Runner:
 
 
 async def _for_claims(conn: psycopg.AsyncConnection[Row]) -> None:
-    await configure(conn)
+    await configure_for_keys(conn)
     # A claim that a crash forgets leaves a pending run, and the fence refuses its late writer.
     await conn.execute("SET synchronous_commit = off")
-    # Its plan does not depend on its parameters, and planning anew takes three quarters of a claim, under the lock.
-    await conn.execute("SET plan_cache_mode = force_generic_plan")

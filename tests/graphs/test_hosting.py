@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from graphs import hosted
+from graphs import handover
 from runs.lifecycle import Status
 from runtime.configuration import configure, current
 from runtime.langgraph_json import NOTHING
@@ -23,8 +23,8 @@ async def test_a_graph_answers_and_its_values_are_the_sessions_state(host: Host)
 
 
 async def test_a_quick_graph_is_one_commit(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hosted, "QUIET_S", 60)
-    monkeypatch.setattr(hosted, "GATHER_S", 60)
+    monkeypatch.setattr(handover, "QUIET_S", 60)
+    monkeypatch.setattr(handover, "GATHER_S", 60)
     await host.run("echo", {"messages": [HUMAN]})
     assert (await host.steps(), await host.checkpoints()) == (1, 3)
 
