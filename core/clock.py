@@ -15,4 +15,4 @@ class ClockTimestamp(Func):
 
 def isoformat(moment: datetime) -> str:
     """`YYYY-MM-DDTHH:MM:SS.ffffffZ`, always six digits, so that text order is time order."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"

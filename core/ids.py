@@ -3,14 +3,14 @@
 from hashlib import sha256
 from uuid import UUID
 
-import uuid_utils.compat
+import uuid_utils
 
 from core.errors import NotFound
 
 
 def new_id() -> UUID:
     """A new UUIDv7."""
-    return UUID(int=uuid_utils.compat.uuid7().int)
+    return UUID(int=uuid_utils.uuid7().int)
 
 
 def derived_id(parent: UUID, index: int) -> UUID:

@@ -29,6 +29,7 @@ from runs.queries import events_of_run, events_of_session, latest_positions
 LAST = frozenset({"end", "interrupt"})
 # What there is of every run, whoever started it; of a graph's values those that it ends with.
 OF_NATIVE_CLIENTS = frozenset({"values", "messages-tuple", "custom"})
+_OF_WAITED = frozenset({"values"})
 
 
 def translator_of(about: About, modes: Collection[str]) -> Translator:
@@ -152,8 +153,9 @@ class _Told:
 
 
 def own_modes(about: About) -> frozenset[str]:
-    """The modes that a run's own streams have; a native client's run was asked for none."""
-    return OF_NATIVE_CLIENTS if about.modes is None else about.modes
+    """The modes that a run's own streams have; a native client's run was asked for none, one that was waited for
+    tells its values."""
+    return OF_NATIVE_CLIENTS if about.modes is None else about.modes or _OF_WAITED
 
 
 def _begin_at(number: int, committed: int, after: Place) -> int:

@@ -64,6 +64,9 @@ async def join_stateless(request: HotRequest) -> HotStream:
 
 async def _wait(request: HotRequest, thread_id: UUID | None, body: StatelessRun) -> HotStream:
     run_id = new_id()
+    if body.stream_mode is None:
+        # Nobody is to read its stream: who joins it all the same is told the values that it ends with.
+        body = body.model_copy(update={"stream_mode": []})
     with ExitStack() as held:
         # Listening begins before the run exists, so its end cannot be missed.
         subscription = held.enter_context(hub().subscribe(str(run_id)))
