@@ -1,14 +1,15 @@
 """What LangGraph's clients send to start and to cancel runs: every field of the official Python and JavaScript SDKs."""
 
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
 from core.validation import Body, Metadata
 
 StreamMode = Literal[
-    "values", "messages", "messages-tuple", "tasks", "checkpoints", "updates", "events", "debug", "custom", "tools"
+    "values", "messages", "messages-tuple", "updates", "events", "tasks", "checkpoints", "debug", "custom", "tools"
 ]
+RUN_MODES: tuple[str, ...] = get_args(StreamMode)
 Nodes = Literal["*"] | list[str]
 
 
