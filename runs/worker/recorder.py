@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from core.db import Row
+from core.documents import text
 from core.text import clean
 from runs.ending import Superseded
 from runs.lifecycle import Status
@@ -123,6 +124,7 @@ class Recorder:
             kwargs=self._claim["kwargs"] or {},
             durability=self._claim["durability"],
             begun=self._step_count > 0,
+            graph_head=text(self._claim["graph_head"]),
         )
 
     def record(
