@@ -19,7 +19,6 @@ from runs.worker.artifacts import NewArtifact
 from runs.worker.branching import first_messages
 from runs.worker.children import STARTED, announced, child_row
 from runs.worker.claim import TRANSFERRING, tell_claimed
-from runs.worker.commit import StepCommit
 from runs.worker.conversation import Conversation
 from runs.worker.journal import Journal
 from runs.worker.line import Line
@@ -35,6 +34,7 @@ from runs.worker.outcomes import (
     retry_delay_s,
 )
 from runs.worker.rows import step_row, told
+from runs.worker.step_commit import StepCommit
 from runtime.contract import ChildResult, Message, ModelRecord, State, Step, Usage
 from runtime.errors import AgentError, ModelError, ModelUnavailable
 from runtime.history import answers_for_open_calls

@@ -12,8 +12,8 @@ from core.validation import validate
 from runs.accepting import Besides, create_run
 from runs.bodies import CreateRun, ResumeRun
 from runs.resuming import resume_run
-from runs.worker.commit import StepCommit
 from runs.worker.execution import Execution
+from runs.worker.step_commit import StepCommit
 from runtime.contract import BaseAgent
 from tests.runs.stage import Stage
 from tests.runs.worker import in_thread, one, rows
