@@ -37,19 +37,27 @@ export class Asked {
     return this.card?.dataset.run ?? null;
   }
 
+  // The line that says what became of a card that nobody here answered.
+  get told() {
+    return this.region.querySelector(".settled");
+  }
+
   // -- drawing -------------------------------------------------------------------------------------------------------
 
   // Fetch the card as it is now. What is half filled in stays while the same thing is asked; gives whether it is.
   async renew({ tellCancelled = false } = {}) {
     if (this.sending) return true;
     const mine = ++this.asking;
-    const address = this.run ? `${this.region.dataset.address}?run=${this.run}` : this.region.dataset.address;
+    // The line stays although it is asked again: several events may tell of one answer.
+    const run = this.run ?? this.told?.dataset.run;
+    const address = run ? `${this.region.dataset.address}?run=${run}` : this.region.dataset.address;
     const answer = await fetch(address);
     if (!answer.ok || answer.redirected) throw new Error(`The server answered ${answer.status}.`);
     const fragment = document.createRange().createContextualFragment(await answer.text());
     if (mine !== this.asking) return true;
     const asked = fragment.querySelector(".asked");
     if (asked && asked.dataset.mark === this.card?.dataset.mark) return true;
+    if (this.told && fragment.querySelector(".settled")?.dataset.run === this.told.dataset.run) return false;
     // Who cancelled it knows, or is told by the turn.
     if (!tellCancelled) fragment.querySelector('.settled[data-status="cancelled"]')?.remove();
     this.draw(fragment);
@@ -70,8 +78,7 @@ export class Asked {
   // A run began or ended: one's own answer is seen by what came of it; that somebody else answered stays to be read
   // until the conversation goes on.
   forget(run) {
-    const told = this.region.querySelector(".settled");
-    if (told && ("own" in told.dataset || told.dataset.run !== run)) told.remove();
+    if (this.told && ("own" in this.told.dataset || this.told.dataset.run !== run)) this.told.remove();
   }
 
   // -- pressing and typing -------------------------------------------------------------------------------------------
