@@ -13,9 +13,8 @@ from django.conf import settings
 from accounts.identity import Identity
 from accounts.limits import holders
 from accounts.memory import ShortMemory
-from core.db import Operation, Query, operation
+from core.db import DATABASE_DOWN, Operation, Query, operation
 from core.errors import BadRequest, Unauthenticated
-from core.http import DATABASE_DOWN
 
 log = logging.getLogger(__name__)
 

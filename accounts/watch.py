@@ -13,8 +13,7 @@ from uuid import UUID
 
 from accounts.identity import EVERYTHING, ROLE_SCOPES, Identity
 from accounts.models import Role
-from core.db import Operation, Query, operation
-from core.http import DATABASE_DOWN
+from core.db import DATABASE_DOWN, Operation, Query, operation
 
 log = logging.getLogger(__name__)
 

@@ -94,11 +94,15 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 DATA_UPLOAD_MAX_MEMORY_SIZE = ENV.max_body_bytes
 
+_COMMAND = sys.argv[1] if len(sys.argv) > 1 else ""
+# Those whose processes show nobody a page: the admin's own, and the views that these use, are a fifth of a start.
+_PAGELESS = {"serve", "bootstrap", "worker", "beat"}
+
 INSTALLED_APPS = [
     # It is Django's `runserver` alone that needs it, and every process would pay for its import.
-    *(["daphne"] if sys.argv[1:2] == ["runserver"] else []),
+    *(["daphne"] if _COMMAND == "runserver" else []),
     "unfold",
-    "django.contrib.admin",
+    "django.contrib.admin.apps.SimpleAdminConfig" if _COMMAND in _PAGELESS else "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

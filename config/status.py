@@ -7,9 +7,8 @@ from typing import Any
 import redis
 from django.db.migrations.loader import MigrationLoader
 
-from core.db import Operation, Query, operation
+from core.db import DATABASE_DOWN, Operation, Query, operation
 from core.hot import HotRequest, HotResponse, Router
-from core.http import DATABASE_DOWN
 from core.redis import async_client
 from runs.queries import live_workers
 

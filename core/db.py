@@ -22,7 +22,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 import orjson
 import psycopg
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from psycopg import errors
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
@@ -56,6 +56,8 @@ class After:
 BEGIN = Query("BEGIN")
 
 Operation = Generator[Query | After, list[Row], T]
+# Django wraps the driver's errors; the async pool raises them as they are (a timeout of its own included).
+DATABASE_DOWN = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
 # How long a pool is waited for, in seconds, and for how long it tries to connect until somebody asks it again: its own
 # pauses double, and after a long outage the next try would be a long time away.
 POOL_WAIT_S = 4.0

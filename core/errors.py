@@ -165,6 +165,13 @@ class Invalid(AppError):
         """One fault at one place."""
         return cls(message, errors=[FieldError(loc, message)])
 
+    @classmethod
+    def of(cls, faults: list[FieldError]) -> "Invalid":
+        """All of these; the first one is what a person reads."""
+        where = ".".join(str(part) for part in faults[0].loc) if faults else ""
+        detail = f"{where}: {faults[0].message}" if where else faults[0].message if faults else ""
+        return cls(detail, errors=faults)
+
 
 class RateLimited(AppError):
     """Too many requests."""

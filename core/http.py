@@ -9,9 +9,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import psycopg
-import pydantic
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
-from django.db import IntegrityError, InterfaceError, OperationalError
+from django.db import IntegrityError
 from django.http import Http404, HttpRequest, HttpResponse
 from rest_framework import exceptions as drf
 from rest_framework.negotiation import DefaultContentNegotiation
@@ -23,13 +22,12 @@ from rest_framework.response import Response
 
 from core import errors
 from core.asgi import error_headers, request_id
+from core.db import DATABASE_DOWN
 from core.error_page import POLICY, error_page
 from core.errors import AppError, FieldError, Invalid
 from core.strict_json import dump_json, media_type, parse_json
-from core.text import sentence
 
 __all__ = [
-    "DATABASE_DOWN",
     "BrowsableAPIRenderer",
     "JSONRenderer",
     "LenientNegotiation",
@@ -43,30 +41,12 @@ __all__ = [
     "handler403",
     "handler404",
     "handler500",
-    "invalid_from_pydantic",
     "parse_json",
 ]
 
-# Django wraps the driver's errors; the async pool raises them as they are (a timeout of its own included).
-DATABASE_DOWN = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
 RETRY_AFTER_S = 1
 
 Loc = tuple[str | int, ...]
-
-
-def invalid_from_pydantic(error: pydantic.ValidationError, prefix: Loc = ()) -> Invalid:
-    """The 422 for a body that a pydantic model refused; `prefix` is where in the request that body stands."""
-    faults = [
-        FieldError((*prefix, *fault["loc"]), sentence(fault["msg"]))
-        for fault in error.errors(include_url=False, include_input=False, include_context=False)
-    ]
-    return _invalid(faults)
-
-
-def _invalid(faults: list[FieldError]) -> Invalid:
-    where = ".".join(str(part) for part in faults[0].loc) if faults else ""
-    detail = f"{where}: {faults[0].message}" if where else faults[0].message if faults else ""
-    return Invalid(detail, errors=faults)
 
 
 def _drf_faults(detail: Any, loc: Loc = ()) -> Iterator[FieldError]:
@@ -101,7 +81,7 @@ def as_app_error(exception: BaseException | None) -> AppError | None:
     if isinstance(exception, AppError):
         return exception
     if isinstance(exception, drf.ValidationError):
-        return _invalid(list(_drf_faults(exception.detail)))
+        return Invalid.of(list(_drf_faults(exception.detail)))
     if isinstance(exception, drf.Throttled):
         wait: float | None = getattr(exception, "wait", None)
         return errors.RateLimited(retry_after=wait)

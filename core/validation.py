@@ -6,9 +6,9 @@ from uuid import UUID
 import orjson
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError
 
-from core.errors import Invalid
-from core.http import invalid_from_pydantic
+from core.errors import FieldError, Invalid
 from core.ids import parse_id
+from core.text import sentence
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -66,3 +66,9 @@ def validate(model: type[M], data: Any) -> M:
         return model.model_validate(data)
     except ValidationError as error:
         raise invalid_from_pydantic(error) from None
+
+
+def invalid_from_pydantic(error: ValidationError, prefix: tuple[str | int, ...] = ()) -> Invalid:
+    """The 422 for a body that a pydantic model refused; `prefix` is where in the request that body stands."""
+    told = error.errors(include_url=False, include_input=False, include_context=False)
+    return Invalid.of([FieldError((*prefix, *fault["loc"]), sentence(fault["msg"])) for fault in told])

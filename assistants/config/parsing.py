@@ -9,9 +9,8 @@ from pydantic import ValidationError
 from assistants.config.assistant import GRAPH, AssistantConfig, UpdateOptions
 from assistants.config.blocks import GraphConfig
 from core.errors import FieldError, Invalid
-from core.http import invalid_from_pydantic
 from core.schemas import BadSchemaError, check_schema
-from core.validation import validate
+from core.validation import invalid_from_pydantic, validate
 from runtime.providers import provider_names
 from runtime.registry import agent_names, agent_type
 from tools import registry

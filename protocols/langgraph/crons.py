@@ -10,10 +10,9 @@ from core.db import Row
 from core.documents import moment, text
 from core.errors import BadRequest, Invalid, NotFound
 from core.hot import HotRequest, HotResponse, Router
-from core.http import invalid_from_pydantic
 from core.ids import new_id
 from core.threads import in_thread
-from core.validation import validate
+from core.validation import invalid_from_pydantic, validate
 from protocols.langgraph.access import allow
 from protocols.langgraph.cron_bodies import (
     OF_RUNS,

@@ -10,10 +10,9 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import connection
 
-from core.db import Operation, Query, operation
+from core.db import DATABASE_DOWN, Operation, Query, operation
 from core.errors import Internal, Invalid
 from core.hot import HotRequest, HotResponse, HotStream, Router
-from core.http import DATABASE_DOWN
 from graphs.registry import config
 from protocols.langgraph.openapi import describe
 from runs.server_figures import prometheus, queue_figures

@@ -12,7 +12,8 @@ from rest_framework import exceptions as drf
 from rest_framework.test import APIRequestFactory
 
 from core.errors import NotFound
-from core.http import as_app_error, exception_handler, handler404, invalid_from_pydantic
+from core.http import as_app_error, exception_handler, handler404
+from core.validation import invalid_from_pydantic
 
 
 def caused(exception: Exception, cause: Exception) -> Exception:

@@ -18,7 +18,7 @@ from config.serve.engine import Engine
 from config.serve.postgres import Postgres
 from config.serve.processes import launch
 from config.serve.redis import Redis, ping
-from tests.servers import ROOT, Engines, using, wait_for
+from tests.servers import ROOT, Engines, begin_with_template, using, wait_for
 
 NOBODY = 65534
 
@@ -32,6 +32,13 @@ def data() -> Iterator[DataDir]:
         data.create()
         yield data
         wait_for(lambda: not using(data.path))
+
+
+def engine_in(data: DataDir, kind: type[Engine] = Postgres) -> Engine:
+    """One for tests of what comes after its first start: PostgreSQL has a database already."""
+    if kind is Postgres:
+        begin_with_template(data)
+    return kind(data)
 
 
 def restarted(engine: Engine) -> Engine:
@@ -76,7 +83,7 @@ def test_only_the_owner_reaches_the_engines(engines: Engines) -> None:
 
 
 def test_stop_ends_the_processes_and_removes_the_addresses(data: DataDir) -> None:
-    for engine in (Postgres(data), Redis(data)):
+    for engine in (engine_in(data), Redis(data)):
         engine.start()
         assert data.read(f"{engine.name}.url") == engine.url
         engine.stop()
@@ -85,7 +92,7 @@ def test_stop_ends_the_processes_and_removes_the_addresses(data: DataDir) -> Non
 
 
 def test_commits_are_durable_and_a_second_start_keeps_the_data(data: DataDir) -> None:
-    first = Postgres(data)
+    first = engine_in(data)
     first.start()
     with psycopg.connect(first.url) as connection:
         for setting in ("fsync", "synchronous_commit", "full_page_writes"):
@@ -99,7 +106,7 @@ def test_commits_are_durable_and_a_second_start_keeps_the_data(data: DataDir) ->
 
 @pytest.mark.parametrize("kind", [Postgres, Redis])
 def test_a_server_left_behind_is_taken_over(data: DataDir, kind: type[Engine]) -> None:
-    left_behind = kind(data)
+    left_behind = engine_in(data, kind)
     left_behind.start()
     second = restarted(left_behind)
     assert left_behind.process
@@ -110,7 +117,7 @@ def test_a_server_left_behind_is_taken_over(data: DataDir, kind: type[Engine]) -
 
 @pytest.mark.parametrize("kind", [Postgres, Redis])
 def test_kill_9_of_the_server_does_not_keep_it_from_starting(data: DataDir, kind: type[Engine]) -> None:
-    engine = kind(data)
+    engine = engine_in(data, kind)
     engine.start()
     assert engine.process
     # Nobody reaps it: to the system, the number is still taken.
@@ -123,7 +130,7 @@ def test_kill_9_of_the_server_does_not_keep_it_from_starting(data: DataDir, kind
 
 @pytest.mark.parametrize("kind", [Postgres, Redis])
 def test_a_pid_that_is_someone_elses_by_now_does_not_block(data: DataDir, kind: type[Engine]) -> None:
-    first = kind(data)
+    first = engine_in(data, kind)
     first.start()
     first.stop()
     first.pid_file().write_text(f"{os.getpid()}\n{first.folder}\n")
@@ -139,6 +146,7 @@ def test_an_interrupted_initdb_is_done_again(data: DataDir) -> None:
 
 
 def test_the_engines_end_with_the_process_that_started_them(data: DataDir) -> None:
+    begin_with_template(data)
     script = f"""
 import time
 from pathlib import Path
@@ -163,7 +171,7 @@ def test_a_folder_too_deep_for_sockets() -> None:
     with tempfile.TemporaryDirectory() as folder:
         data = DataDir(Path(folder) / ("deep" * 20) / ("deeper" * 10))
         data.create()
-        engine = Postgres(data)
+        engine = engine_in(data)
         engine.start()
         engine.stop()
         engine.sockets.rmdir()
