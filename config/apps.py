@@ -5,6 +5,7 @@ from django.apps import AppConfig
 from config import checks  # noqa: F401 - Django finds its checks by their import
 from config.env import ENV, BadEnvironment
 from config.own_secrets import learn_settings
+from core.garbage import collect_from_here
 from runtime.configuration import RuntimeSettings, configure
 from runtime.registry import ENTRY_POINTS, agent_names, load_agents, load_installed_agents
 from webhooks.bodies_of_events import register_format
@@ -48,3 +49,4 @@ class ConfigConfig(AppConfig):
 
         install_authentication(ENV)
         register_format(LANGGRAPH, webhook_body)
+        collect_from_here()

@@ -17,11 +17,15 @@ from core.db import Row
 from core.ids import parse_id
 from runs.lifecycle import Status
 from runtime.contract import Json
+from runtime.graph_reviews import review_of
 
 
 @dataclass(slots=True)
 class AskedCall:
-    """A tool call that is decided about. `fields` is empty where the arguments are edited as one JSON text."""
+    """A tool call that is decided about. `fields` is empty where the arguments are edited as one JSON text.
+
+    `is_inbox`: a hosted graph asks in Agent Inbox's form, where to reject is to ignore (`runtime.graph_reviews`).
+    """
 
     id: str
     tool: str
@@ -29,6 +33,7 @@ class AskedCall:
     arguments: dict[str, Json]
     decisions: list[str]
     fields: list[Field]
+    is_inbox: bool = False
 
     @property
     def shown(self) -> list[tuple[str, str]]:
@@ -69,6 +74,8 @@ class Question:
     @property
     def title(self) -> str:
         match self.kind, self.calls, self.parts:
+            case "approval", [AskedCall(is_inbox=True), *others], _:
+                return f"{len(others) + 1} requests for you" if others else "A request for you"
             case "approval", [call], _:
                 return f"Allow the call of {call.tool}?"
             case "approval", calls, _:
@@ -136,7 +143,10 @@ def question_of(document: dict[str, Json], runs: dict[str, Row], key: str = "ask
     question = Question(str(document.get("type")), key, document)
     match question.kind:
         case "approval":
-            question.calls = [_call(request, document["review_configs"]) for request in document["action_requests"]]
+            question.calls = _calls(document)
+        case "custom" if review := review_of(document["value"]):
+            question.kind = "approval"
+            question.calls = _calls(review.approval.model_dump(mode="json"), is_inbox=review.is_inbox)
         case "multiple":
             inner = enumerate(document["interrupts"])
             question.parts = [question_of(part, runs, f"{key}-{index}") for index, part in inner]
@@ -146,7 +156,11 @@ def question_of(document: dict[str, Json], runs: dict[str, Row], key: str = "ask
     return question
 
 
-def _call(request: dict[str, Json], reviews: dict[str, Json]) -> AskedCall:
+def _calls(approval: dict[str, Json], *, is_inbox: bool = False) -> list[AskedCall]:
+    return [_call(request, approval["review_configs"], is_inbox) for request in approval["action_requests"]]
+
+
+def _call(request: dict[str, Json], reviews: dict[str, Json], is_inbox: bool) -> AskedCall:
     tool, arguments = request["tool_name"], request["arguments"]
     review, about = reviews[tool], request["display_text"]
     return AskedCall(
@@ -157,6 +171,7 @@ def _call(request: dict[str, Json], reviews: dict[str, Json]) -> AskedCall:
         arguments=arguments,
         decisions=review["allowed_decisions"],
         fields=fields_of(arguments, review.get("args_schema")),
+        is_inbox=is_inbox,
     )
 
 

@@ -166,7 +166,8 @@ async def _adrive(
                 after.append(query)
             elif query is not BEGIN:
                 cursor = await conn.execute(query.sql, query.params)
-                rows = await cursor.fetchall() if cursor.description else []
+                # Its `description` would be made anew each time.
+                rows = await cursor.fetchall() if cursor.pgresult and cursor.pgresult.nfields else []
             elif conn.info.transaction_status == TransactionStatus.IDLE:
                 await transactions.enter_async_context(conn.transaction())
             try:

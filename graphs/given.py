@@ -14,7 +14,7 @@ from langchain_core.messages import HumanMessage
 from langgraph.types import Command, Send
 
 from core.ids import derived_id
-from graphs.user import NOBODY
+from graphs.configs import run_config
 from runtime.contract import Json, State, StepIO
 
 _PLACE = ("checkpoint_ns", "checkpoint_id", "checkpoint_map")
@@ -29,31 +29,16 @@ def config_of(assistant: Mapping[str, Any], state: State, io: StepIO) -> dict[st
     graph_id = assistant["graph_id"]
     place = {"thread_id": io.session_id, "run_id": io.run_id, "assistant_id": io.assistant_id, "graph_id": graph_id}
     said = {**_part(own, "configurable"), **_part(asked, "configurable")}
-    metadata = {
-        **(assistant.get("metadata") or {}),
-        **_part(own, "metadata"),
-        **_part(asked, "metadata"),
-        **io.metadata,
-        **place,
-        "run_attempt": io.attempt,
-        "langgraph_version": _version(),
-        "langgraph_host": "self-hosted",
-    }
-    config = {
-        "run_id": UUID(io.run_id),
+    merged: dict[str, Any] = {
         "tags": list(dict.fromkeys([*(own.get("tags") or ()), *(asked.get("tags") or ())])),
-        "metadata": metadata,
-        "configurable": {
-            **NOBODY,
-            **{k: v for k, v in said.items() if k not in _PLACE},
-            **place,
-            "user_id": io.user_id or "",
-        },
+        "metadata": {**(assistant.get("metadata") or {}), **_part(own, "metadata"), **_part(asked, "metadata")},
+        "configurable": {name: value for name, value in said.items() if name not in _PLACE},
     }
     for name in ("recursion_limit", "max_concurrency", "run_name"):
         if (value := asked.get(name) or own.get(name)) is not None:
-            config[name] = value
-    return config
+            merged[name] = value
+    metadata = {**io.metadata, **place, "langgraph_version": _version(), "langgraph_host": "self-hosted"}
+    return {"run_id": UUID(io.run_id), **run_config(merged, place, io.user_id, metadata, io.attempt)}
 
 
 def context_of(assistant: Mapping[str, Any], state: State) -> dict[str, Any] | None:

@@ -36,6 +36,11 @@ class GrowingLists:
     def __init__(self) -> None:
         self._known: dict[tuple[str, str], _Pieces] = {}
 
+    @property
+    def size(self) -> int:
+        """What they take as JSON, in bytes."""
+        return sum(len(pieces.written) for pieces in self._known.values())
+
     def learn(self, page: GraphPage, keys: Iterable[ValueKey]) -> None:
         """Go on from these, which were read."""
         for key in keys:

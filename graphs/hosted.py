@@ -25,6 +25,7 @@ from graphs.rendering import render
 from graphs.said import Said, Spent
 from graphs.saver import Saver
 from graphs.store import Store
+from graphs.warm import heads
 from runtime.contract import Json, Message, State, Step, StepIO
 from runtime.errors import AgentError
 from runtime.graph_rows import GraphRows
@@ -124,6 +125,9 @@ class Hosted:
             step.interrupt, step.next = self._asked, self._asked["value"]["next"]
         else:
             step.done, step.structured = True, values
+            page, size = self._saver.head
+            if page is not None:
+                heads.keep(self._io.session_id, page, size)
         return step
 
     def _new_messages(self) -> list[Message]:
@@ -167,7 +171,8 @@ class Hosted:
         state, io = self._state, self._io
         config = {**config_of(self._assistant, state, io), "callbacks": [self._spent]}
         context = context_of(self._assistant, state)
-        saver = self._saver = Saver(UUID(io.session_id), sink=self._handover)
+        warm = heads.take(io.session_id, state.graph_head)
+        saver = self._saver = Saver(UUID(io.session_id), sink=self._handover, warm=warm)
         store = Store(io.workspace_id, io.user_id, ttl=hosting().store.get("ttl"))
         user = config["configurable"]["langgraph_auth_user"]
         asked = {**config, "context": context}

@@ -64,11 +64,6 @@ def graph_ids() -> list[str]:
     return list(config().graphs)
 
 
-def is_factory(graph_id: str) -> bool:
-    """Whether the graph is made anew each time; loads it. Raises as `load_graph`."""
-    return load_graph(graph_id).wanted is not None
-
-
 def load_graph(graph_id: str) -> _Loaded:
     """Load the graph's code, unless that is done; blocking. Raises UnknownGraphError and BrokenGraphError."""
     source = _source(graph_id)

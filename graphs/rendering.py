@@ -1,6 +1,6 @@
-"""Values of graphs as LangGraph's protocol shows them: plain JSON, from live objects and from stored documents.
+"""Values of graphs as LangGraph's protocol shows them: plain JSON.
 
-Nothing here loads LangGraph: whoever only reads what is stored does without it.
+Nothing here loads LangGraph: the door does without it.
 """
 
 import math
@@ -9,11 +9,10 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import date, datetime, time, timedelta
 from enum import Enum
 from functools import lru_cache
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, SecretBytes, SecretStr
 from pydantic_core import PydanticSerializationError
@@ -21,7 +20,7 @@ from pydantic_core import PydanticSerializationError
 from core.text import clean
 
 Json = Any
-# The key that marks what is more than JSON in a stored document; `graphs.serde` writes it.
+# The key that marks what is more than JSON in a stored document; `graphs.dumping` writes it.
 TAG = "$lg"
 # What orjson takes as an integer.
 INTEGERS = range(-(2**63), 2**64)
@@ -121,59 +120,3 @@ def _form(kind: Any) -> Callable[[Any], Json]:
 
 
 _SHOWN_AS_TEXT = {"uuid", "decimal", "pathlib", "pathlib._local", "ipaddress", "zoneinfo", "datetime", "uuid_utils"}
-
-
-# -- stored ------------------------------------------------------------------------------------------------------------
-
-
-def render_stored(value: Json) -> Json:
-    """A stored value (`graphs.serde.dump`) as the protocol shows it, as `render` would show the live one."""
-    if type(value) is list:
-        return [render_stored(item) for item in value]
-    if type(value) is not dict:
-        return value
-    if (tag := value.get(TAG)) is None:
-        return {key: render_stored(item) for key, item in value.items()}
-    return _STORED.get(tag, _stored_value)(value)
-
-
-def _rest(stored: dict[str, Json]) -> Json:
-    return {key: render_stored(item) for key, item in stored.items() if key != TAG}
-
-
-def _stored_dict(stored: dict[str, Json]) -> Json:
-    return {_key(render_stored(key)): render_stored(item) for key, item in stored["items"]}
-
-
-def _stored_period(stored: dict[str, Json]) -> Json:
-    days, seconds, microseconds = stored["value"]
-    return timedelta(days, seconds, microseconds).total_seconds()
-
-
-def _stored_moment(stored: dict[str, Json]) -> Json:
-    if "zone" not in stored:
-        return stored["value"]
-    zone = ZoneInfo(stored["zone"])
-    return datetime.fromisoformat(stored["value"]).replace(tzinfo=zone, fold=stored.get("fold", 0)).isoformat()
-
-
-def _stored_items(stored: dict[str, Json]) -> Json:
-    return render_stored(stored["items"])
-
-
-def _stored_value(stored: dict[str, Json]) -> Json:
-    return render_stored(stored["value"])
-
-
-_STORED: dict[str, Callable[[dict[str, Json]], Json]] = {
-    **dict.fromkeys(("message", "document", "interrupt", "send", "command", "overwrite"), _rest),
-    **dict.fromkeys(("tuple", "set", "frozenset", "deque", "array"), _stored_items),
-    "none": lambda stored: None,
-    "dict": _stored_dict,
-    "float": lambda stored: None,
-    "timedelta": _stored_period,
-    "datetime": _stored_moment,
-    "timezone": lambda stored: str(timezone(timedelta(seconds=stored["value"]))),
-    "secret": lambda stored: _HIDDEN,
-    "error": lambda stored: stored["repr"],
-}

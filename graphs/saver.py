@@ -31,6 +31,7 @@ from graphs.overlay import Overlay
 from graphs.rendering import TAG, Json, render
 from graphs.serde import Serde, dump, load
 from graphs.tuples import Tuples, config_of, pending
+from graphs.warm import Head
 from runtime.graph_rows import GraphRows
 from sessions.graph_queries import GraphPage, ValueKey, read_deltas, read_graph
 from sessions.graph_rows import copy_graphs, delete_graphs, forget_runs, insert_rows, thin_out_graphs
@@ -50,6 +51,7 @@ class Saver(BaseCheckpointSaver[str]):
     """A checkpointer of one session, or of any (`session_id` None) for whoever may touch them all.
 
     `sink`: takes what would be written. `create_threads`: sessions that do not exist are made in `workspace_id`.
+    `warm`: where the session stands, which is not read then.
     Made on the event loop that its methods are carried out on; those without `a` are for other threads.
     """
 
@@ -60,11 +62,13 @@ class Saver(BaseCheckpointSaver[str]):
         sink: Sink | None = None,
         workspace_id: UUID | None = None,
         create_threads: bool = False,
+        warm: GraphPage | None = None,
     ) -> None:
         super().__init__(serde=Serde())
         self._session_id, self._sink = session_id, sink
         self._workspace_id = workspace_id if create_threads else None
         self._overlay, self._lists = Overlay(), GrowingLists()
+        self._warm, self._head = warm, Head()
         self._loop = asyncio.get_running_loop()
 
     def with_allowlist(self, extra_allowlist: Any) -> "Saver":
@@ -75,6 +79,12 @@ class Saver(BaseCheckpointSaver[str]):
         """These, which the sink was given, have been stored: they need not be remembered any more."""
         self._overlay.drop(rows)
 
+    @property
+    def head(self) -> tuple[GraphPage | None, int]:
+        """Where the session stands with what this run has handed over, if that is known; and how many bytes it takes,
+        about."""
+        return self._head.page(), self._lists.size
+
     def get_next_version(self, current: str | None, channel: None) -> str:
         """A counter, which texts are compared by, and what tells versions of two forks apart."""
         count = int(str(current).partition(".")[0]) + 1 if current is not None else 1
@@ -84,8 +94,13 @@ class Saver(BaseCheckpointSaver[str]):
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """The checkpoint that `config` names, or the latest; with its values and what was written after it."""
-        session, namespace = self._session(config), _namespace(config)
-        page = await self._read(session, namespace=namespace, checkpoint_id=get_checkpoint_id(config), limit=1)
+        session, namespace, checkpoint_id = self._session(config), _namespace(config), get_checkpoint_id(config)
+        warm, self._warm = self._warm, None
+        if warm is None or namespace or checkpoint_id:
+            warm = await self._read(session, namespace=namespace, checkpoint_id=checkpoint_id, limit=1)
+        page = warm
+        if not namespace and not checkpoint_id:
+            self._head.read(page)
         for key, row in page.checkpoints.items():
             if self._sink is not None:
                 versions = row["document"]["channel_versions"]
@@ -223,6 +238,7 @@ class Saver(BaseCheckpointSaver[str]):
             await _write(session, self._workspace_id, rows).arun()
         else:
             self._overlay.add(rows)
+            self._head.put(rows)
             await self._sink.put(rows)
 
     async def adelete_thread(self, thread_id: str) -> None:

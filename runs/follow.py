@@ -33,6 +33,25 @@ Committed = Callable[[Position, int], Bound[list[Row]]]
 Followed = AsyncGenerator[Event | None, None]
 
 
+class Together:
+    """Bytes for a client that are sent at once: each sending costs more than what it sends."""
+
+    def __init__(self) -> None:
+        self._held: list[bytes] = []
+        self._size = 0
+
+    def add(self, piece: bytes, *, more: bool) -> bytes:
+        """Everything so far with this, or nothing where there is `more` to come without waiting, up to a page."""
+        self._held.append(piece)
+        self._size += len(piece)
+        return b"" if more and self._size < PAGE_BYTES else self.all()
+
+    def all(self, piece: bytes = b"") -> bytes:
+        """Everything so far, and this."""
+        held, self._held, self._size = self._held, [], 0
+        return b"".join([*held, piece])
+
+
 async def follow(
     subscription: Subscription, committed: Committed, after: Position, *, heartbeat_s: float | None = None
 ) -> Followed:

@@ -21,7 +21,7 @@ from runs.announce import tell_accepted
 from runs.bodies import CreateRun, CreateStatelessRun, parse_wait_s
 from runs.documents import has_ended, run_document
 from runs.events import Position, parse_event_id
-from runs.follow import follow
+from runs.follow import Together, follow
 from runs.live import HungUp, Subscription, hub
 from runs.queries import events_of_run, get_run, get_run_state
 
@@ -193,12 +193,17 @@ async def _frames(identity: Identity, run: Row, after: Position) -> AsyncIterato
         return
     with hub().subscribe(str(run_id)) as subscription, WATCH.over(identity, subscription.hang_up):
         events = follow(subscription, lambda position, limit: events_of_run(run_id, position[1], limit), after)
+        together = Together()
         async with aclosing(events):
             async for event in events:
                 if event is None:
-                    yield HEARTBEAT
+                    yield together.all(HEARTBEAT)
                     continue
-                yield event.sse
                 # An interrupt that was answered before this stream was opened is history.
-                if event.event == "end" or (event.event == "interrupt" and event.seq >= committed):
+                last = event.event == "end" or (event.event == "interrupt" and event.seq >= committed)
+                if told := together.add(event.sse, more=not last and subscription.brings_more(event)):
+                    yield told
+                if last:
                     return
+        if rest := together.all():
+            yield rest

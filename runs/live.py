@@ -63,6 +63,10 @@ class Subscription:
         """The last event that is queued, `START` without any."""
         return self._events[-1][0].position if self._events else START
 
+    def brings_more(self, event: Event) -> bool:
+        """Whether a later event than this one is queued already, so that both may be sent together."""
+        return self.latest > event.position
+
     def offer(self, event: Event, size: int) -> None:
         """Queue a live event that takes up so many bytes."""
         if self._bytes and self._bytes + size > MAX_QUEUED_BYTES:

@@ -19,6 +19,7 @@ from core.schemas import BadSchemaError, check_schema, faults
 from runs.bodies import Answer, Decision, ResumeRun
 from runs.family import wait_again
 from runs.lifecycle import Status
+from runtime.graph_reviews import Review, review_of
 from runtime.interrupts import Approval, Custom, Multiple, Question, ReviewConfig, Subagent, read_interrupt
 
 Interrupt = Approval | Question | Subagent | Multiple | Custom
@@ -149,7 +150,8 @@ def _told(asked: Interrupt, answer: dict[str, Any]) -> dict[str, Any]:
             each = [_told(*pair) for pair in zip(asked.interrupts, answer["responses"], strict=True)]
             return {"responses": each[:AUDITED_DECISIONS], "count": len(each)}
         case Custom():
-            return {"answer": "custom"}
+            review = review_of(asked.value) if "decisions" in answer else None
+            return _told(review.approval, answer) if review else {"answer": "custom"}
 
 
 # -- answers -----------------------------------------------------------------------------------------------------------
@@ -186,6 +188,8 @@ def _read(asked: Interrupt, given: Answer) -> dict[str, Any]:
         case Multiple():
             return {"responses": _responses(asked, given)}
         case Custom():
+            if given.decisions is not None and (review := review_of(asked.value)):
+                return _reviewed(review, given.decisions)
             if "value" not in given.model_fields_set:
                 raise _Wrong.at("value", message="A value is asked for.")
             return {"value": given.value}
@@ -213,6 +217,15 @@ def _decisions(asked: Approval, given: list[Decision] | None) -> list[dict[str, 
     if found:
         raise _Wrong(*found)
     return out
+
+
+def _reviewed(review: Review, given: list[Decision]) -> dict[str, Any]:
+    """Decisions about a hosted graph's tool calls, as the value that it waits for; they stay with it as they were."""
+    decisions = _decisions(review.approval, given)
+    for index, decision in enumerate(given):
+        if review.is_inbox and decision.type == "reject" and decision.message is not None:
+            raise _Wrong.at("decisions", index, "message", message="The graph takes no reason where it is rejected.")
+    return {"value": review.answer(decisions), "decisions": decisions}
 
 
 def _faults_of(decision: Decision, tool: str, review: ReviewConfig) -> list[FieldError]:

@@ -68,6 +68,8 @@ class State:
     the run is stored, and `begun` whether something of it is stored already, by this execution or one before.
     `graph_checkpoint_id`: which of its own checkpoints a hosted graph is to begin at, where a client named an earlier
     one of the session.
+    `graph_head` is the checkpoint at which a hosted graph's thread stood when the run was claimed, None where that is
+    not known or something was written after it.
     """
 
     messages: list[Message]
@@ -83,6 +85,7 @@ class State:
     durability: Literal["sync", "async", "exit"] = "sync"
     begun: bool = False
     graph_checkpoint_id: str | None = None
+    graph_head: str | None = None
 
 
 @dataclass(slots=True)

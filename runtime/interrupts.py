@@ -6,7 +6,7 @@
 | `ask_user_question` | `{"type": "answer", "selected": [...], "other_text": ...}` or `{"type": "cancel"}` |
 | `subagent`: another run asks | what its `interrupt` is answered with |
 | `multiple`: several at once | `{"responses": [{"tool_call_id", ...}]}`, in the order of `interrupts` |
-| `custom`: anything | `{"value": ...}` |
+| `custom`: anything | `{"value": ...}`; with the `decisions` where it was made of them (`runtime.graph_reviews`) |
 """
 
 from typing import Annotated, Any, Literal

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 import django
 import pytest
 
+from core.garbage import collect_from_here, load_without_collecting
 from tests.servers import ROOT, TEMPLATE, Engines, Server
 from tests.template import keep_template, kept_template
 
@@ -33,6 +34,7 @@ os.environ.update(
     REDIS_URL=_engines.redis.url,
     SECRET_KEY="only-for-tests-but-as-long-as-a-start-of-the-server-demands-it",
 )
+load_without_collecting()
 django.setup()
 
 # Imported once Django is set up.
@@ -59,6 +61,11 @@ def pytest_configure(config: pytest.Config) -> None:
     elif TEMPLATE in os.environ:
         own = settings.DATABASES["default"]
         own.setdefault("TEST", {})["TEMPLATE"] = own["NAME"]
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests are known now, and all modules that they need: no collection need look through them."""
+    collect_from_here()
 
 
 def pytest_unconfigure() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.paginator import Paginator
 
-from accounts.admin import details_of
+from accounts.admin.audit import details_of
 from assistants import queries
 from assistants.admin.configuration import summary
 from assistants.admin.page import AssistantPage, OneVersionPage

@@ -6,15 +6,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from accounts.bodies import within_calendar
-from core.validation import Body, Metadata
-from protocols.langgraph.run_bodies import Config, Nodes, StatelessRun, StreamMode
+from core.validation import Body
+from protocols.langgraph.run_bodies import IfNotExists, Multitask, RunSettings, StatelessRun
 
 MAX_LIMIT = 1_000
-# What else of a request a run of the cron is started with, under the names that it has in requests for runs.
-OF_RUNS = (
-    *("input", "config", "context", "webhook", "interrupt_before", "interrupt_after", "stream_mode"),
-    *("stream_subgraphs", "stream_resumable", "durability", "checkpoint_during", "multitask_strategy"),
-)
+# What of a cron its runs are started with. Its metadata are not theirs.
+OF_RUNS = (*(name for name in RunSettings.model_fields if name != "metadata"), "multitask_strategy")
 
 
 def _in_utc(moment: datetime) -> datetime:
@@ -27,24 +24,12 @@ Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT)]
 Offset = Annotated[int, Field(ge=0, le=2**31)]
 
 
-class _Asked(Body):
+class _Asked(RunSettings):
     """What each run is started with, and when."""
 
     timezone: str | None = None
     end_time: Moment | None = None
-    input: Any = None
-    metadata: Metadata | None = None
-    config: Config | None = None
-    context: dict[str, Any] | None = None
-    webhook: str | None = Field(default=None, min_length=1, max_length=65_536)
-    interrupt_before: Nodes | None = None
-    interrupt_after: Nodes | None = None
     enabled: bool | None = None
-    stream_mode: StreamMode | list[StreamMode] | None = None
-    stream_subgraphs: bool | None = None
-    stream_resumable: bool | None = None
-    durability: Literal["sync", "async", "exit"] | None = None
-    checkpoint_during: bool | None = None
 
     @property
     def given(self) -> dict[str, Any]:
@@ -57,8 +42,8 @@ class CreateThreadCron(_Asked):
 
     assistant_id: str
     schedule: str
-    multitask_strategy: Literal["reject", "rollback", "interrupt", "enqueue"] | None = None
-    if_not_exists: Literal["create", "reject"] | None = None
+    multitask_strategy: Multitask | None = None
+    if_not_exists: IfNotExists | None = None
 
 
 class CreateCron(CreateThreadCron):

@@ -1,15 +1,18 @@
 """What LangGraph's clients send to start and to cancel runs: every field of the official Python and JavaScript SDKs."""
 
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
 from core.validation import Body, Metadata
 
 StreamMode = Literal[
-    "values", "messages", "messages-tuple", "tasks", "checkpoints", "updates", "events", "debug", "custom", "tools"
+    "values", "messages", "messages-tuple", "updates", "events", "tasks", "checkpoints", "debug", "custom", "tools"
 ]
+RUN_MODES: tuple[str, ...] = get_args(StreamMode)
 Nodes = Literal["*"] | list[str]
+Multitask = Literal["reject", "rollback", "interrupt", "enqueue"]
+IfNotExists = Literal["create", "reject"]
 
 
 class Command(Body):
@@ -52,12 +55,10 @@ class Tracer(Body):
     example_id: str | None = None
 
 
-class StatelessRun(Body):
-    """POST /runs and its /wait and /stream forms."""
+class RunSettings(Body):
+    """How a run is carried out and streamed: in a request for one, and for all those of a cron."""
 
-    assistant_id: str
     input: Any = None
-    command: Command | None = None
     metadata: Metadata | None = None
     config: Config | None = None
     context: dict[str, Any] | None = None
@@ -67,16 +68,23 @@ class StatelessRun(Body):
     stream_mode: StreamMode | list[StreamMode] | None = None
     stream_subgraphs: bool | None = None
     stream_resumable: bool | None = None
+    checkpoint_during: bool | None = None
+    durability: Literal["sync", "async", "exit"] | None = None
+
+
+class StatelessRun(RunSettings):
+    """POST /runs and its /wait and /stream forms."""
+
+    assistant_id: str
+    command: Command | None = None
     feedback_keys: list[str] | None = None
     checkpoint: CheckpointConfig | None = None
     checkpoint_id: str | None = None
-    multitask_strategy: Literal["reject", "rollback", "interrupt", "enqueue"] | None = None
-    if_not_exists: Literal["create", "reject"] | None = None
+    multitask_strategy: Multitask | None = None
+    if_not_exists: IfNotExists | None = None
     on_disconnect: Literal["cancel", "continue"] | None = None
     on_completion: Literal["delete", "keep"] | None = None
     after_seconds: float | None = Field(default=None, ge=0, le=30 * 86_400)
-    checkpoint_during: bool | None = None
-    durability: Literal["sync", "async", "exit"] | None = None
     strict_resume: bool | None = None
     langsmith_tracer: Tracer | None = None
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from core.db import Row
 from core.documents import moment
-from graphs.user import NOBODY
+from graphs.configs import run_config
 from protocols.langgraph.interrupts import interrupts_of
 from protocols.langgraph.messages import langchain_messages
 from runs.lifecycle import Status
@@ -78,7 +78,7 @@ def kwargs_document(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _config_of(row: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
-    """The config as the graph has it: what was asked for, and what the server says of the run (`graphs.given`)."""
+    """The config as the graph has it, without its assistant's."""
     if row["kwargs"] is None:
         return {}
     place = {
@@ -86,14 +86,8 @@ def _config_of(row: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, An
         "graph_id": row["metadata"].get("graph_id"),
         "run_id": str(row["id"]),
         "thread_id": str(row["session_id"]),
-        "user_id": row["user_id"] or "",
     }
-    attempted = {"run_attempt": row["attempt"]} if row["attempt"] else {}
-    return {
-        **asked,
-        "configurable": {**NOBODY, **(asked.get("configurable") or {}), **place},
-        "metadata": {**(asked.get("metadata") or {}), **row["metadata"], **attempted},
-    }
+    return run_config(asked, place, row["user_id"], row["metadata"], row["attempt"])
 
 
 def error_of(error: Mapping[str, Any]) -> dict[str, Any]:

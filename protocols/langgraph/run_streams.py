@@ -16,11 +16,11 @@ from core.hot import HotRequest, HotStream, Router
 from core.ids import new_id
 from protocols.langgraph.access import allow
 from protocols.langgraph.reading import body_of, flag_of, listed, thread_of, uuid_of
-from protocols.langgraph.run_bodies import StatelessRun, ThreadRun
+from protocols.langgraph.run_bodies import RUN_MODES, StatelessRun, ThreadRun
 from protocols.langgraph.run_documents import NOT_FOUND
 from protocols.langgraph.run_rows import get_run
 from protocols.langgraph.starting import start
-from protocols.langgraph.streaming.frames import RUN_MODES, frame
+from protocols.langgraph.streaming.frames import frame
 from protocols.langgraph.streaming.places import BEGINNING, ERROR, after_event, parse_place
 from protocols.langgraph.streaming.reading import about
 from protocols.langgraph.streams import run_frames

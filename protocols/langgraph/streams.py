@@ -22,7 +22,7 @@ from protocols.langgraph.streaming.places import BEGINNING, Place, after_event, 
 from protocols.langgraph.streaming.reading import read_about
 from runs.documents import has_ended
 from runs.events import Event, Position
-from runs.follow import follow
+from runs.follow import Together, follow
 from runs.live import Subscription, hub
 from runs.queries import events_of_run, events_of_session, latest_positions
 
@@ -58,17 +58,20 @@ async def run_frames(
         log = partial(_log_of_run, run["id"])
         begin = (number, 0 if translator.folds else _begin_at(number, committed, after))
         events = follow(subscription, log, begin, heartbeat_s=HEARTBEAT_S)
-        told = _Told(after, ids=about.resumable)
+        told, together = _Told(after, ids=about.resumable), Together()
         async with aclosing(events):
             async for event in events:
                 if event is None:
-                    yield told.heartbeat()
+                    yield together.all(told.heartbeat())
                     continue
                 last = event.event == "end" or (event.event == "interrupt" and event.seq >= committed)
-                for piece in told.of(event, [*metadata(event), *await translator.feed(event), *error(event)]):
-                    yield piece
+                piece = told.of(event, [*metadata(event), *await translator.feed(event), *error(event)])
+                if pieces := together.add(piece, more=not last and subscription.brings_more(event)):
+                    yield pieces
                 if last:
                     return
+        if rest := together.all():
+            yield rest
 
 
 async def thread_frames(
@@ -82,7 +85,7 @@ async def thread_frames(
         latest = await _latest(thread_id, subscription)
         if after is None or after[0] > latest[0]:
             after = latest
-        told = _Told(after, ids=True)
+        told, together = _Told(after, ids=True), Together()
         log = partial(_log_of_thread, thread_id)
         # Always from the beginning of a run: which modes it has is not known before.
         events = follow(subscription, log, (after[0], 0), heartbeat_s=HEARTBEAT_S)
@@ -90,13 +93,16 @@ async def thread_frames(
         async with aclosing(events):
             async for event in events:
                 if event is None:
-                    yield told.heartbeat()
+                    yield together.all(told.heartbeat())
                     continue
                 # Nothing of a run comes after the beginning of the next.
                 if reader is None or reader.run_id != event.run_id:
                     reader = _ThreadReader(event.run_id, await read_about(UUID(event.run_id)).arun(), modes)
-                for piece in told.of(event, await reader.feed(event)):
-                    yield piece
+                piece = told.of(event, await reader.feed(event))
+                if pieces := together.add(piece, more=subscription.brings_more(event)):
+                    yield pieces
+        if rest := together.all():
+            yield rest
 
 
 class _ThreadReader:
@@ -134,7 +140,7 @@ class _Told:
         self._ids = ids
         self._at = time.monotonic()
 
-    def of(self, event: Event, frames: list[Frame]) -> list[bytes]:
+    def of(self, event: Event, frames: list[Frame]) -> bytes:
         """The bytes of an event's frames; where there are none for long, a heartbeat."""
         pieces = []
         for frame in frames:
@@ -145,7 +151,7 @@ class _Told:
             self._at = time.monotonic()
         elif time.monotonic() - self._at >= HEARTBEAT_S:
             pieces.append(self.heartbeat())
-        return pieces
+        return b"".join(pieces)
 
     def heartbeat(self) -> bytes:
         self._at = time.monotonic()

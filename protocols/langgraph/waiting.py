@@ -26,6 +26,7 @@ from protocols.langgraph.run_rows import get_answer, get_run
 from protocols.langgraph.starting import start
 from runs.announce import tell_stopped
 from runs.documents import has_ended
+from runs.events import Event
 from runs.lifecycle import Status
 from runs.live import HungUp, Subscription, hub
 from runs.services import cancel_run
@@ -76,7 +77,8 @@ async def _wait(request: HotRequest, thread_id: UUID | None, body: StatelessRun)
             # It was there before, under an id of its own.
             subscription = held.enter_context(hub().subscribe(str(run["id"])))
         place = f"/threads/{run['session_id']}/runs/{run['id']}"
-        answer = _answer(request.identity, run["id"], subscription, look=started.resumed)
+        hosted = run["graph_id"] is not None
+        answer = _answer(request.identity, run["id"], subscription, look=started.resumed, hosted=hosted)
         watched = _cancelling(request.identity, run, answer) if body.on_disconnect == "cancel" else answer
         return _stream(watched, place, held)
 
@@ -132,28 +134,35 @@ async def _until_over(identity: Identity, run_id: UUID) -> dict[str, Any]:
     return {}
 
 
-async def _answer(identity: Identity, run_id: UUID, subscription: Subscription, *, look: bool) -> Any:
-    """What `answer_of` gives once the run has ended or asks. `look`: it may have done so already."""
+async def _answer(
+    identity: Identity, run_id: UUID, subscription: Subscription, *, look: bool, hosted: bool = False
+) -> Any:
+    """What `answer_of` gives once the run has ended or asks. `look`: it may have done so already.
+
+    A `hosted` graph's last event, which is told once it is stored, has all of it where the graph came to its end.
+    """
     while True:
         if look:
             with suppress(psycopg.OperationalError, PoolTimeout):
                 row = await get_answer(identity, run_id).arun()
                 if row is None or has_ended(row):
                     return answer_of(row)
-        look = await _hears_its_end(subscription)
+        event = await _next(subscription)
+        if hosted and event is not None and event.event == "end" and event.data.get("output"):
+            return event.data["output"]["structured"]
+        look = event is None or event.event in _LAST
 
 
-async def _hears_its_end(subscription: Subscription) -> bool:
-    """Wait for an event of the run; gives whether it may be over with that."""
+async def _next(subscription: Subscription) -> Event | None:
+    """The run's next event; None where the run may be over without one."""
     try:
-        event = await subscription.next(60.0)
+        return await subscription.next(60.0)
     except TimeoutError:
-        return True
+        return None
     except HungUp:
         # The process is told to leave: the client is cut off with it, and joins the run elsewhere.
         await asyncio.sleep(_PAUSE_S)
-        return True
-    return event is None or event.event in _LAST
+        return None
 
 
 async def _cancelling(identity: Identity, run: Row, answer: Coroutine[Any, Any, Any]) -> Any:

@@ -22,6 +22,15 @@ from runs.worker.journal import Journal
 TRANSFERRING = "node_transferring"
 CLAIM_LOCK = 0x61_67_65_6E_74_01
 
+# Of runs of the LangGraph protocol: where the session's graph stands, if nothing was written after that. It is read as
+# it was when the statement began, the session as it is once it is locked: a client may change its state in between.
+_GRAPH_HEAD = """
+SELECT c.checkpoint_id FROM (SELECT checkpoint_id FROM graph_checkpoints WHERE session_id = s.id AND namespace = ''
+    ORDER BY checkpoint_id DESC LIMIT 1) c
+WHERE s.checkpoint_id = (SELECT checkpoint_id FROM sessions WHERE id = s.id) AND NOT EXISTS (SELECT FROM graph_writes w
+    WHERE w.session_id = s.id AND w.namespace = '' AND w.checkpoint_id = c.checkpoint_id)
+"""
+
 # A loose index scan finds the workspaces that have claimable runs without reading the runs; from each of them a
 # lateral top-k takes no more than the free slots. The runs of assistants that are full, or not for this worker, are
 # left out before the top-k, or they would hide the work behind them; NOT IN looks them up in one hash. Runs that start
@@ -82,6 +91,7 @@ SELECT claimed.id, claimed.number, claimed.workspace_id, claimed.session_id, cla
         AS time_left_s,
     s.message_count, s.step, s.checkpoint_id, s.state,
     claimed.assistant_id IN (SELECT id FROM capped) AS capped,
+    CASE WHEN payload.kwargs IS NOT NULL THEN ({_GRAPH_HEAD}) END AS graph_head,
     CASE WHEN claimed.attempt > 1 THEN EXISTS (
         SELECT FROM run_events e WHERE e.run_id = claimed.id AND e.seq = claimed.last_seq AND e.event = 'custom'
             AND e.data->>'name' = '{TRANSFERRING}' AND e.data->'value'->>'from_node' <> %(worker)s::text)

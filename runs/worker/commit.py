@@ -13,9 +13,9 @@
 5. A run that asks a person, and that nobody is to wait for, ends (see `runs.ending`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -24,64 +24,13 @@ import psycopg
 from core.db import After, Row, jsonb
 from runs.ending import conclude, end_unwanted, take_out, take_out_hosted
 from runs.lifecycle import TERMINAL, Status
-from runs.worker.artifacts import NewArtifact
-from runs.worker.branching import Branch
 from runs.worker.children import FENCE, spawn
 from runs.worker.outcomes import Cancelled
-from runtime.graph_rows import GraphRows
+from runs.worker.step_commit import StepCommit
 from sessions.graph_rows import STANDS_AT, batch, insertion
 from sessions.graph_rows import written as json_rows
-from sessions.models import Activity
 from sessions.shared_files import FILE_COLUMNS, SET_FILES, TAKE_OUT_FILES
 from webhooks.doorbell import ring
-
-ACTIVITY_AFTER = {
-    Status.SUCCESS: Activity.IDLE,
-    Status.CANCELLED: Activity.IDLE,
-    Status.ERROR: Activity.ERROR,
-    Status.TIMEOUT: Activity.ERROR,
-    Status.PENDING: Activity.RUNNING,
-    Status.INTERRUPTED: Activity.INTERRUPTED,
-}
-
-
-@dataclass(slots=True)
-class StepCommit:
-    """The rows of a step, or of several, ready to be written; `status` moves the run on, None leaves it running.
-
-    `run` holds the run's new totals and `base_seq`, its last event before them; `retry_in_s` (seconds)
-    is for a run that goes back to pending, `interrupt_timeout_s` for one that asks a person. `answered`: a step took
-    what a person had answered. `branch`: these are the first rows of a run that begins at an earlier checkpoint.
-    `files`: those shared with other sessions, by owner and path. `graph`: what a hosted graph's checkpointer stores,
-    where the run is `hosted`.
-    `children` are what it waits for from here on; `took`:
-    a step took the results of those before.
-    """
-
-    run_id: str
-    session_id: str
-    epoch: int
-    run: dict[str, Any]
-    session: dict[str, Any]
-    status: Status | None = None
-    retry_in_s: float | None = None
-    error: dict[str, Any] | None = None
-    output: dict[str, Any] | None = None
-    interrupt: dict[str, Any] | None = None
-    interrupt_timeout_s: float | None = None
-    answered: bool = False
-    messages: list[dict[str, Any]] = field(default_factory=list)
-    checkpoints: list[dict[str, Any]] = field(default_factory=list)
-    branch: Branch | None = None
-    files: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
-    steps: list[dict[str, Any]] = field(default_factory=list)
-    events: list[dict[str, Any]] = field(default_factory=list)
-    artifacts: list[NewArtifact] = field(default_factory=list)
-    graph: GraphRows = field(default_factory=GraphRows)
-    hosted: bool = False
-    children: list[dict[str, Any]] = field(default_factory=list)
-    took: bool = False
-
 
 _LOCK_SESSIONS = "SELECT id FROM sessions WHERE id = ANY(%(sessions)s) ORDER BY id FOR UPDATE"
 
@@ -213,85 +162,6 @@ SELECT r.id FROM runs r JOIN jsonb_to_recordset(%(given)s) AS g(id uuid, epoch i
 """
 
 
-def _run_row(commit: StepCommit) -> dict[str, Any]:
-    return {
-        **commit.run,
-        "id": commit.run_id,
-        "epoch": commit.epoch,
-        "status": commit.status,
-        "error": commit.error,
-        "interrupt": commit.interrupt,
-        "retry_in_s": commit.retry_in_s,
-        "interrupt_timeout_s": commit.interrupt_timeout_s,
-        "took": commit.took,
-    }
-
-
-def _session_row(commit: StepCommit) -> dict[str, Any]:
-    changes, removed = _changed(commit.checkpoints)
-    return {
-        **commit.session,
-        "changes": changes if changes or removed else None,
-        "removed": removed,
-        "id": commit.session_id,
-        "run_id": commit.run_id,
-        "activity": None if commit.status is None else ACTIVITY_AFTER[commit.status],
-        "ended": commit.status in TERMINAL,
-    }
-
-
-def _event_row(event: dict[str, Any]) -> dict[str, Any]:
-    """The event without the output of a run, which is stored with that (`runs.events.event_from_row`)."""
-    if event["event"] != "end":
-        return event
-    return {**event, "data": {name: value for name, value in event["data"].items() if name != "output"}}
-
-
-def _fenced(commit: StepCommit) -> dict[str, Any]:
-    """What the fence asks of the run that a row is of."""
-    return {"id": commit.run_id, "epoch": commit.epoch, "status": commit.status, "base_seq": commit.run["base_seq"]}
-
-
-def _changed(checkpoints: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], list[str]]:
-    """The state's keys that these checkpoints set, one after the other, and those that they delete."""
-    changes: dict[str, Any] = {}
-    removed: set[str] = set()
-    for checkpoint in checkpoints:
-        gone = checkpoint["removed"]
-        changes = {key: value for key, value in changes.items() if key not in gone} | checkpoint["changes"]
-        removed = {*removed, *gone} - changes.keys()
-    return changes, sorted(removed)
-
-
-def _move_row(commit: StepCommit, branch: Branch) -> dict[str, Any]:
-    return {
-        **_fenced(commit),
-        "checkpoint": branch.checkpoint_id,
-        "step": commit.checkpoints[0]["step"],
-        "copies": [{"id": copy, "original": original} for original, copy in branch.copies.items()],
-    }
-
-
-def _artifact_columns(commit: StepCommit) -> dict[str, Any]:
-    return {
-        "run": jsonb([_fenced(commit)]),
-        "ids": [artifact.id for artifact in commit.artifacts],
-        "call_ids": [artifact.call_id for artifact in commit.artifacts],
-        "names": [artifact.name for artifact in commit.artifacts],
-        "mime_types": [artifact.mime_type for artifact in commit.artifacts],
-        "contents": [artifact.content for artifact in commit.artifacts],
-    }
-
-
-def _child_row(commit: StepCommit, child: dict[str, Any]) -> dict[str, Any]:
-    return {**_fenced(commit), **child}
-
-
-def _file_rows(commit: StepCommit, nth: int) -> Iterator[dict[str, Any]]:
-    for file in commit.files.values():
-        yield {**_fenced(commit), "nth": nth, **file}
-
-
 @dataclass(slots=True, frozen=True)
 class Committed:
     """What a commit found: the runs that were still ours, which of them are to be cancelled, and new work.
@@ -315,17 +185,17 @@ async def commit_steps(conn: psycopg.AsyncConnection[Row], worker: UUID, commits
     hosted = [UUID(commit.run_id) for commit in commits if commit.hosted and commit.status == Status.CANCELLED]
     async with nullcontext() if asking or hosted else conn.pipeline(), conn.transaction():
         await conn.execute(_LOCK_SESSIONS, {"sessions": [commit.session_id for commit in commits]})
-        if moves := [_move_row(commit, commit.branch) for commit in commits if commit.branch]:
+        if moves := [row for commit in commits for row in commit.move_rows()]:
             await conn.execute(_MOVE, {"worker": worker, "moves": jsonb(moves)})
         for commit in commits:
             if commit.artifacts:
-                await conn.execute(_KEEP_ARTIFACTS, {"worker": worker, **_artifact_columns(commit)})
-        if files := [row for nth, commit in enumerate(commits) for row in _file_rows(commit, nth)]:
+                await conn.execute(_KEEP_ARTIFACTS, {"worker": worker, **commit.artifact_columns()})
+        if files := [row for nth, commit in enumerate(commits) for row in commit.file_rows(nth)]:
             await conn.execute(_WRITE_FILES, {"worker": worker, "files": jsonb(files)})
             await conn.execute(TAKE_OUT_FILES, {"files": jsonb(files)})
-        if graphs := [{**batch(c.session_id, c.run_id, c.graph), **_fenced(c)} for c in commits if c.graph]:
+        if graphs := [{**batch(c.session_id, c.run_id, c.graph), **c.fenced()} for c in commits if c.graph]:
             await conn.execute(_WRITE_GRAPHS, {"worker": worker, "graphs": json_rows(graphs)})
-        if children := [_child_row(commit, child) for commit in commits for child in commit.children]:
+        if children := [row for commit in commits for row in commit.child_rows()]:
             spawning = spawn(worker, children)
             await conn.execute(spawning.sql, spawning.params)
         written = await conn.execute(_COMMIT, {"worker": worker, "terminal": list(TERMINAL), **_rows(commits)})
@@ -357,7 +227,7 @@ async def _refused(
 ) -> dict[str, Cancelled]:
     if not commits:
         return {}
-    given = jsonb([_run_row(commit) for commit in commits])
+    given = jsonb([commit.run_row() for commit in commits])
     cursor = await conn.execute(_REFUSED, {"worker": worker, "given": given})
     return {str(row["id"]): Cancelled(row["superseded"]) for row in await cursor.fetchall()}
 
@@ -365,12 +235,12 @@ async def _refused(
 def _rows(commits: Sequence[StepCommit]) -> dict[str, Any]:
     """What the statement writes, table by table."""
     return {
-        "runs": jsonb([_run_row(commit) for commit in commits]),
-        "sessions": jsonb([_session_row(commit) for commit in commits]),
+        "runs": jsonb([commit.run_row() for commit in commits]),
+        "sessions": jsonb([commit.session_row() for commit in commits]),
         "messages": jsonb([row for commit in commits for row in commit.messages]),
         "checkpoints": jsonb([row for commit in commits for row in commit.checkpoints]),
         "steps": jsonb([row for commit in commits for row in commit.steps]),
-        "events": jsonb([_event_row(row) for commit in commits for row in commit.events]),
+        "events": jsonb([row for commit in commits for row in commit.event_rows()]),
         "outputs": jsonb(
             [{"run_id": c.run_id, "output": c.output} for c in commits if c.output is not None or c.answered]
         ),
@@ -381,6 +251,6 @@ async def written_before(
     conn: psycopg.AsyncConnection[Row], worker: UUID, commits: Sequence[StepCommit]
 ) -> frozenset[str]:
     """Of these steps, those that an earlier try, whose answer was lost, did write."""
-    given = jsonb([_run_row(commit) for commit in commits])
+    given = jsonb([commit.run_row() for commit in commits])
     cursor = await conn.execute(_WRITTEN, {"worker": worker, "given": given})
     return frozenset(str(row["id"]) for row in await cursor.fetchall())

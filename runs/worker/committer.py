@@ -8,8 +8,9 @@ import psycopg
 from psycopg_pool import PoolTimeout
 
 from core.db import pool
-from runs.worker.commit import StepCommit, commit_steps, written_before
+from runs.worker.commit import commit_steps, written_before
 from runs.worker.outcomes import Cancelled
+from runs.worker.step_commit import StepCommit
 
 log = logging.getLogger(__name__)
 

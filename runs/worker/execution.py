@@ -22,7 +22,6 @@ from core.redaction import Redactor
 from runs.models import CRASHES_BEFORE_ALONE, Durability
 from runs.notices import Said
 from runs.worker.artifacts import Artifacts
-from runs.worker.commit import StepCommit
 from runs.worker.committer import Committer, LeaseLost, MustCancel
 from runs.worker.conversation import Conversation
 from runs.worker.journal import Journal
@@ -40,6 +39,7 @@ from runs.worker.outcomes import (
 )
 from runs.worker.outside import Outside, with_changes
 from runs.worker.recorder import Recorder
+from runs.worker.step_commit import StepCommit
 from runs.worker.step_files import StepFiles
 from runs.worker.step_io import RunIO, redact, refuse_unless_json
 from runs.worker.telemetry import Counted, count

@@ -5,9 +5,9 @@ from typing import Any
 from core.db import Row
 from core.ids import new_id
 from core.text import clean
-from runs.worker.commit import StepCommit
 from runs.worker.conversation import Conversation
 from runs.worker.journal import Journal
+from runs.worker.step_commit import StepCommit
 from runtime.contract import Message
 from sessions.documents import message_row
 

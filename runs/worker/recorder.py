@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from core.db import Row
+from core.documents import text
 from core.text import clean
 from runs.ending import Superseded
 from runs.lifecycle import Status
@@ -18,7 +19,6 @@ from runs.worker.artifacts import NewArtifact
 from runs.worker.branching import first_messages
 from runs.worker.children import STARTED, announced, child_row
 from runs.worker.claim import TRANSFERRING, tell_claimed
-from runs.worker.commit import StepCommit
 from runs.worker.conversation import Conversation
 from runs.worker.journal import Journal
 from runs.worker.line import Line
@@ -34,6 +34,7 @@ from runs.worker.outcomes import (
     retry_delay_s,
 )
 from runs.worker.rows import step_row, told
+from runs.worker.step_commit import StepCommit
 from runtime.contract import ChildResult, Message, ModelRecord, State, Step, Usage
 from runtime.errors import AgentError, ModelError, ModelUnavailable
 from runtime.history import answers_for_open_calls
@@ -124,6 +125,7 @@ class Recorder:
             durability=self._claim["durability"],
             begun=self._step_count > 0,
             graph_checkpoint_id=None if conversation.branch is None else conversation.branch.graph_checkpoint_id,
+            graph_head=text(self._claim["graph_head"]),
         )
 
     def record(
@@ -352,14 +354,8 @@ class Recorder:
         return commit
 
     def _new_commit(self) -> StepCommit:
-        return StepCommit(
-            run_id=self._run_id,
-            session_id=self.conversation.session_id,
-            epoch=self._claim["epoch"],
-            run={},
-            session={},
-            hosted=self._speaks_itself,
-        )
+        which = self._run_id, self.conversation.session_id, self._claim["epoch"]
+        return StepCommit(*which, run={}, session={}, hosted=self._speaks_itself)
 
     def _open(self, commit: StepCommit) -> None:
         """Add what the run begins with; where that is an earlier checkpoint the commit moves the session's line."""

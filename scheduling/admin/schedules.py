@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 
 from accounts.acting import Act, ServicedAdmin
-from accounts.admin import details_of
+from accounts.admin.audit import details_of
 from accounts.audit import entries_of
 from accounts.permissions import identity_in
 from core.admin import badge, moment, pretty, spoken

@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from accounts.acting import Act, ServicedAdmin, ServicedForm
-from accounts.admin import details_of
+from accounts.admin.audit import details_of
 from accounts.audit import entries_of
 from accounts.permissions import identity_in
 from accounts.wall import WalledAdmin

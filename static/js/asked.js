@@ -5,7 +5,6 @@ import { Refused } from "live";
 import { localise } from "shell";
 
 const SENDING = "Sending…";
-const WORDS = { approve: "Approve", edit: "Approve with these arguments", reject: "Reject", respond: "Send as the result" };
 
 const all = (node, selector) => [...node.querySelectorAll(selector)];
 const controlOf = (field) => field.querySelector("textarea, select, input");
@@ -85,7 +84,8 @@ export class Asked {
   }
 
   decide(call, decision) {
-    const atOnce = decision === "approve" && this.card.dataset.whole === "call";
+    // What needs no further word is sent at once.
+    const atOnce = this.card.dataset.whole === "call" && !call.querySelector(`[data-panel="${decision}"]`);
     const again = call.dataset.decision === decision && !atOnce;
     clear(call);
     if (again) delete call.dataset.decision;
@@ -126,16 +126,16 @@ export class Asked {
     if (!button) return;
     const decided = calls.filter((call) => call.dataset.decision);
     const { whole } = this.card.dataset;
-    const only = decided[0]?.dataset.decision;
+    const panel = whole === "call" ? this.form.querySelector("[data-panel]:not([hidden])") : null;
     const skipped = all(this.form, ".skipped").length;
     button.textContent = {
-      call: WORDS[only] ?? "",
+      call: panel?.dataset.sends ?? "",
       calls: `Send ${calls.length} decisions`,
       answer: skipped ? "Send without an answer" : "Send answer",
       answers: "Send answers",
     }[whole];
-    button.hidden = whole === "call" && (!only || only === "approve");
-    button.classList.toggle("danger", whole === "call" && only === "reject");
+    button.hidden = whole === "call" && !panel;
+    button.classList.toggle("danger", panel?.dataset.panel === "reject");
     button.classList.toggle("primary", !button.classList.contains("danger"));
     this.form.querySelector(".count").textContent = calls.length > 1 ? `${decided.length} of ${calls.length} decided` : "";
   }
@@ -261,7 +261,7 @@ function decisionOf(call, loc, faults) {
   if (!decision) fault("Decide about this call first.");
   if (decision === "edit") made.arguments = argumentsOf(call, (name, message) => fault(message, "arguments", name));
   if (decision === "reject" || decision === "respond") {
-    const text = call.querySelector(`[data-panel="${decision}"] [data-message]`).value;
+    const text = call.querySelector(`[data-panel="${decision}"] [data-message]`)?.value ?? "";
     if (text.trim()) made.message = text;
     else if (decision === "respond") fault("Write the result first.", "message");
   }

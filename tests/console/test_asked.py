@@ -30,6 +30,22 @@ QUESTION: dict[str, Any] = {
 }
 SUBAGENT = {"type": "subagent", "run_id": str(new_id()), "interrupt": APPROVAL, "tool_call_id": "s1"}
 CUSTOM = {"type": "custom", "value": {"draft": "Dear Sir"}}
+# What hosted graphs ask: LangChain's middleware for several calls, the same for one, and Agent Inbox's form.
+WEATHER = {
+    "name": "weather",
+    "args": {"city": "Berlin"},
+    "description": "Tool execution requires approval\n\nTool: weather\nArgs: {'city': 'Berlin'}",
+}
+BATCHED: dict[str, Any] = {
+    "action_requests": [WEATHER],
+    "review_configs": [{"action_name": "weather", "allowed_decisions": ["approve", "reject"]}],
+}
+SINGLE = {"type": "tool_approval", "tool_call_id": "c1", **WEATHER}
+INBOX: dict[str, Any] = {
+    "action_request": {"action": "Send a mail", "args": {"to": "Ada"}},
+    "config": {"allow_accept": True, "allow_edit": True, "allow_respond": True, "allow_ignore": True},
+    "description": "Line one\nLine two",
+}
 
 
 @pytest.fixture
@@ -58,6 +74,18 @@ def asked(ada: Person, address: str, interrupt: dict[str, Any]) -> str:
     return text(ada.get(f"{address}/asked"))
 
 
+def graph(*values: Any, **more: Any) -> dict[str, Any]:
+    """What a hosted graph's run asks when these are given to `interrupt()`."""
+    interrupts = [
+        {"id": f"{n:032x}", "value": value, "task_id": "t", "ns": [], **more} for n, value in enumerate(values)
+    ]
+    return {"type": "custom", "value": {"interrupts": interrupts, "next": ["model"]}}
+
+
+def offered(card: str) -> list[str]:
+    return [name for name in ("approve", "edit", "reject", "respond") if f'data-decide="{name}"' in card]
+
+
 # -- the card ----------------------------------------------------------------------------------------------------------
 
 
@@ -68,8 +96,7 @@ def test_the_page_holds_the_card_that_a_live_page_fetches(ada: Person, address: 
 
 def test_a_tool_call_offers_what_may_be_decided_and_nothing_else(ada: Person, address: str) -> None:
     card = asked(ada, address, APPROVAL)
-    offered = [name for name in ("approve", "edit", "reject", "respond") if f'data-decide="{name}"' in card]
-    assert offered == ["approve", "edit", "reject"]
+    assert offered(card) == ["approve", "edit", "reject"]
     for shown in ("Allow the call of pay?", "Pay Ada", "<dt>amount</dt><dd >5</dd>", "<dt>to</dt><dd >Ada</dd>"):
         assert shown in card
     assert 'data-name="amount" data-kind="number"' in card
@@ -82,6 +109,81 @@ def test_arguments_without_a_schema_are_edited_as_json(ada: Person, address: str
     card = asked(ada, address, unknown)
     assert "Arguments, as JSON" in card
     assert "data-name" not in card
+
+
+def test_a_graphs_tool_call_is_a_card_like_any_other(ada: Person, address: str) -> None:
+    card = asked(ada, address, graph(BATCHED))
+    assert offered(card) == ["approve", "reject"]
+    assert "Allow the call of weather?" in card
+    assert "<dt>city</dt><dd >Berlin</dd>" in card
+    assert "Tool execution requires approval" not in card
+    assert "data-reply" not in card
+
+
+def test_several_calls_of_a_graph_are_sent_together(ada: Person, address: str) -> None:
+    older = {"name": "weather", "arguments": {"city": "Rome"}, "description": "The eternal city"}
+    card = asked(ada, address, graph({**BATCHED, "action_requests": [WEATHER, older]}))
+    assert card.index("Berlin</dd>") < card.index("The eternal city") < card.index("Rome</dd>")
+    assert 'data-whole="calls"' in card
+
+
+def test_calls_that_a_graph_asks_about_one_by_one_are_one_card(ada: Person, address: str) -> None:
+    # As pydantic writes what may be decided; the arguments' schema is that of the tool.
+    city = {"type": "object", "properties": {"city": {"type": "string"}}}
+    action = {"type": "object", "properties": {"args": {"$ref": "#/$defs/weather"}}}
+    edit = {"properties": {"type": {"const": "edit"}, "edited_action": action}}
+    schema = {"$defs": {"weather": city, "Edit": edit}, "oneOf": [{"$ref": "#/$defs/Edit"}]}
+    card = asked(ada, address, graph(SINGLE, {**SINGLE, "tool_call_id": "c2"}, response_schema=schema))
+    assert (card.count("<fieldset"), offered(card)) == (2, ["edit"])
+    assert 'data-name="city" data-kind="text"' in card
+
+
+@pytest.mark.parametrize("value", [INBOX, [INBOX]], ids=["alone", "listed"])
+def test_agent_inboxs_form_is_a_card_too(ada: Person, address: str, value: Any) -> None:
+    card = asked(ada, address, graph(value))
+    assert offered(card) == ["approve", "edit", "reject", "respond"]
+    for shown in ("A request for you", "Send a mail", "Line one\nLine two", ">Ignore</button>", "Your answer, for the"):
+        assert shown in card
+    # Nobody is told why it is ignored.
+    assert 'data-panel="reject"' not in card
+
+
+@pytest.mark.parametrize(
+    "asks",
+    [
+        graph({**BATCHED, "deadline": "today"}),
+        graph({**BATCHED, "review_configs": []}),
+        graph({**BATCHED, "action_requests": [{"name": "weather"}]}),
+        graph({**BATCHED, "review_configs": [{"action_name": "weather", "allowed_decisions": ["postpone"]}]}),
+        graph(BATCHED, INBOX),
+        graph(BATCHED, "And this?"),
+        graph(SINGLE),
+        graph(SINGLE, response_schema={"oneOf": [{"$ref": 1}, 2], "$defs": []}),
+        graph([INBOX, {**INBOX, "config": {"allow_accept": True}}]),
+        graph({**INBOX, "config": {"allow_accept": False}}),
+        graph([]),
+        graph(),
+    ],
+    ids=[
+        "more",
+        "no review",
+        "no arguments",
+        "decision",
+        "mixed",
+        "text",
+        "schema",
+        "bad",
+        "differ",
+        "none",
+        "[]",
+        "-",
+    ],
+)
+def test_what_a_graph_asks_in_another_form_is_shown_whole(ada: Person, address: str, asks: dict[str, Any]) -> None:
+    card = asked(ada, address, asks)
+    assert "data-reply" in card
+    assert offered(card) == []
+    assert "&quot;next&quot;" in card
 
 
 def test_a_question_that_expires_says_when(ada: Person, address: str) -> None:
@@ -158,8 +260,9 @@ def test_what_has_no_form_is_shown_as_json_with_room_for_a_reply(
         },
         {**QUESTION, "question": HOSTILE, "options": [{"value": HOSTILE, "label": HOSTILE}], "context": HOSTILE},
         {"type": "custom", "value": HOSTILE},
+        graph({**INBOX, "action_request": {"action": HOSTILE, "args": {HOSTILE: HOSTILE}}, "description": HOSTILE}),
     ],
-    ids=["approval", "question", "custom"],
+    ids=["approval", "question", "custom", "graph"],
 )
 def test_nothing_that_is_asked_is_markup(ada: Person, address: str, interrupt: dict[str, Any]) -> None:
     card = asked(ada, address, interrupt)

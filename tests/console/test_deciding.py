@@ -1,6 +1,7 @@
 """What is asked, answered in a real browser at a real server."""
 
 import json
+from ast import literal_eval
 from typing import Any
 from uuid import uuid4
 
@@ -73,6 +74,26 @@ def curious(tab: Tab) -> str:
         "llm": {"provider": "fake", "model": "echo"},
     }
     return str(tab.server.client.post("/assistants", json=body).json()["id"])
+
+
+def test_a_graphs_tool_calls_are_decided_in_its_own_form(tab: Tab) -> None:
+    calls = [{"name": "weather", "args": {"city": city}} for city in ("Berlin", "Rome")]
+    reviews = [{"action_name": "weather", "allowed_decisions": ["approve", "edit", "reject"]}]
+    value = {"action_requests": calls, "review_configs": reviews}
+    # What the run of a hosted graph asks, asked by an agent that says what it is answered.
+    interrupts = [{"id": "0" * 32, "value": value, "task_id": "t", "ns": []}]
+    tab.begin(curious(tab), f"ask {json.dumps({'type': 'custom', 'value': {'interrupts': interrupts, 'next': []}})}")
+    tab.wait(".asked")
+    first, second = (tab.page.locator(".asked-call").nth(nth) for nth in (0, 1))
+    first.locator("[data-decide=edit]").click()
+    first.locator("textarea:visible").fill('{"city": "Oslo"}')
+    second.locator("[data-decide=reject]").click()
+    second.locator("textarea:visible").fill("Not there.")
+    tab.page.click(".asked [type=submit]")
+    tab.wait(".turn footer")
+    edited = {"type": "edit", "edited_action": {"name": "weather", "args": {"city": "Oslo"}}}
+    answer = {"decisions": [edited, {"type": "reject", "message": "Not there."}]}
+    assert literal_eval(tab.page.inner_text(".assistant")) == answer
 
 
 def test_a_question_is_answered_or_was_by_somebody_else(tab: Tab) -> None:

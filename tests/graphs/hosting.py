@@ -12,8 +12,8 @@ from core.validation import validate
 from runs.accepting import Besides, create_run
 from runs.bodies import CreateRun, ResumeRun
 from runs.resuming import resume_run
-from runs.worker.commit import StepCommit
 from runs.worker.execution import Execution
+from runs.worker.step_commit import StepCommit
 from runtime.contract import BaseAgent
 from tests.runs.stage import Stage
 from tests.runs.worker import in_thread, one, rows
@@ -41,7 +41,7 @@ GRAPHS = json.dumps(
     {name: f"examples.graphs.graphs:{name}" for name in _EXAMPLES}
     | {name: f"tests.graphs.made:{name}" for name in _MADE}
     | {"broken": "tests.graphs.made:nothing_of_this_name"}
-    | {name: f"tests.graphs.made_agents:{name}" for name in ("careful", "deep")}
+    | {name: f"tests.graphs.made_agents:{name}" for name in ("careful", "deep", "inbox", "one_by_one")}
 )
 
 
@@ -87,7 +87,11 @@ class Host:
 
     async def answer(self, value: Any) -> StepCommit:
         """Let the run go on natively."""
-        body = validate(ResumeRun, {"value": value})
+        return await self.resume(value=value)
+
+    async def resume(self, **answer: Any) -> StepCommit:
+        """Let the run go on with any of the answers that the native API takes."""
+        body = validate(ResumeRun, answer)
         await in_thread(lambda: resume_run(self.stage.tenant.identity, self.stage.run_id, body).run())
         return await self.carry_out()
 

@@ -1,4 +1,4 @@
-"""LangChain's agents as graphs to host: one that asks before it calls a tool, and one that has another help it."""
+"""LangChain's agents as graphs to host: some that ask before they call a tool, and one that has another help it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,12 +9,44 @@ from langchain.agents.middleware import HumanInTheLoopMiddleware
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
+from langgraph.graph import START, StateGraph
+from langgraph.types import interrupt
 
 from examples.graphs.graphs import MadeUpModel, weather
 
 careful = create_agent(
     MadeUpModel(), [weather], middleware=[HumanInTheLoopMiddleware(interrupt_on={"weather": True})], name="careful"
 )
+
+
+class _Twice(MadeUpModel):
+    """Calls its tool for two cities at once."""
+
+    def _message(self, messages: list[BaseMessage]) -> AIMessage:
+        message = super()._message(messages)
+        if message.tool_calls:
+            message.tool_calls.append({**message.tool_calls[0], "args": {"city": "Rome"}, "id": "call_1"})
+        return message
+
+    # Its stream knows of one call only.
+    _astream = BaseChatModel._astream
+
+
+one_by_one = create_agent(
+    _Twice(),
+    [weather],
+    middleware=[HumanInTheLoopMiddleware(interrupt_on={"weather": True}, interrupt_mode="per_call")],
+    name="one_by_one",
+)
+
+
+def _asks_as_agent_inbox(state: dict[str, Any]) -> dict[str, Any]:
+    config = dict.fromkeys(("allow_accept", "allow_edit", "allow_respond", "allow_ignore"), True)
+    request = {"action_request": {"action": "Send a mail", "args": {"to": "Ada"}}, "config": config}
+    return {"answers": interrupt([{**request, "description": "To **Ada**"}])}
+
+
+inbox = StateGraph(dict).add_node("ask", _asks_as_agent_inbox).add_edge(START, "ask").compile(name="inbox")
 
 
 class _Delegating(BaseChatModel):

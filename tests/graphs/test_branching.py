@@ -9,8 +9,8 @@ from core.ids import new_id
 from runs.lifecycle import Status
 from runs.services import cancel_run
 from runs.worker.agents import agent_of
-from runs.worker.commit import StepCommit
 from runs.worker.outcomes import Cancelled, HandedBack
+from runs.worker.step_commit import StepCommit
 from runtime.errors import NotSupported
 from sessions.threads import copy_thread
 from tests.graphs import made

@@ -10,7 +10,7 @@ import pytest
 from langgraph.store.memory import InMemoryStore
 from langgraph_sdk.runtime import _ExecutionRuntime, _ReadRuntime
 
-from graphs.registry import BrokenGraphError, graph_for, is_factory
+from graphs.registry import BrokenGraphError, graph_for
 from runtime.configuration import configure, current
 from runtime.langgraph_json import read_config
 from tests.graphs import factory_graphs
@@ -51,11 +51,10 @@ async def test_a_graph_without_a_name_has_its_id() -> None:
         assert graph.name == "builder"
 
 
-async def test_a_factory_is_called_each_time_and_a_graph_is_not() -> None:
+async def test_a_factory_is_called_each_time() -> None:
     await run("plain")
     await run("plain")
     assert told == ["plain", "plain"]
-    assert (is_factory("plain"), is_factory("compiled")) == (True, False)
 
 
 async def test_what_is_opened_is_closed_after_the_run() -> None:

@@ -16,10 +16,15 @@ class Heard:
     id: str | None = None
 
 
-def parsed(piece: bytes) -> Heard | None:
-    """One server-sent event, with the lines where LangGraph's server has them; None for a heartbeat."""
-    if piece == b": heartbeat\r\n\r\n":
-        return None
+def parsed(pieces: bytes) -> list[Heard]:
+    """Server-sent events, of which several may be sent together; a heartbeat is none."""
+    *events, rest = pieces.split(b"\r\n\r\n")
+    assert rest == b""
+    return [_event(event + b"\r\n\r\n") for event in events if event != b": heartbeat"]
+
+
+def _event(piece: bytes) -> Heard:
+    """One of them, with the lines where LangGraph's server has them."""
     lines = piece.decode().split("\r\n")
     assert lines[-2:] == ["", ""]
     names = [line.partition(": ")[0] for line in lines[:-2]]
@@ -31,7 +36,7 @@ def parsed(piece: bytes) -> Heard | None:
 async def all_of(frames: AsyncIterator[bytes]) -> list[Heard]:
     """Everything until the stream ends by itself."""
     async with asyncio.timeout(10):
-        return [heard async for piece in frames if (heard := parsed(piece)) is not None]
+        return [heard async for pieces in frames for heard in parsed(pieces)]
 
 
 async def some_of(frames: AsyncIterator[bytes], count: int) -> list[Heard]:
@@ -39,9 +44,8 @@ async def some_of(frames: AsyncIterator[bytes], count: int) -> list[Heard]:
     found: list[Heard] = []
     async with asyncio.timeout(10), aclosing(frames) as pieces:  # type: ignore[type-var]
         while len(found) < count:
-            if (heard := parsed(await anext(pieces))) is not None:
-                found.append(heard)
-    return found
+            found += parsed(await anext(pieces))
+    return found[:count]
 
 
 def told(heard: list[Heard], event: str) -> list[Any]:

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import UUID
 
-from runs.worker.commit import StepCommit
 from runs.worker.committer import Committer
+from runs.worker.step_commit import StepCommit
 from tests.api import Api
 from tests.graphs.hosting import Host
 from tests.runs.stage import Stage

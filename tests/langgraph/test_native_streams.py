@@ -2,7 +2,7 @@
 
 import pytest
 
-from protocols.langgraph.streaming.frames import RUN_MODES
+from protocols.langgraph.run_bodies import RUN_MODES
 from protocols.langgraph.streaming.places import parse_place
 from runs.worker.outcomes import Finished, HandedBack
 from runtime.contract import Message, Step, ToolCall

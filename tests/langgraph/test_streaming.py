@@ -64,6 +64,15 @@ async def test_two_readers_hear_the_same_and_a_late_one_what_is_left(client: Lan
     assert await parts(client.runs.join_stream(thread, run)) == []
 
 
+async def test_who_reads_a_run_that_is_waited_for_hears_its_values_at_the_end(
+    client: LangGraphClient, thread: str
+) -> None:
+    ended: Any = await client.runs.wait(thread, "steps", input={})
+    (run,) = await client.runs.list(thread)
+    told = await parts(client.runs.join_stream(thread, run["run_id"], last_event_id="-1"))
+    assert [(part.event, part.data) for part in told[1:]] == [("values", ended)]
+
+
 async def test_a_thread_is_read_across_its_runs(client: LangGraphClient, thread: str) -> None:
     heard = asyncio.create_task(parts(await client.threads.join_stream(thread, last_event_id="0-0"), 6))
     runs = [await client.runs.create(thread, "echo", input=HELLO, stream_mode="updates") for _ in range(2)]

@@ -7,9 +7,9 @@ import pytest
 
 import protocols.langgraph.streams as streams
 from accounts.watch import WATCH
-from core.errors import Invalid
 from core.ids import new_id
-from protocols.langgraph.streaming.frames import HEARTBEAT, RUN_MODES, Frame, check_modes
+from protocols.langgraph.run_bodies import RUN_MODES
+from protocols.langgraph.streaming.frames import HEARTBEAT, Frame
 from protocols.langgraph.streaming.places import BEGINNING, parse_place
 from protocols.langgraph.streaming.reading import about_of
 from runs.worker.outcomes import Cancelled, Failed, Finished, HandedBack
@@ -181,10 +181,3 @@ def test_a_frame_is_written_as_langgraphs_server_writes_it() -> None:
 )
 def test_what_an_id_names(text: str | None, place: tuple[int, int] | None) -> None:
     assert parse_place(text) == place
-
-
-def test_modes_that_there_are_not_are_refused() -> None:
-    assert check_modes(["events"], hosted=True) == {"events"}
-    for modes in (["nope"], ["events"]):
-        with pytest.raises(Invalid):
-            check_modes(modes, hosted=False)

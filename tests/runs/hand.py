@@ -4,12 +4,13 @@ from typing import Any
 
 from core.db import Row, pool
 from core.ids import new_id
-from runs.worker.commit import StepCommit, commit_steps
+from runs.worker.commit import commit_steps
 from runs.worker.conversation import Conversation, Conversations
 from runs.worker.journal import Journal
 from runs.worker.outcomes import Finished, Outcome
 from runs.worker.publisher import Publisher
 from runs.worker.recorder import Recorder
+from runs.worker.step_commit import StepCommit
 from runtime.contract import ChildRun, Step, ToolCall
 from runtime.contract import Message as Said
 from tests.runs.worker import claim_with, make_worker

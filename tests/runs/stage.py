@@ -3,10 +3,10 @@
 from typing import Any
 from uuid import UUID
 
-from runs.worker.commit import StepCommit
 from runs.worker.committer import Committer
 from runs.worker.conversation import Conversations
 from runs.worker.execution import Execution
+from runs.worker.step_commit import StepCommit
 from runs.worker.traffic.traffic import Traffic
 from runtime.contract import BaseAgent
 from tests.runs.hand import journal_of

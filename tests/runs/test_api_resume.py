@@ -74,6 +74,28 @@ FREE = {**QUESTION, "response_type": "freeform", "options": [], "tool_call_id": 
 SUBAGENT = {"type": "subagent", "run_id": "0", "interrupt": APPROVAL, "tool_call_id": "s1"}
 MULTIPLE = {"type": "multiple", "interrupts": [QUESTION, MANY, SUBAGENT]}
 
+# What hosted graphs ask in LangChain's forms: its middleware's, and the one of Agent Inbox.
+GRAPH = {
+    "type": "custom",
+    "value": {
+        "interrupts": [
+            {
+                "id": "0" * 32,
+                "value": {
+                    "action_requests": [{"name": "pay", "args": {"amount": 5}}, {"name": "send", "arguments": {}}],
+                    "review_configs": [
+                        {"action_name": "pay", "allowed_decisions": ["edit", "reject"]},
+                        {"action_name": "send", "allowed_decisions": ["approve", "edit"]},
+                    ],
+                },
+            }
+        ],
+        "next": ["model"],
+    },
+}
+PLEASE = {"action_request": {"action": "pay", "args": {}}, "config": {"allow_ignore": True}}
+INBOX = {"type": "custom", "value": {"interrupts": [{"id": "1" * 32, "value": [PLEASE]}], "next": ["ask"]}}
+
 APPROVED = [{"type": "approve", "tool_call_id": "c1"}, {"type": "approve", "tool_call_id": "c2"}]
 APPROVE = {"type": "approve"}
 CHOSEN_A = {"type": "answer", "selected": ["a"], "other_text": None}
@@ -87,6 +109,23 @@ def interrupted(api: Api, interrupt: dict[str, Any]) -> str:
 
 FITTING: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = [
     (CUSTOM, {"value": None}, {"value": None}),
+    (GRAPH, {"value": "as it is"}, {"value": "as it is"}),
+    (
+        GRAPH,
+        {"decisions": [{"type": "reject", "message": "No."}, {"type": "edit", "arguments": {"to": "Bob"}}]},
+        {
+            "value": {
+                "decisions": [
+                    {"type": "reject", "message": "No."},
+                    {"type": "edit", "edited_action": {"name": "send", "arguments": {"to": "Bob"}}},
+                ]
+            },
+            "decisions": [
+                {"type": "reject", "message": "No.", "tool_call_id": "0.0.0"},
+                {"type": "edit", "arguments": {"to": "Bob"}, "tool_call_id": "0.0.1"},
+            ],
+        },
+    ),
     (APPROVAL, {"decisions": [{"type": "approve"}, {"type": "approve"}]}, {"decisions": APPROVED}),
     (APPROVAL, {"decisions": APPROVED[::-1]}, {"decisions": APPROVED}),
     (
@@ -189,6 +228,10 @@ WRONG: list[tuple[dict[str, Any], Any, tuple[str | int, ...]]] = [
     (CUSTOM, {"value": 1, "type": "cancel"}, ()),
     (CUSTOM, {"value": 1, "extra": 1}, ("extra",)),
     (CUSTOM, {"type": "cancel"}, ("value",)),
+    (CUSTOM, {"decisions": [APPROVE]}, ("value",)),
+    (GRAPH, {"decisions": [APPROVE]}, ("decisions",)),
+    (GRAPH, {"decisions": [APPROVE, APPROVE]}, ("decisions", 0, "type")),
+    (INBOX, {"decisions": [{"type": "reject", "message": "Why not."}]}, ("decisions", 0, "message")),
     (APPROVAL, {"value": 1}, ("decisions",)),
     (APPROVAL, {"decisions": []}, ("decisions",)),
     (APPROVAL, {"decisions": [{"type": "approve"}]}, ("decisions",)),

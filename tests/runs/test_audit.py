@@ -8,7 +8,7 @@ from accounts.models import AuditEntry
 from runs import bulk
 from runs.models import Run
 from tests.api import Api
-from tests.runs.test_api_resume import APPROVAL, CUSTOM, MULTIPLE, QUESTION, SUBAGENT, interrupted
+from tests.runs.test_api_resume import APPROVAL, CUSTOM, GRAPH, MULTIPLE, QUESTION, SUBAGENT, interrupted
 
 
 def told(api: Api) -> list[tuple[str, str, str, dict[str, Any]]]:
@@ -35,6 +35,11 @@ def test_a_cancelled_run(api: Api) -> None:
 
 ANSWERS: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = [
     (CUSTOM, {"value": {"card": "4111"}}, {"answer": "custom"}),
+    (
+        GRAPH,
+        {"decisions": [{"type": "reject", "message": "4111"}, {"type": "approve"}]},
+        {"decisions": [{"type": "reject", "tool": "pay"}, {"type": "approve", "tool": "send"}], "count": 2},
+    ),
     (QUESTION, {"type": "answer", "selected": ["a"]}, {"answer": "answer"}),
     (
         APPROVAL,

@@ -21,7 +21,6 @@ from core.http import as_app_error
 from core.ids import new_id
 from runs.accepting import create_stateless_run
 from runs.bodies import CreateStatelessRun
-from runs.consumers import NOT_FOUND
 from runs.deletion import delete_assistant_for_good
 from runs.events import Event, Position
 from runs.follow import follow
@@ -30,6 +29,7 @@ from runs.live import Subscription
 from runs.models import Artifact, Run, RunEvent, RunResult, RunStep
 from runs.queries import events_of_run, events_of_session
 from runs.services import cancel_run
+from runs.sockets import NOT_FOUND
 from runs.worker.commit import commit_steps
 from runs.worker.rescue import rescue
 from scheduling.models import Firing, Schedule, Trigger, TriggerCall

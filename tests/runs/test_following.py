@@ -11,7 +11,7 @@ from psycopg_pool import PoolTimeout
 import runs.follow
 from core.db import Operation, Row, operation
 from runs.events import Event, Position
-from runs.follow import FIRST_PAGE, LONGEST_PAGE, PAGE_BYTES, READERS, follow
+from runs.follow import FIRST_PAGE, LONGEST_PAGE, PAGE_BYTES, READERS, Together, follow
 from runs.live import MAX_QUEUED_BYTES, Subscription
 
 RUN = "01995b6e-0000-7000-8000-000000000000"
@@ -148,3 +148,32 @@ async def test_small_events_are_read_many_at_a_time() -> None:
     assert pages[0] == FIRST_PAGE
     assert max(pages) <= LONGEST_PAGE
     assert len(pages) < 50
+
+
+def test_what_came_together_is_sent_together() -> None:
+    together = Together()
+    assert together.add(b"a", more=True) == b""
+    assert together.add(b"b", more=True) == b""
+    assert together.add(b"c", more=False) == b"abc"
+    assert together.all() == b""
+
+
+def test_what_is_held_back_has_a_bound() -> None:
+    together = Together()
+    assert together.add(b"a", more=True) == b""
+    assert together.add(b"b" * PAGE_BYTES, more=True) == b"a" + b"b" * PAGE_BYTES
+
+
+def test_a_heartbeat_takes_what_is_held_along() -> None:
+    together = Together()
+    together.add(b"a", more=True)
+    assert together.all(b":\n") == b"a:\n"
+
+
+def test_only_what_is_queued_already_is_waited_for() -> None:
+    subscription = Subscription()
+    assert not subscription.brings_more(_event(1))
+    subscription.offer(_event(1), 1)
+    assert not subscription.brings_more(_event(1))
+    subscription.offer(_event(2), 1)
+    assert subscription.brings_more(_event(1))

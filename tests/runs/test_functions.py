@@ -10,9 +10,9 @@ from core.validation import validate
 from runs.bodies import ResumeRun
 from runs.lifecycle import Status
 from runs.resuming import resume_run
-from runs.worker.commit import StepCommit
 from runs.worker.committer import LeaseLost
 from runs.worker.rescue import put_back
+from runs.worker.step_commit import StepCommit
 from runtime import registry
 from runtime.contract import AgentSpec, BaseAgent
 from runtime.functional import entrypoint, interrupt, task

@@ -39,8 +39,9 @@ from runs.resuming import resume_run
 from runs.services import cancel_run, close_session
 from runs.worker.children import MAX_DEPTH, child_row
 from runs.worker.claim import claim
-from runs.worker.commit import StepCommit, commit_steps
+from runs.worker.commit import commit_steps
 from runs.worker.rescue import put_back, rescue
+from runs.worker.step_commit import StepCommit
 from runtime.contract import ChildRun
 from sessions.models import Session
 from tests.runs.worker import Tenant, ending, make_worker

@@ -20,7 +20,7 @@ from runs.lifecycle import Status, sources
 from runs.models import Worker
 from runs.pools import COMMON, Pool
 from runs.worker.claim import claim
-from runs.worker.commit import StepCommit
+from runs.worker.step_commit import StepCommit
 from sessions.bodies import OpenSession
 from sessions.services import open_session
 

@@ -15,8 +15,8 @@ from config.env import ENV, BadEnvironment
 from config.logs import configure_logging
 from config.protocols import HttpProtocol, WebSocketProtocol
 from config.serve.limits import raise_open_files_limit
-from runs.consumers import MAX_FRAME_BYTES
 from runs.live import hub
+from runs.sockets import MAX_FRAME_BYTES
 
 KEEP_ALIVE_S = 30
 DRAIN_S = 5  # for requests under way when the process is told to end

@@ -6,24 +6,11 @@ from typing import Any, Protocol
 
 import orjson
 
-from core.errors import Invalid
 from runs.events import Event
 
 HEARTBEAT = b": heartbeat\r\n\r\n"
 HEARTBEAT_S = 5.0
 
-RUN_MODES = (
-    "values",
-    "messages",
-    "messages-tuple",
-    "updates",
-    "events",
-    "tasks",
-    "checkpoints",
-    "debug",
-    "custom",
-    "tools",
-)
 DEFAULT_MODES = ("values",)
 
 
@@ -68,15 +55,3 @@ class Translator(Protocol):
 
     async def feed(self, event: Event) -> Iterable[Frame]:
         """The frames of an event that are wanted, by their slots."""
-
-
-def check_modes(modes: Iterable[str], *, hosted: bool) -> frozenset[str]:
-    """The modes of a run that is to be streamed. Raises Invalid for one that there is not, or not for this run."""
-    asked = frozenset(modes)
-    if unknown := sorted(asked - set(RUN_MODES)):
-        raise Invalid.at("stream_mode", message=f"{unknown[0]!r} is not one of {', '.join(RUN_MODES)}.")
-    if "events" in asked and not hosted:
-        raise Invalid.at(
-            "stream_mode", message="Only graphs have the events of LangChain's runnables; this assistant is none."
-        )
-    return asked

@@ -6,7 +6,7 @@ JavaScript's gives none when it comes back, and knows by `event_id` what it has.
 """
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
 from functools import partial
 from typing import Any
@@ -36,7 +36,7 @@ Told = dict[str, Any]
 
 async def events(
     subscription: Subscription, identity: Identity, thread_id: UUID, filters: Filters, wanted: Wanted
-) -> AsyncIterator[Told | None]:
+) -> AsyncGenerator[Told | None, None]:
     """The events that are wanted, until the subscription to the thread is hung up; None for a heartbeat.
 
     A thread that is not there yet is waited for. `filters`: what its metadata must hold.
