@@ -97,6 +97,18 @@ async def test_what_stops_a_run_before_it_begins_moves_nothing(host: Host, outco
         assert values(await host.carry_out())["log"] == ["one", "two", "mine", "one", "two"]
 
 
+async def test_who_comes_after_a_run_that_was_handed_back_finds_its_branch_whole(host: Host) -> None:
+    await host.run("noted", {"wanted": ["x"]})
+    early = await host.stands()
+    await host.run("noted", {"wanted": ["y"]})
+    await host.accept_native("noted", {"log": ["mine"]}, early)
+    execution = await host.begin()
+    execution.stop(HandedBack())
+    await execution.carry_out()
+    await host.carry_out()
+    assert values(await host.run("noted", {}))["wanted"] == ["x"]
+
+
 async def test_a_run_whose_worker_was_lost_goes_on_in_its_branch(host: Host) -> None:
     made.opened.set()
     await host.run("slow", {})
