@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
+from core.db import operation
 from core.errors import Invalid
 from core.ids import new_id
 from runs.lifecycle import Status
+from runs.pruning import thin_out
 from runs.services import cancel_run
 from runs.worker.agents import agent_of
 from runs.worker.outcomes import Cancelled, HandedBack
@@ -142,6 +144,15 @@ async def test_a_copy_of_the_session_can_begin_there_as_well(host: Host) -> None
     (early, _), _ = await host.stood()
     ended = await natively(host, "noted", {"log": ["mine"]}, early)
     assert values(ended)["log"] == ["one", "two", "mine", "one", "two"]
+
+
+async def test_what_a_session_keeps_that_is_thinned_out_can_be_begun_at(host: Host) -> None:
+    early = await twice(host)
+    await in_thread(lambda: operation(atomic=True)(thin_out)([host.session]).run())
+    with pytest.raises(Invalid, match="no such checkpoint"):
+        await host.accept_native("noted", {}, early)
+    ended = await natively(host, "noted", {"log": ["mine"]}, await host.stands())
+    assert values(ended)["log"] == ["one", "two", "one", "two", "mine", "one", "two"]
 
 
 # -- what cannot be ----------------------------------------------------------------------------------------------------
