@@ -50,7 +50,8 @@ def context_of(assistant: Mapping[str, Any], state: State) -> dict[str, Any] | N
 
 
 def place_of(state: State) -> dict[str, Any]:
-    """The checkpoint at which a run asked to begin, as keys of `configurable`; empty: where its thread stands."""
+    """The checkpoint at which a client of the protocol asked to begin, as keys of `configurable`; empty: where its
+    thread stands."""
     asked = state.kwargs.get("checkpoint") or _part(_config(state.kwargs), "configurable")
     place = {key: asked[key] for key in _PLACE if asked.get(key)}
     if "checkpoint_id" not in place and (checkpoint_id := state.kwargs.get("checkpoint_id")):

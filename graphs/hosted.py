@@ -67,6 +67,8 @@ class Hosted:
         self._parts = Parts(io, state.kwargs, self._handover.superstep_ended)
         self._spent = Spent()
         self._said: Said | None = None
+        # Whether it began at another checkpoint than the thread's latest: of what that names the latest says nothing.
+        self._branches = False
         self._asked: dict[str, Json] | None = None
         self._on_their_way: deque[GraphRows] = deque()  # what steps took that may not be on disk
         self._saver: Saver
@@ -126,7 +128,7 @@ class Hosted:
         else:
             step.done, step.structured = True, values
             page, size = self._saver.head
-            if page is not None:
+            if page is not None and not self._branches:
                 heads.keep(self._io.session_id, page, size)
         return step
 
@@ -194,6 +196,20 @@ class Hosted:
         """Where the thread stands."""
         return {"configurable": {"thread_id": self._io.session_id, "checkpoint_ns": ""}}
 
+    async def _earlier(self, saver: Saver) -> dict[str, str]:
+        """The graph's checkpoint at which a native client asked to begin, as keys of `configurable`; empty: the latest.
+
+        With durability `sync` a step is stored before the graph tells what the superstep came to: where the session had
+        not heard of the messages of the last one, it is the one before, so that both begin with the same.
+        """
+        if (earlier := self._state.graph_checkpoint_id) is None:
+            return {}
+        found = await saver.aget_tuple({"configurable": {**self._place["configurable"], "checkpoint_id": earlier}})
+        if found is None or found.parent_config is None:
+            return {"checkpoint_id": earlier}
+        unheard = Said(self._io.run_id, self._state.messages).new(found.checkpoint["channel_values"])
+        return {"checkpoint_id": found.parent_config["configurable"]["checkpoint_id"] if unheard else earlier}
+
     async def _begin(self, graph: Any, saver: Saver, config: dict[str, Any]) -> Any:
         """What the graph is given, and in `config` where: None, where it goes on from what the run has stored."""
         state, io = self._state, self._io
@@ -208,5 +224,7 @@ class Hosted:
             # A command that changes nothing yet is stored with the checkpoint that it was given at.
             if own or (state.begun and state.kwargs.get("command")):
                 return None
-        config["configurable"] |= place_of(state)
+        asked = place_of(state) or await self._earlier(saver)
+        self._branches = bool(asked)
+        config["configurable"] |= asked
         return input_of(graph.channels, state, io)

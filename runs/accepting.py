@@ -20,11 +20,12 @@ from core.errors import AssistantNotActive, Conflict, Invalid, NotFound, Session
 from runs.backlog import take_place
 from runs.bodies import BatchedRun, CreateRun, CreateStatelessRun
 from runs.ending import SUPERSEDED, end_waiting
-from runs.inputs import check_input
+from runs.inputs import HOSTED, check_input
 from runs.lifecycle import ACTIVE, Status
 from runs.limits import admit, limited_holders
 from runs.models import MultitaskStrategy
 from sessions.bodies import OpenSession
+from sessions.graph_rows import STOOD_AT
 from sessions.models import Status as SessionStatus
 from sessions.services import open_session, session_user
 
@@ -211,7 +212,7 @@ def accept(
         ended += yield from _make_way(session_id, body, binding, besides)
         # After a rollback, which may have taken it out.
         if body.checkpoint_id is not None:
-            yield from _refuse_unless_there(session_id, body.checkpoint_id, goes_on=body.input is None)
+            yield from _refuse_unless_there(session_id, body, hosted=defaults.type == HOSTED)
         yield from admit(identity, session_id, binding)
         parameters = _insert_parameters(scope, binding, defaults, body, besides)
         rows = yield Query(_INSERT if makes is None else _INSERT_WITH_SESSION, parameters)
@@ -287,15 +288,24 @@ def _supersede(session_id: UUID, statuses: list[str], *, rollback: bool, discard
     return [row["id"] for row in ended]
 
 
-def _refuse_unless_there(session_id: UUID, checkpoint_id: UUID, *, goes_on: bool) -> Operation[None]:
-    """Raises Invalid where the session has no such checkpoint, or a run that `goes_on` there has nothing to do."""
-    found = yield Query(
-        "SELECT next FROM checkpoints WHERE id = %(checkpoint)s AND session_id = %(session)s",
-        {"checkpoint": checkpoint_id, "session": session_id},
-    )
+# What is to follow at a checkpoint in the middle of a hosted graph's run only the graph knows.
+_THERE = f"""
+SELECT c.next <> '[]' OR c.graph_checkpoint_id IS NOT NULL AND c.run_id IS NOT NULL AND NOT EXISTS (
+    SELECT FROM runs WHERE id = c.run_id AND checkpoint_id = c.id AND status = 'success') AS goes_on,
+    {STOOD_AT} IS NOT NULL AS hosted
+FROM checkpoints c WHERE c.id = %(checkpoint)s AND c.session_id = %(session)s
+"""  # noqa: S608 - a constant
+
+
+def _refuse_unless_there(session_id: UUID, body: CreateRun, *, hosted: bool) -> Operation[None]:
+    """Raises Invalid where the session has no such checkpoint, where a `hosted` graph that is to begin there did not
+    stand anywhere, or where a run without an input has nothing to do."""
+    found = yield Query(_THERE, {"checkpoint": body.checkpoint_id, "session": session_id})
     if not found:
         raise Invalid.at("checkpoint_id", message="The session has no such checkpoint.")
-    if goes_on and not found[0]["next"]:
+    if hosted and not found[0]["hosted"]:
+        raise Invalid.at("checkpoint_id", message="At this checkpoint no graph stood that could go on from there.")
+    if body.input is None and not found[0]["goes_on"]:
         raise Invalid.at("input", message="There is nothing to go on with at this checkpoint; give an input.")
 
 

@@ -19,7 +19,7 @@ from runs.ending import end_waiting
 from runs.lifecycle import Status
 from runtime.graph_rows import GraphRows
 from runtime.values import METADATA
-from sessions.graph_rows import insert_rows
+from sessions.graph_rows import STANDS_AT, insert_rows
 from sessions.models import CheckpointSource, MessageRole
 from sessions.models import Status as SessionStatus
 from sessions.queries import messages_at, values_at
@@ -87,16 +87,18 @@ FROM jsonb_to_recordset(%(messages)s) AS g(id uuid, seq int, role text, content 
     tool_call_id text, name text, metadata jsonb)
 """
 
-_STORE = """
+_STORE = f"""
 WITH stored AS (
-    INSERT INTO checkpoints (id, session_id, parent_id, step, source, next, message_count, changes, removed)
-    VALUES (%(id)s, %(session)s, %(parent)s, %(step)s, %(source)s, %(next)s, %(count)s, %(changes)s, %(removed)s)
+    INSERT INTO checkpoints (id, session_id, parent_id, step, source, next, message_count, changes, removed,
+        graph_checkpoint_id)
+    VALUES (%(id)s, %(session)s, %(parent)s, %(step)s, %(source)s, %(next)s, %(count)s, %(changes)s, %(removed)s,
+        CASE WHEN %(hosted)s THEN {STANDS_AT % "%(session)s"} END)
 )
-UPDATE sessions SET state = %(state)s, context = coalesce(%(state)s->%(metadata)s, '{}'), step = %(step)s,
+UPDATE sessions SET state = %(state)s, context = coalesce(%(state)s->%(metadata)s, '{{}}'), step = %(step)s,
     checkpoint_id = %(id)s, message_count = %(count)s, activity = 'idle', last_activity_at = clock_timestamp(),
     updated_at = clock_timestamp()
 WHERE id = %(session)s
-"""
+"""  # noqa: S608 - a constant
 
 
 @operation(atomic=True)
@@ -156,6 +158,7 @@ def _write(session: Row, update: Update) -> Operation[UUID]:
         "removed": jsonb(removed),
         "state": jsonb(state),
         "metadata": METADATA,
+        "hosted": bool(update.graph),
     }
     yield Query(_STORE, stored)
     return checkpoint_id

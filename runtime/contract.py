@@ -66,6 +66,8 @@ class State:
     (`Step.children`), by tool call. `usage` is what the run's model calls have taken. `kwargs` is what else a client of
     the LangGraph protocol asked for (see `protocols.langgraph`), empty for all other runs. `durability` says how often
     the run is stored, and `begun` whether something of it is stored already, by this execution or one before.
+    `graph_checkpoint_id`: which of its own checkpoints a hosted graph is to begin at, where a client named an earlier
+    one of the session.
     `graph_head` is the checkpoint at which a hosted graph's thread stood when the run was claimed, None where that is
     not known or something was written after it.
     """
@@ -82,6 +84,7 @@ class State:
     kwargs: Mapping[str, Json] = field(default_factory=dict)
     durability: Literal["sync", "async", "exit"] = "sync"
     begun: bool = False
+    graph_checkpoint_id: str | None = None
     graph_head: str | None = None
 
 

@@ -14,6 +14,13 @@ from psycopg.types.json import Json
 from core.db import Operation, Query, Row
 from runtime.graph_rows import GraphRows
 
+# Where the graph of `%s`, a session, stands; and where it stood at a checkpoint `c` of the session: NULL where nobody
+# knows, or where that is gone.
+STANDS_AT = """(SELECT checkpoint_id FROM graph_checkpoints WHERE session_id = %s AND namespace = ''
+    ORDER BY checkpoint_id DESC LIMIT 1)"""
+STOOD_AT = """(SELECT checkpoint_id FROM graph_checkpoints WHERE session_id = c.session_id AND namespace = ''
+    AND checkpoint_id = c.graph_checkpoint_id)"""
+
 TABLES = ("graph_writes", "graph_values", "graph_checkpoints")
 
 _CHECKPOINT = "namespace text, checkpoint_id uuid, parent_id uuid, document json, metadata jsonb"

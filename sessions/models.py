@@ -166,7 +166,8 @@ class Checkpoint(models.Model):
     """The state after a step, stored as what the step changed.
 
     Messages are rows of their own: `message_count` says how many it sees. `changes` holds the state keys that the
-    step set, `removed` those that it deleted; the state is the fold along `parent`.
+    step set, `removed` those that it deleted; the state is the fold along `parent`. `graph_checkpoint_id` says where a
+    hosted graph stood then: the latest of its own checkpoints; it is null where there is no such graph.
     """
 
     id = id_field()
@@ -179,6 +180,7 @@ class Checkpoint(models.Model):
     message_count = models.PositiveIntegerField()
     changes = DocumentField(default=dict)
     removed = DocumentField(default=list)
+    graph_checkpoint_id = models.UUIDField(null=True)
     created_at = created_field()
 
     class Meta:

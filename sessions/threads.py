@@ -109,8 +109,10 @@ FROM unnest(%(ids)s::uuid[], %(copies)s::uuid[]) AS g(id, copy) JOIN messages m 
 """
 _COPY_CHECKPOINTS = """
 WITH copied AS (SELECT * FROM unnest(%(ids)s::uuid[], %(copies)s::uuid[]) AS g(id, copy))
-INSERT INTO checkpoints (id, session_id, parent_id, step, source, next, message_count, changes, removed, created_at)
-SELECT g.copy, %(id)s, parent.copy, c.step, c.source, c.next, c.message_count, c.changes, c.removed, c.created_at
+INSERT INTO checkpoints (id, session_id, parent_id, step, source, next, message_count, changes, removed,
+    graph_checkpoint_id, created_at)
+SELECT g.copy, %(id)s, parent.copy, c.step, c.source, c.next, c.message_count, c.changes, c.removed,
+    c.graph_checkpoint_id, c.created_at
 FROM copied g JOIN checkpoints c ON c.id = g.id LEFT JOIN copied parent ON parent.id = c.parent_id
 """
 

@@ -27,6 +27,12 @@ class _BrokenAgent(BaseAgent):
         raise self._reason
 
 
+class _BrokenGraph(_BrokenAgent):
+    """The same for a hosted graph: what its session says and stands at is the graph's to say."""
+
+    takes_any_input = True
+
+
 async def agent_of(row: Row, conversation: Conversation) -> BaseAgent:
     """The agent that carries out a claimed run; one that ends it with the reason, where there is none.
 
@@ -47,6 +53,8 @@ async def agent_of(row: Row, conversation: Conversation) -> BaseAgent:
         return _BrokenAgent(
             AgentError(in_logs.text(f"The assistant cannot be built: {error}"), code="assistant_unusable")
         )
-    if agent.takes_any_input and conversation.branch is not None:
-        return _BrokenAgent(NotSupported("A hosted graph goes on from its own checkpoints, which the session has not."))
+    branch = conversation.branch
+    if agent.takes_any_input and branch is not None and branch.graph_checkpoint_id is None:
+        # Where the run was accepted before this could be known.
+        return _BrokenGraph(NotSupported("At the checkpoint no graph stood that could go on from there."))
     return agent

@@ -1,7 +1,8 @@
 """Runs that begin at an earlier checkpoint of their session.
 
 Such a run moves the session's line with its first commit (`runs.worker.commit`), and not before: one that is cancelled
-while it waits changes nothing. Once that is written the run is as any other.
+while it waits changes nothing. Once that is written the run is as any other. A hosted graph begins where it stood at
+that checkpoint, and the line moves with the first rows that it leaves, so that both are at the same place.
 """
 
 from collections.abc import Sequence
@@ -9,12 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.db import Row, pool
+from core.documents import text
 from core.ids import derived_id, new_id
 from runs.inputs import input_messages
 from runtime.contract import Message
 from runtime.errors import AgentError
 from runtime.history import answers_for_open_calls
 from sessions.documents import message_from_row
+from sessions.graph_rows import STOOD_AT
 from sessions.queries import messages_at, values_at
 
 
@@ -33,13 +36,14 @@ class Branch:
 
     `next` names what was to follow there; `turn_start` is how many messages there were before those of the run that
     left it. `copies` has new ids for the messages that it sees and the current line does not have any more, by their
-    own ids.
+    own ids. `graph_checkpoint_id` is where a hosted graph stood, None where there was none or nobody knows.
     """
 
     checkpoint_id: str
     next: list[str]
     turn_start: int
     copies: dict[str, str]
+    graph_checkpoint_id: str | None = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -56,11 +60,11 @@ def begins_earlier(claim: Row) -> bool:
     return claim["from_checkpoint_id"] is not None and claim["message_start"] is None
 
 
-_CHECKPOINT = """
-SELECT c.id, c.next, coalesce(r.message_start, c.message_count) AS turn_start
+_CHECKPOINT = f"""
+SELECT c.id, c.next, coalesce(r.message_start, c.message_count) AS turn_start, {STOOD_AT} AS graph_checkpoint_id
 FROM checkpoints c LEFT JOIN runs r ON r.id = c.run_id
 WHERE c.id = %(checkpoint)s AND c.session_id = %(session)s
-"""
+"""  # noqa: S608 - a constant
 
 
 async def read_beginning(claim: Row) -> Beginning | None:
@@ -78,7 +82,8 @@ async def read_beginning(claim: Row) -> Beginning | None:
     messages = [message_from_row(row) for row in rows]
     for message in messages:
         message.id = copies.get(message.id, message.id)
-    branch = Branch(str(checkpoint["id"]), checkpoint["next"], checkpoint["turn_start"], copies)
+    stood_at = text(checkpoint["graph_checkpoint_id"])
+    branch = Branch(str(checkpoint["id"]), checkpoint["next"], checkpoint["turn_start"], copies, stood_at)
     return Beginning(branch, messages, await values_at(checkpoint["id"]).arun())
 
 

@@ -27,7 +27,7 @@ from runs.lifecycle import TERMINAL, Status
 from runs.worker.children import FENCE, spawn
 from runs.worker.outcomes import Cancelled
 from runs.worker.step_commit import StepCommit
-from sessions.graph_rows import batch, insertion
+from sessions.graph_rows import STANDS_AT, batch, insertion
 from sessions.graph_rows import written as json_rows
 from sessions.shared_files import FILE_COLUMNS, SET_FILES, TAKE_OUT_FILES
 from webhooks.doorbell import ring
@@ -109,9 +109,12 @@ WITH ours AS (
         created_at timestamptz)
     JOIN ours ON ours.id = g.run_id
 ), checkpoints_written AS (
-    INSERT INTO checkpoints (id, session_id, run_id, parent_id, step, source, next, message_count, changes, removed)
-    SELECT g.* FROM jsonb_to_recordset(%(checkpoints)s) AS g(id uuid, session_id uuid, run_id uuid, parent_id uuid,
-        step int, source text, next jsonb, message_count int, changes jsonb, removed jsonb)
+    INSERT INTO checkpoints (id, session_id, run_id, parent_id, step, source, next, message_count, changes, removed,
+        graph_checkpoint_id)
+    SELECT g.id, g.session_id, g.run_id, g.parent_id, g.step, g.source, g.next, g.message_count, g.changes, g.removed,
+        CASE WHEN g.hosted THEN {STANDS_AT % "g.session_id"} END
+    FROM jsonb_to_recordset(%(checkpoints)s) AS g(id uuid, session_id uuid, run_id uuid, parent_id uuid, step int,
+        source text, next jsonb, message_count int, changes jsonb, removed jsonb, hosted bool)
     JOIN ours ON ours.id = g.run_id
 ), steps_written AS (
     INSERT INTO run_steps (run_id, index, kind, status, attempt, started_at, duration_ms, model, tool_calls)

@@ -15,7 +15,8 @@ from sessions.documents import message_row
 class Line:
     """The conversation of a run while it is carried out, ahead of PostgreSQL by what is on its way there.
 
-    `checkpoint_id` is that of the latest checkpoint, None before there is one.
+    `checkpoint_id` is that of the latest checkpoint, None before there is one. `session_as_claimed` is the session's
+    row before the run: where it stays while the run has not begun.
     """
 
     def __init__(self, claim: Row, conversation: Conversation, journal: Journal):
@@ -26,6 +27,12 @@ class Line:
         self._removed: list[str] = []
         self._covered = len(conversation.messages)  # how many messages the last checkpoint has
         self.checkpoint_id: str | None = claim["checkpoint_id"] and str(claim["checkpoint_id"])
+        self.session_as_claimed = {
+            "message_count": claim["message_count"],
+            "step": claim["step"],
+            "checkpoint_id": self.checkpoint_id,
+            "state": None,
+        }
 
     @property
     def is_open(self) -> bool:
@@ -72,6 +79,7 @@ class Line:
             "message_count": len(conversation.messages),
             "changes": self._changes,
             "removed": self._removed,
+            "hosted": commit.hosted,
         }
         commit.checkpoints.append(row)
         self._changes, self._removed, self._covered = {}, [], len(conversation.messages)

@@ -124,6 +124,7 @@ class Recorder:
             kwargs=self._claim["kwargs"] or {},
             durability=self._claim["durability"],
             begun=self._step_count > 0,
+            graph_checkpoint_id=None if conversation.branch is None else conversation.branch.graph_checkpoint_id,
             graph_head=text(self._claim["graph_head"]),
         )
 
@@ -174,7 +175,7 @@ class Recorder:
             "cost_usd": self._usage.cost_usd,
             "failures": self._failures,
             "checkpoint_id": self._line.checkpoint_id,
-            "message_start": self._message_start,
+            "message_start": self._message_start if self.conversation.branch is None else None,
         }
         commit.events = self._journal.seal()
         return commit
@@ -285,6 +286,11 @@ class Recorder:
         self, left: Step | None, source: str | None, following: list[str], changes: dict[str, Any]
     ) -> StepCommit:
         """A commit of what there is although the step did not finish."""
+        if self._speaks_itself and self.conversation.branch is not None and not (left and left.graph):
+            # The graph stands at its latest checkpoint still, and so does the session.
+            commit = self._new_commit()
+            commit.session = self._line.session_as_claimed
+            return commit
         if left is None:
             return self._commit_with([], source, following, changes, [])
         changes = changes | self._changes_of(left)
@@ -328,14 +334,7 @@ class Recorder:
         goes on here, so that with durability `exit` what there is to store is gathered, without a checkpoint.
         """
         conversation, line = self.conversation, self._line
-        commit = self._gathered or StepCommit(
-            run_id=self._run_id,
-            session_id=conversation.session_id,
-            epoch=self._claim["epoch"],
-            run={},
-            session={},
-            hosted=self._speaks_itself,
-        )
+        commit = self._gathered or self._new_commit()
         if self._fresh or conversation.branch is not None:
             self._open(commit)
         for offset, message in enumerate(messages):
@@ -350,15 +349,19 @@ class Recorder:
             line.checkpoint(commit, CheckpointSource.END if source is None else _SOURCES[source], following)
         elif commit.branch is not None and not commit.checkpoints:
             # Nothing has happened, but the line moves: there is a checkpoint to go back to the one before.
-            line.checkpoint(commit, CheckpointSource.FORK, commit.branch.next)
+            line.checkpoint(commit, CheckpointSource.FORK, commit.branch.next if self._claim["input"] is None else [])
         commit.session = line.session_row(commit)
         return commit
+
+    def _new_commit(self) -> StepCommit:
+        which = self._run_id, self.conversation.session_id, self._claim["epoch"]
+        return StepCommit(*which, run={}, session={}, hosted=self._speaks_itself)
 
     def _open(self, commit: StepCommit) -> None:
         """Add what the run begins with; where that is an earlier checkpoint the commit moves the session's line."""
         commit.branch, self.conversation.branch = self.conversation.branch, None
         self._line.append(commit, self._fresh)
-        if not self._at_exit:
+        if not (self._at_exit or self._speaks_itself):
             went_on = commit.branch if not self._fresh else None
             source = CheckpointSource.INPUT if went_on is None else CheckpointSource.FORK
             self._line.checkpoint(commit, source, ["model"] if went_on is None else went_on.next)

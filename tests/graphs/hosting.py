@@ -62,12 +62,13 @@ class Host:
         self.stage.run_id = UUID(str((await in_thread(creation.run))["id"]))
         return self.stage.run_id
 
-    async def accept_native(self, graph: str, given: Any) -> UUID:
-        """A run of the native API: no `kwargs`."""
+    async def accept_native(self, graph: str, given: Any, at: str | None = None, **options: Any) -> UUID:
+        """A run of the native API: no `kwargs`. `at`: a checkpoint of the session to begin at."""
         assistant = await in_thread(self._assistant, graph)
         sql = "UPDATE sessions SET assistant_id = %(assistant)s, assistant_version = 1 WHERE id = %(id)s RETURNING id"
         await rows(sql, assistant=assistant, id=self.session)
-        creation = create_run(self.stage.tenant.identity, self.session, CreateRun(input=given), new_id())
+        body = validate(CreateRun, {"input": given, "checkpoint_id": at, **options})
+        creation = create_run(self.stage.tenant.identity, self.session, body, new_id())
         self.stage.run_id = UUID(str((await in_thread(creation.run))["id"]))
         return self.stage.run_id
 
@@ -97,6 +98,16 @@ class Host:
     async def state(self) -> Any:
         """The session's, which is what a client reads as the thread's values."""
         return (await one("SELECT state FROM sessions WHERE id = %(id)s", id=self.session))["state"]
+
+    async def stands(self) -> str:
+        """The session's latest checkpoint."""
+        row = await one("SELECT checkpoint_id FROM sessions WHERE id = %(id)s", id=self.session)
+        return str(row["checkpoint_id"])
+
+    async def stood(self) -> list[tuple[str, int]]:
+        """All of them, the first first, and how many messages each sees."""
+        sql = "SELECT id, message_count FROM checkpoints WHERE session_id = %(id)s ORDER BY step"
+        return [(str(row["id"]), row["message_count"]) for row in await rows(sql, id=self.session)]
 
     async def checkpoints(self, namespace: str = "") -> int:
         sql = "SELECT count(*) AS n FROM graph_checkpoints WHERE session_id = %(id)s AND namespace = %(namespace)s"

@@ -24,6 +24,12 @@ class Works:
         """A run as the protocol's door accepts it, to its end."""
         return await self._host(thread_id).run(graph, given, **kwargs)
 
+    async def natively(self, thread_id: str, graph: str, given: Any, at: str) -> StepCommit:
+        """A run of the native API that begins at a checkpoint of the session, to its end."""
+        host = self._host(thread_id)
+        await host.accept_native(graph, given, at)
+        return await host.carry_out()
+
     async def accept(self, thread_id: str, graph: str, given: Any = None, **kwargs: Any) -> UUID:
         """One that is not carried out yet."""
         return await self._host(thread_id).accept(graph, given, **kwargs)

@@ -215,6 +215,20 @@ async def test_an_earlier_checkpoint_can_be_gone_on_from(client: LangGraphClient
     assert len(await client.threads.get_history(thread, limit=100)) == len(past) + 1 + 3
 
 
+async def test_a_native_run_can_begin_where_a_change_left_the_graph(
+    client: LangGraphClient, works: Works, tenant: Api, thread: str
+) -> None:
+    await works.run(thread, "echo", {"messages": [HUMAN]})
+    await client.threads.update_state(thread, {"messages": [{"role": "ai", "content": "no"}]}, as_node="answer")
+    changed, *_ = await in_thread(lambda: tenant.items(f"/sessions/{thread}/checkpoints"))
+    await works.run(thread, "echo", {"messages": [HUMAN]})
+    await works.natively(thread, "echo", {"message": "again"}, changed["id"])
+    texts = ["hi", "echo: hi", "no", "again", "echo: again"]
+    assert [text for _, text in said(await client.threads.get_state(thread))] == texts
+    messages = await in_thread(lambda: tenant.items(f"/sessions/{thread}/messages"))
+    assert [message["content"] for message in messages] == texts
+
+
 async def test_a_question_is_gone_with_a_change_and_its_run_has_succeeded(
     client: LangGraphClient, works: Works, thread: str
 ) -> None:
