@@ -67,8 +67,6 @@ class Hosted:
         self._parts = Parts(io, state.kwargs, self._handover.superstep_ended)
         self._spent = Spent()
         self._said: Said | None = None
-        # Whether it began at another checkpoint than the thread's latest: of what that names the latest says nothing.
-        self._branches = False
         self._asked: dict[str, Json] | None = None
         self._on_their_way: deque[GraphRows] = deque()  # what steps took that may not be on disk
         self._saver: Saver
@@ -128,7 +126,7 @@ class Hosted:
         else:
             step.done, step.structured = True, values
             page, size = self._saver.head
-            if page is not None and not self._branches:
+            if page is not None:
                 heads.keep(self._io.session_id, page, size)
         return step
 
@@ -224,7 +222,5 @@ class Hosted:
             # A command that changes nothing yet is stored with the checkpoint that it was given at.
             if own or (state.begun and state.kwargs.get("command")):
                 return None
-        asked = place_of(state) or await self._earlier(saver)
-        self._branches = bool(asked)
-        config["configurable"] |= asked
+        config["configurable"] |= place_of(state) or await self._earlier(saver)
         return input_of(graph.channels, state, io)

@@ -33,10 +33,16 @@ class Head:
         """This was written after it."""
         for row in rows.checkpoints:
             if row["namespace"] == _ROOT:
+                # Where it goes on from another one, what that names was not read.
+                self._is_known &= self._latest in (row["parent_id"], row["checkpoint_id"])
                 self._page.checkpoints = {(_ROOT, row["checkpoint_id"]): row}
         for value in rows.values:
             if value["namespace"] == _ROOT:
                 self._page.values[_ROOT, value["channel"], value["version"]] = value["value"], value["base"]
+
+    @property
+    def _latest(self) -> str | None:
+        return next((checkpoint_id for _, checkpoint_id in self._page.checkpoints), None)
 
     def page(self) -> GraphPage | None:
         """The checkpoint and what it names, as `sessions.graph_queries.read_graph` would give it."""

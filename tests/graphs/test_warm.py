@@ -8,7 +8,8 @@ from langchain_core.messages import HumanMessage
 from core.ids import new_id
 from graphs.saver import Saver
 from graphs.tuples import config_of
-from graphs.warm import MAX_WARM, MAX_WARM_BYTES, Heads, heads
+from graphs.warm import MAX_WARM, MAX_WARM_BYTES, Head, Heads, heads
+from runtime.graph_rows import GraphRows
 from sessions.graph_queries import GraphPage, read_graph
 from tests.graphs.hosting import Host, values
 from tests.runs.worker import one
@@ -110,6 +111,18 @@ async def test_a_graph_that_asks_is_not_kept(host: Host) -> None:
     await host.run("interrupting", {})
     assert str(host.session) not in heads._warm
     assert (await one("SELECT status FROM runs WHERE id = %(id)s", id=host.stage.run_id))["status"] == "interrupted"
+
+
+async def test_a_branch_is_not_kept_where_the_latest_checkpoint_was_read(host: Host) -> None:
+    await host.run("steps", {})
+    early = await _stored(host)
+    ((_, checkpoint_id),) = early.checkpoints
+    await host.run("echo", GIVEN)
+    head = Head()
+    head.read(await _stored(host))
+    row = {"namespace": "", "checkpoint_id": "later", "parent_id": checkpoint_id, "document": {"channel_versions": {}}}
+    head.put(GraphRows(checkpoints=[row]))
+    assert head.page() is None
 
 
 def _page(name: str) -> GraphPage:
