@@ -171,7 +171,8 @@ def test_a_folder_too_deep_for_sockets() -> None:
     with tempfile.TemporaryDirectory() as folder:
         data = DataDir(Path(folder) / ("deep" * 20) / ("deeper" * 10))
         data.create()
-        engine = engine_in(data)
+        begin_with_template(data)
+        engine = Postgres(data)
         engine.start()
         engine.stop()
         engine.sockets.rmdir()
