@@ -1,5 +1,7 @@
 """The first rows: made once, found again ever after."""
 
+from dataclasses import replace
+
 import pytest
 
 from accounts.identity import Identity
@@ -7,6 +9,7 @@ from accounts.models import ApiKey, Membership, Role, User, Workspace
 from accounts.services import revoke_api_key
 from assistants.models import Assistant
 from config.bootstrap import bootstrap
+from config.env import ENV
 
 pytestmark = pytest.mark.django_db
 
@@ -55,3 +58,11 @@ def test_a_deleted_demo_assistant_stays_deleted_beside_others() -> None:
     Assistant.objects.update(name="Mine")
     bootstrap()
     assert [assistant.name for assistant in Assistant.objects.all()] == ["Mine"]
+
+
+def test_the_environments_password_takes_the_place_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    bootstrap()
+    monkeypatch.setattr("config.bootstrap.ENV", replace(ENV, admin_password="of the environment"))
+    for _ in range(2):
+        assert bootstrap()["admin_password"] == "of the environment"
+        assert User.objects.get(username="admin").check_password("of the environment")
