@@ -4,7 +4,7 @@ import gc
 
 # Objects made since the last collection before there is another one, of the youngest and of the two older generations.
 # Python's own 700 are met several times in each run, and most of what runs leave goes without a collection.
-THRESHOLDS = (50_000, 20, 50)
+THRESHOLDS = (10_000, 20, 20)
 
 
 def load_without_collecting() -> None:
