@@ -15,12 +15,13 @@ help: ## Show this list
 serve: $(VENV)/.complete ## Run everything: PostgreSQL, Redis, web, workers, beat (ARGS=--reload: again when code has changed)
 	@exec $(BIN)/python manage.py serve $(ARGS)
 
-# Each process has engines of its own; a file stays in one, for what its tests share. What hurts processes runs apart.
+# Each process has engines of its own; a file stays in one, for what its tests share, and comes in the order that
+# tests/conftest.py gives. What hurts processes runs apart.
 # Some containers forbid Python to keep what it has compiled: then each process of the tests would compile all anew.
 test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/.complete ## Run the tests (ARGS="-k engines" passes options to pytest)
 ifeq ($(ARGS),)
-	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --ignore tests/faults
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --ignore tests/faults
 	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 2 --dist loadfile tests/faults
 else
 	@exec $(BIN)/python -m pytest $(ARGS)

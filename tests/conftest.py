@@ -63,6 +63,12 @@ def pytest_configure(config: pytest.Config) -> None:
         own.setdefault("TEST", {})["TEMPLATE"] = own["NAME"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that drive real processes or browsers come first: a few slow tests at the end would keep one core alone."""
+    slow = {item.path for item in items if any(item.iter_markers("servers")) or any(item.iter_markers("browser"))}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 def pytest_collection_finish() -> None:
     """Thousands of tests are known now, and all modules that they need: no collection need look through them."""
     collect_from_here()

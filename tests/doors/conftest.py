@@ -11,6 +11,7 @@ from django.db import connections
 from accounts.credentials import MEMORY
 from core.counting import WRONG_CREDENTIALS
 from core.db import close_pool, open_pool
+from core.redis import client as redis_client
 from tests.doors.world import World
 from tests.quick import empty_the_tables
 
@@ -25,8 +26,9 @@ def db(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _nobody_is_slowed_down() -> None:
-    """There are more wrong keys here than one address may try in a minute."""
+    """There are more wrong keys and links here, and in tests before these, than one address may try in a minute."""
     WRONG_CREDENTIALS.clear()
+    redis_client().flushdb()
 
 
 @pytest.fixture(scope="package")
